@@ -1,0 +1,3 @@
+import { startHostPage } from "../src/adapters/host-page.ts";
+
+startHostPage("tab");

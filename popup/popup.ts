@@ -1,0 +1,60 @@
+import type { PoolStatus } from "../src/protocol/popup.ts";
+import { byId } from "./dom.ts";
+import { ask } from "./extension.ts";
+import { type Actions, faultRows, hostRows, refusalRows, sessionRows, siteRows, summary } from "./sections.ts";
+
+const REFRESH_MS = 1_000;
+
+const state = byId("summary", HTMLParagraphElement);
+const actions: Actions = {
+  withdraw: (origin) => void act(ask("withdraw", { origin })),
+  closeSession: (sessionId) => void act(ask("closeSession", { sessionId })),
+};
+
+let drawn = "";
+
+async function refresh(): Promise<void> {
+  try {
+    draw(await ask("status", null));
+  } catch (error) {
+    state.textContent = `Holdfast does not answer (${error instanceof Error ? error.message : error}). It is asked again each second.`;
+    drawn = "";
+  }
+}
+
+async function act(answer: Promise<null>): Promise<void> {
+  await answer.catch(() => null);
+  await refresh();
+}
+
+function draw(status: PoolStatus): void {
+  const now = Date.now();
+  // "4 min ago" ages although the status does not change.
+  const wanted = JSON.stringify([status, Math.floor(now / 60_000)]);
+  if (wanted === drawn) return;
+  drawn = wanted;
+  state.textContent = summary(status);
+  const focused = document.activeElement?.getAttribute("data-key");
+  fill("hosts", hostRows(status));
+  fill("sessions", sessionRows(status, actions));
+  fill("faults", faultRows(status, now));
+  fill("sites", siteRows(status, now, actions));
+  fill("refusals", refusalRows(status, now));
+  if (focused) document.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** A section with nothing in it shows its one sentence instead; the refusals' section is hidden. */
+function fill(name: string, rows: readonly HTMLElement[]): void {
+  byId(name, HTMLUListElement).replaceChildren(...rows);
+  const section = byId(`${name}-section`, HTMLElement);
+  section.classList.toggle("empty", rows.length === 0);
+}
+
+async function keepFresh(): Promise<void> {
+  for (;;) {
+    if (document.visibilityState === "visible") await refresh();
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
+  }
+}
+
+void keepFresh();

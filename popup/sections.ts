@@ -1,0 +1,97 @@
+import type { HostSummary, PoolStatus, RefusalSummary, SessionSummary } from "../src/protocol/popup.ts";
+import { el } from "./dom.ts";
+import { ago, bytes, counted, milliseconds, modelName } from "./words.ts";
+
+/** What the user may do from the list; each button names its subject in `data-key` so that focus survives a redraw. */
+export interface Actions {
+  withdraw(origin: string): void;
+  closeSession(sessionId: string): void;
+}
+
+const SHOWN_MAX = 8;
+
+export function summary({ hosts, sessions }: PoolStatus): string {
+  if (hosts.length === 0 && sessions.length === 0) return "All quiet. No site is running a model.";
+  const held = hosts.reduce((sum, host) => sum + host.weightBytes, 0);
+  return `${counted(hosts.length, "host")}, ${counted(sessions.length, "session")}, ${bytes(held)} of weights held`;
+}
+
+export function hostRows({ hosts }: PoolStatus): HTMLElement[] {
+  return [...hosts].sort((a, b) => a.origin.localeCompare(b.origin) || a.stage - b.stage).map(hostRow);
+}
+
+function hostRow(host: HostSummary): HTMLElement {
+  const title = el("span", { class: "what" }, `Stage ${host.stage + 1}`, el("span", { class: "id" }, host.hostId.slice(0, 8)));
+  const detail = `${host.place} · ${host.provider ?? "provider not chosen yet"} · ${bytes(host.weightBytes)}`;
+  return row(host.status, title, status(host.status), el("span", { class: "detail" }, detail), origin(host.origin));
+}
+
+export function sessionRows({ sessions }: PoolStatus, actions: Actions): HTMLElement[] {
+  return sessions.map((session) => sessionRow(session, actions));
+}
+
+function sessionRow(session: SessionSummary, actions: Actions): HTMLElement {
+  const name = modelName(session.model);
+  const release = el("button", { type: "button", "data-key": `session ${session.sessionId}`, "aria-label": `Release the session on ${name}` }, "Release");
+  release.addEventListener("click", () => actions.closeSession(session.sessionId));
+  const counts = `${counted(session.stages.length, "stage")} · level ${session.level} · durable to run ${session.durableRun}`;
+  const tokens = session.tokens > 0 ? ` · ${counted(session.tokens, "token")}` : "";
+  return row(
+    session.status,
+    el("span", { class: "what", title: session.model }, name),
+    status(session.status),
+    el("span", { class: "detail" }, counts + tokens),
+    origin(session.origin),
+    release,
+  );
+}
+
+export function faultRows({ faults }: PoolStatus, now: number): HTMLElement[] {
+  return faults.slice(0, SHOWN_MAX).map((fault) => {
+    const recovered = fault.recoveredMs === null ? "not recovered" : `recovered in ${milliseconds(fault.recoveredMs)}`;
+    const mark = fault.recoveredMs === null ? "failed" : "recovered";
+    return row(
+      mark,
+      el("span", { class: "what" }, fault.signal),
+      el("span", { class: `status ${mark}` }, recovered),
+      el("span", { class: "detail" }, `stage ${fault.stage + 1} · ${fault.category.toLowerCase()}`),
+      time(fault.at, now),
+    );
+  });
+}
+
+export function siteRows({ consents }: PoolStatus, now: number, actions: Actions): HTMLElement[] {
+  return consents.filter((consent) => consent.allowed).map((consent) => {
+    const button = el("button", { type: "button", "data-key": `site ${consent.origin}`, "aria-label": `Withdraw from ${consent.origin}` }, "Withdraw");
+    button.addEventListener("click", () => actions.withdraw(consent.origin));
+    return row("site", el("span", { class: "what wraps" }, consent.origin), time(consent.at, now), button);
+  });
+}
+
+export function refusalRows({ refusals }: PoolStatus, now: number): HTMLElement[] {
+  return refusals.slice(0, SHOWN_MAX).map((refusal: RefusalSummary) =>
+    row(
+      "refused",
+      el("span", { class: "what wraps" }, refusal.reason),
+      el("span", { class: "status failed" }, refusal.code),
+      time(refusal.at, now),
+      origin(refusal.origin),
+    ),
+  );
+}
+
+function row(kind: string, ...children: readonly HTMLElement[]): HTMLElement {
+  return el("li", { class: `row ${kind}` }, ...children);
+}
+
+function status(value: string): HTMLElement {
+  return el("span", { class: `status ${value}` }, value);
+}
+
+function origin(value: string): HTMLElement {
+  return el("span", { class: "origin" }, value);
+}
+
+function time(at: number, now: number): HTMLElement {
+  return el("time", { class: "detail", datetime: new Date(at).toISOString() }, ago(at, now));
+}

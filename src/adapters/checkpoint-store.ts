@@ -1,0 +1,64 @@
+import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import type { CheckpointRecord } from "../protocol/host.ts";
+import { type CheckpointKey, chainTo, decodeCheckpoint, encodeCheckpoint, type StoredCheckpoint } from "../state/checkpoint-codec.ts";
+
+interface Schema extends DBSchema {
+  checkpoints: { key: [string, number, number]; value: StoredCheckpoint };
+}
+
+/** Tensor checkpoints in IndexedDB: one record a session, stage and run. A put is atomic, so nothing is ever torn. */
+export class CheckpointStore {
+  private constructor(private readonly db: IDBPDatabase<Schema>) {}
+
+  private static opened: Promise<CheckpointStore> | null = null;
+
+  /** One connection a context. */
+  static open(): Promise<CheckpointStore> {
+    CheckpointStore.opened ??= CheckpointStore.connect();
+    return CheckpointStore.opened;
+  }
+
+  private static async connect(): Promise<CheckpointStore> {
+    const db = await openDB<Schema>("holdfast-checkpoints", 1, {
+      upgrade: (fresh) => void fresh.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] }),
+    });
+    return new CheckpointStore(db);
+  }
+
+  /** Resolves once the record is stored; returns its payload bytes. */
+  async write(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number> {
+    const stored = await encodeCheckpoint(key, record);
+    await beforePut();
+    await this.db.put("checkpoints", stored);
+    return stored.payload.byteLength;
+  }
+
+  async runs({ sessionId, stage }: CheckpointKey): Promise<number[]> {
+    const keys = await this.db.getAllKeys("checkpoints", stageRange(sessionId, stage));
+    return keys.map(([, , run]) => run);
+  }
+
+  /** The verified records that lead to the state after `run`; null when one is missing or damaged. */
+  async chain(key: CheckpointKey, run: number): Promise<CheckpointRecord[] | null> {
+    const range = IDBKeyRange.bound([key.sessionId, key.stage, -1], [key.sessionId, key.stage, run]);
+    const records = new Map<number, CheckpointRecord>();
+    for (const stored of await this.db.getAll("checkpoints", range)) {
+      const record = await decodeCheckpoint(key, stored);
+      if (record !== null) records.set(record.run, record);
+    }
+    return chainTo(records, run);
+  }
+
+  async forget(sessionId: string): Promise<void> {
+    await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
+  }
+}
+
+function stageRange(sessionId: string, stage: number): IDBKeyRange {
+  return IDBKeyRange.bound([sessionId, stage, -1], [sessionId, stage, Infinity]);
+}
+
+/** All stored state of a session; for the service worker, which holds no store open. */
+export async function deleteCheckpoints(sessionId: string): Promise<void> {
+  await (await CheckpointStore.open()).forget(sessionId);
+}

@@ -1,0 +1,132 @@
+import { HoldfastError, messageOf } from "../base/errors.ts";
+import { RpcPeer, servePort } from "../base/rpc.ts";
+import type { WireTensors } from "../base/tensor.ts";
+import { callerError, isHostFailure } from "../fault/classify.ts";
+import { HoldPoint } from "../host/hold-point.ts";
+import { Stage } from "../host/stage.ts";
+import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
+import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
+import { OrtRuntime } from "./ort-runtime.ts";
+
+/** Ports of one wiring: the driver's, and the neighbours' (for the first and last stage the page's). */
+interface Wiring {
+  readonly driver: RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>;
+  readonly output: MessagePort;
+  readonly ports: readonly MessagePort[];
+}
+
+/** Wires a Stage to onnxruntime, to the keeper and to the ports of its neighbours. */
+export class FrameHost {
+  private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
+  private runtime: OrtRuntime | null = null;
+  private load: ShardLoad | null = null;
+  private weights: { path: string; data: Uint8Array }[] = [];
+  private stage: Stage | null = null;
+  private wiring: Wiring | null = null;
+  private readonly hold: HoldPoint;
+
+  constructor(faultHooks: boolean) {
+    this.hold = new HoldPoint(faultHooks, (phase) => this.keeper?.emit("held", { phase }));
+  }
+
+  /** From the host page: `keeper` once, `wire` each time the session's channels are made anew. */
+  receive(message: unknown, ports: readonly MessagePort[]): void {
+    const kind = (message as { frame?: string } | null)?.frame;
+    if (kind === "keeper" && ports[0] !== undefined) this.serveKeeper(ports[0]);
+    if (kind === "wire") this.wire(ports);
+  }
+
+  private serveKeeper(port: MessagePort): void {
+    const keeper = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>((message, transfer = []) => port.postMessage(message, transfer), {
+      boot: async (boot) => {
+        this.runtime = await OrtRuntime.boot(boot);
+        return null;
+      },
+      load: (load) => {
+        this.load = load;
+        this.weights = [];
+        return null;
+      },
+      create: () => this.create(),
+    }, {
+      weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
+      ping: ({ beat }) => keeper.emit("pong", { beat }),
+      stored: ({ run, error }) => {
+        if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
+        this.stage?.stored(run);
+        this.wiring?.driver.emit("stored", { run });
+      },
+      hold: (hold) => this.hold.set(hold),
+    });
+    this.keeper = keeper;
+    servePort(port, keeper);
+  }
+
+  private async create(): Promise<{ provider: ShardLoad["provider"]; createMs: number }> {
+    const { runtime, load, keeper } = this;
+    if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
+    const start = performance.now();
+    try {
+      await runtime.create({ graph: load.graph, weights: this.weights }, load.provider);
+    } catch (error) {
+      const signal = messageOf(error);
+      throw isHostFailure(signal) ? error : HoldfastError.from(callerError(signal, "BAD_MODEL"));
+    }
+    this.weights = [];
+    if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
+    this.stage = new Stage({
+      execute: async (inputs) => {
+        try {
+          return await runtime.run(inputs);
+        } catch (error) {
+          throw isHostFailure(messageOf(error)) ? error : HoldfastError.from(callerError(messageOf(error), "RUN_FAILED"));
+        }
+      },
+      send: (answer) => this.send(answer),
+      checkpoint: (record) => keeper.emit("checkpoint", record),
+      records: (run) => keeper.call("records", { run }),
+      fatal: (error) => {
+        const lost = !(error instanceof HoldfastError);
+        if (lost) keeper.emit("fault", { signal: messageOf(error) });
+        return lost;
+      },
+      runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
+      runEnded: (run) => keeper.emit("runEnded", { run }),
+      hold: (phase, run) => this.hold.reach(phase, run),
+    }, load.spec, load);
+    return { provider: load.provider, createMs: performance.now() - start };
+  }
+
+  /** New channels: driver, input, output, in this order. The old ones are closed; what was in them is sent again. */
+  private wire(ports: readonly MessagePort[]): void {
+    const [driverPort, input, output] = ports;
+    const stage = this.stage;
+    if (driverPort === undefined || input === undefined || output === undefined || stage === null) return;
+    for (const port of this.wiring?.ports ?? []) port.close();
+    const driver = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
+      (message) => driverPort.postMessage(message),
+      { sync: () => stage.sync(), restore: ({ run, records }) => stage.restore(run, records) },
+      { head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error), resend: ({ from }) => stage.resend(from) },
+    );
+    this.wiring = { driver, output, ports: [driverPort, input, output] };
+    servePort(driverPort, driver);
+    driver.emit("wired", null);
+    input.onmessage = (event: MessageEvent<StageMessage | FeedMessage>) => {
+      const message = event.data;
+      if ("head" in message) stage.receive(message);
+      else stage.receiveFeeds(message.run, message.feeds);
+    };
+    input.start();
+  }
+
+  private send(message: StageMessage): void {
+    const last = this.load?.last === true;
+    // Errors go to the driver as well as outputs of its own runs: it decides what the page hears.
+    if (last && ("error" in message || message.head.reply === "driver")) this.wiring?.driver.emit("output", message);
+    else this.wiring?.output.postMessage(message);
+  }
+}
+
+function shapeOf(inputs: WireTensors): string {
+  return Object.values(inputs).map((tensor) => tensor.dims.join("x")).join(",");
+}

@@ -1,0 +1,74 @@
+// Every bound in one place, with the unit in its name. Each one is reached by a test or a fault, never by luck.
+
+/** A session checkpoints after every reset run and after every run whose number is a multiple of this. */
+export const CHECKPOINT_EVERY_RUNS = 16;
+/** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
+export const REPLAY_RUNS_MAX = 48;
+/** Runs a page may have unanswered in one session. */
+export const RUNS_UNANSWERED_MAX = 32;
+/** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
+export const RESEND_BYTES_MAX = 256 * 1024 * 1024;
+
+/** The keeper's tick: canary reading and heartbeats hang on it. */
+export const KEEPER_TICK_MS = 25;
+/** A heartbeat goes out every this many ticks. */
+export const HEARTBEAT_EVERY_TICKS = 8;
+/** The least time without any sign of life before a host counts as hung. */
+export const HANG_FLOOR_MS = 3_000;
+/** A run deadline is this many times the 99th percentile of that shape's run time. */
+export const RUN_DEADLINE_FACTOR = 4;
+/** Deadline of a shape that was never run here: shader and kernel compilation happens in it. */
+export const FIRST_RUN_DEADLINE_MS = 60_000;
+/** Run times kept for each shape. */
+export const RUN_TIMES_KEPT = 64;
+
+/** From the opening of a host to its runtime being loaded. */
+export const HOST_BOOT_DEADLINE_MS = 30_000;
+/** From the assignment of a shard to "ready", counted anew with each sign of progress. */
+export const SHARD_LOAD_DEADLINE_MS = 60_000;
+/** How long a frame asks for a GPU adapter after one was lost: the GPU process needs about 350 ms to come back. */
+export const GPU_RETURN_MS = 3_000;
+/** Losses of the GPU that a session takes before wasm takes over. */
+export const GPU_LOSSES_MAX = 1;
+
+/** Climbs of the ladder for one fault before the session's runs fail. */
+export const RECOVERY_ATTEMPTS_MAX = 3;
+/** The n-th attempt waits this much; the last value repeats. */
+export const RECOVERY_BACKOFF_MS = [0, 100, 500, 2_000] as const;
+
+/** Closing two host tabs of a session within this time pauses it. */
+export const USER_CLOSE_WINDOW_MS = 60_000;
+/** A page that is gone for this long has its sessions parked. */
+export const PAGE_GRACE_MS = 30_000;
+/** A parked session's state is kept this long. */
+export const PARKED_KEPT_MS = 24 * 3_600_000;
+/** A dismissed or refused consent counts as "no" for this long. */
+export const CONSENT_NO_MS = 3_600_000;
+
+/** Hosts that carry stages at once, all sessions together. */
+export const HOSTS_MAX = 16;
+/** Sessions of one origin that are not parked. */
+export const SESSIONS_PER_ORIGIN_MAX = 8;
+/** Transactions in the journal before it is compacted into a snapshot. */
+export const JOURNAL_COMPACT_AT = 10_000;
+/** Faults and refusals that the status keeps for people to read. */
+export const STATUS_ROWS_MAX = 50;
+
+/** A download that brings no byte for this long has stalled. */
+export const DOWNLOAD_STALL_MS = 20_000;
+/** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
+export const CHUNK_BYTES = 4 * 1024 * 1024;
+export const CHUNKS_IN_FLIGHT_MAX = 4;
+
+/** From inserting the bridge frame to its answer. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+/** The client's reading of the bridge's canary, with work in flight and without. */
+export const BRIDGE_CANARY_MS = 20;
+export const BRIDGE_CANARY_IDLE_MS = 1_000;
+/** Bridge frames that may die in a row, without an answer in between, before the page is told. */
+export const BRIDGE_DEATHS_MAX = 5;
+
+/** Tokens of one generation. */
+export const NEW_TOKENS_MAX = 100_000;
+/** Prompt characters. */
+export const PROMPT_CHARS_MAX = 4_000_000;

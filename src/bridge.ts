@@ -1,0 +1,66 @@
+import type { FromDriver, ToDriver } from "./adapters/bridge-protocol.ts";
+import { isCall } from "./adapters/host-messages.ts";
+import { WorkPort } from "./adapters/work-port.ts";
+import { toErrorData, HoldfastError } from "./base/errors.ts";
+import type { RpcMessage } from "./base/rpc.ts";
+
+// The extension's frame inside a web page. Its main thread, shared with all other bridges, only hands messages on; the
+// driver runs in a worker. The page's origin is what the browser says it is.
+const canary = document.createElement("iframe");
+canary.hidden = true;
+document.body.append(canary);
+
+addEventListener("message", (event) => {
+  const [port] = event.ports;
+  if (event.source !== parent || parent === window || port === undefined || !isCall(event.data, "holdfast", "connect")) return;
+  if (event.origin === "null" || globalThis.origin === "null") {
+    refuse(port, "Holdfast does not serve frames without an origin (sandboxed or data: frames); use a page of an http or https site.");
+    return;
+  }
+  void serve(port, event.origin);
+});
+
+function refuse(port: MessagePort, reason: string): void {
+  port.onmessage = ({ data }: MessageEvent<RpcMessage>) => {
+    if (data.rpc !== "call") return;
+    const error = toErrorData(new HoldfastError("PERMISSION_DENIED", reason));
+    port.postMessage({ rpc: "error", id: data.id, error } satisfies RpcMessage);
+  };
+}
+
+async function serve(port: MessagePort, origin: string): Promise<void> {
+  const framedBy = [...location.ancestorOrigins].find((ancestor) => ancestor !== origin) ?? null;
+  const bridgeId = await whoAmI();
+  const driver = new Worker(new URL("./driver-worker.ts", import.meta.url), { type: "module" });
+  const send = (message: ToDriver, ports: MessagePort[] = []): void => driver.postMessage(message, ports);
+  const pool = new WorkPort(`bridge:${bridgeId}`, {
+    onMessage: (message) => send({ to: "driver", pool: message }),
+    onDisconnect: () => send({ to: "driver", poolLost: true }),
+    // The driver calls again when it has work; without any, the service worker may sleep.
+    reconnect: () => false,
+  });
+  pool.connect();
+  driver.onmessage = ({ data, ports }: MessageEvent<FromDriver>) => {
+    if ("pool" in data) pool.post(data.pool);
+    else void navigator.serviceWorker.ready.then(({ active }) => active?.postMessage(data.carry, [...ports]));
+  };
+  navigator.serviceWorker.addEventListener("message", ({ data }) => {
+    if (isCall(data, "holdfast", "pool")) send({ to: "driver", pool: (data as { message: RpcMessage }).message });
+  });
+  send({ to: "driver", page: { bridgeId, origin, framedBy } }, [port]);
+}
+
+/** The service worker's name for this frame: the browser makes it, so nobody can take another's. */
+async function whoAmI(): Promise<string> {
+  const { active } = await navigator.serviceWorker.ready;
+  return new Promise((resolve) => {
+    const listen = ({ data }: MessageEvent): void => {
+      if (!isCall(data, "holdfast", "you")) return;
+      navigator.serviceWorker.removeEventListener("message", listen);
+      resolve((data as { bridgeId: string }).bridgeId);
+    };
+    navigator.serviceWorker.addEventListener("message", listen);
+    navigator.serviceWorker.startMessages();
+    active?.postMessage({ holdfast: "who" });
+  });
+}

@@ -1,0 +1,163 @@
+import { HoldfastError } from "../base/errors.ts";
+import { type EventHandlers, RpcPeer, servePort, type CallHandlers } from "../base/rpc.ts";
+import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
+import { generate, submitHistory } from "./generation.ts";
+import { SessionDriver } from "./session-driver.ts";
+import { type TextCodec, textCodec } from "./text.ts";
+import type { Wirer } from "./wiring.ts";
+
+export interface DriverNeeds {
+  readonly bridgeId: string;
+  /** The page's origin and the foreign frame around it, as the browser told the bridge. */
+  readonly origin: string;
+  readonly framedBy: string | null;
+  /** Calls to the pool; rejects with EXTENSION_DISCONNECTED when the service worker ends before it answers. */
+  callPool<M extends keyof PoolCalls>(method: M, params: PoolCalls[M]["params"]): Promise<PoolCalls[M]["result"]>;
+  reportToPool<E extends keyof DriverReports>(name: E, payload: DriverReports[E]): void;
+  readonly wirer: Wirer;
+  carryIngest(sessionId: string, hostId: string, port: MessagePort): void;
+  now(): number;
+}
+
+interface Running {
+  readonly driver: SessionDriver;
+  readonly codec: TextCodec | null;
+  generating: { stop: boolean } | null;
+}
+
+/** Serves one page's client library: opens sessions at the pool and drives them. Lives in the bridge's worker. */
+export class Driver {
+  private readonly sessions = new Map<string, Running>();
+  private readonly ingestPorts = new Map<string, MessagePort>();
+  private readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
+
+  constructor(
+    private readonly needs: DriverNeeds,
+    port: MessagePort,
+  ) {
+    this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>((message, transfer = []) => port.postMessage(message, transfer), this.calls(), this.events());
+    servePort(port, this.client);
+  }
+
+  get busy(): boolean {
+    return [...this.sessions.values()].some(({ driver }) => driver.busy);
+  }
+
+  poolEvents(): EventHandlers<PoolEvents> {
+    return {
+      session: ({ sessionId, event }) => this.sessions.get(sessionId)?.driver.poolEvent(event),
+      progress: ({ ingestId, event }) => this.client.emit("progress", { openId: ingestId, event }),
+      ingestAt: ({ ingestId, sessionId, hostId }) => {
+        const port = this.ingestPorts.get(ingestId);
+        this.ingestPorts.delete(ingestId);
+        if (port !== undefined) this.needs.carryIngest(sessionId, hostId, port);
+      },
+    };
+  }
+
+  poolLost(): void {
+    for (const { driver } of this.sessions.values()) driver.poolLost();
+  }
+
+  /** Ports of a wiring, on their way to the page. */
+  givePage(sessionId: string, feedsFrom: number, source: MessagePort, sink: MessagePort): void {
+    this.client.emit("ports", { sessionId, feedsFrom }, [source, sink]);
+  }
+
+  private calls(): CallHandlers<ClientCalls> {
+    const { needs } = this;
+    const self = { bridgeId: needs.bridgeId, origin: needs.origin };
+    return {
+      ping: () => null,
+      hello: async () => {
+        await needs.callPool("hello", { ...self, framedBy: needs.framedBy });
+        return null;
+      },
+      open: async ({ openId, model, options, tokenizer }) => {
+        const info = await needs.callPool("openSession", { ...self, model, options, ingestId: openId });
+        await this.run(info, -1, tokenizer).start();
+        return info;
+      },
+      attach: async ({ sessionId, secret, acked, tokenizer }) => {
+        const info = await needs.callPool("attachSession", { ...self, sessionId, secret });
+        this.run(info, acked, tokenizer);
+        return info;
+      },
+      release: async ({ sessionId }) => {
+        this.sessions.get(sessionId)?.driver.end(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+        this.sessions.delete(sessionId);
+        return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
+      },
+      generate: async ({ sessionId, base, request, ids }) => {
+        const running = this.session(sessionId);
+        if (running.generating !== null) throw new HoldfastError("SESSION_BUSY", "The session is generating; wait for its end or open another session.");
+        const generating = { stop: false };
+        running.generating = generating;
+        try {
+          return await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
+            prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
+            token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
+            journal: (from, promptIds, some) =>
+              needs.reportToPool("journal", { sessionId, durableRun: running.driver.durableRun, base: from, promptIds, ids: some }),
+          });
+        } finally {
+          running.generating = null;
+        }
+      },
+    };
+  }
+
+  private events(): EventHandlers<ClientEvents> {
+    return {
+      ingest: ({ openId }, [port]) => {
+        if (port !== undefined) this.ingestPorts.set(openId, port);
+      },
+      abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
+      run: ({ sessionId, run, reset }) => {
+        const driver = this.sessions.get(sessionId)?.driver;
+        driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
+      },
+      history: ({ sessionId, base, promptIds, ids }) => {
+        const driver = this.sessions.get(sessionId)?.driver;
+        if (driver !== undefined) submitHistory(driver, base, promptIds, ids);
+      },
+      resume: ({ sessionId }) => void this.sessions.get(sessionId)?.driver.start(),
+      ack: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.ack(run),
+      stopGeneration: ({ sessionId }) => {
+        const generating = this.sessions.get(sessionId)?.generating;
+        if (generating) generating.stop = true;
+      },
+    };
+  }
+
+  private run(info: SessionInfo, acked: number, tokenizer: TokenizerFiles | null): SessionDriver {
+    const { sessionId, secret } = info;
+    const { needs, client } = this;
+    const driver = new SessionDriver(
+      {
+        wirer: needs.wirer,
+        tell: (event) => client.emit("session", { sessionId, event }),
+        safe: (run) => client.emit("safe", { sessionId, run }),
+        runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
+        sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
+        recovered: (report) => needs.reportToPool("recovered", { sessionId, ...report }),
+        attach: async () => {
+          const attached = await needs.callPool("attachSession", { bridgeId: needs.bridgeId, origin: needs.origin, sessionId, secret });
+          return attached.stages;
+        },
+        now: needs.now,
+      },
+      info,
+      acked,
+    );
+    this.sessions.set(sessionId, { driver, codec: tokenizer === null ? null : textCodec(tokenizer), generating: null });
+    return driver;
+  }
+
+  private session(sessionId: string): Running {
+    const running = this.sessions.get(sessionId);
+    if (running === undefined) throw new HoldfastError("SESSION_UNKNOWN", "There is no such session here; create a new one.");
+    return running;
+  }
+}

@@ -1,0 +1,120 @@
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { arrayOf } from "../base/bytes.ts";
+import type { WireTensor, WireTensors } from "../base/tensor.ts";
+import type { GenerationRequest } from "../protocol/client.ts";
+import type { PlanSummary } from "../shard/summary.ts";
+import { sample } from "./sampler.ts";
+import type { SessionDriver } from "./session-driver.ts";
+import { type TextCodec, TextStream } from "./text.ts";
+
+const FEED_NAMES = ["input_ids", "attention_mask", "position_ids"];
+/** Token ids go to the journal in groups of this many. */
+const JOURNAL_EVERY_TOKENS = 16;
+
+export interface GenerationReports {
+  prompt(promptIds: readonly number[]): void;
+  token(index: number, id: number, text: string): void;
+  journal(base: number, promptIds: readonly number[] | null, ids: readonly number[]): void;
+}
+
+/**
+ * Run `base` is the prompt, run `base + i` feeds token i - 1. `known`: tokens the page already has; their runs are
+ * submitted for replay only, and the stream goes on after them.
+ */
+export async function generate(
+  driver: SessionDriver,
+  codec: TextCodec | null,
+  base: number,
+  request: GenerationRequest,
+  known: readonly number[],
+  stopped: () => boolean,
+  reports: GenerationReports,
+): Promise<{ runs: number; error: ErrorData | null }> {
+  const { plan } = driver.info;
+  const promptIds = promptOf(request, codec);
+  checkDecoder(plan, driver.stateful);
+  reports.prompt(promptIds);
+  const ids = [...known];
+  const stream = new TextStream(codec);
+  for (const id of known) stream.push(id);
+  let journalled = known.length;
+  reports.journal(0, promptIds, known);
+
+  // All of it before the first wait, so that a driver that takes the session up knows what may have to be replayed.
+  for (let run = 0; run < known.length; run++) void driver.submit(runOf(plan, base, run, promptIds, ids)).catch(() => undefined);
+  while (ids.length < request.maxNewTokens && !stopped() && !(ids.length > 0 && request.stopIds.includes(ids.at(-1) as number))) {
+    const index = ids.length;
+    const output = driver.output(base + index);
+    // A wait for room may end with the session; the output's own rejection says so.
+    driver.submit(runOf(plan, base, index, promptIds, ids)).catch(() => undefined);
+    let id: number;
+    try {
+      id = sample(lastRow(plan, await output), request, index);
+    } catch (error) {
+      return { runs: index + 1, error: toErrorData(error) };
+    }
+    ids.push(id);
+    reports.token(index, id, stream.push(id));
+    if (ids.length - journalled >= JOURNAL_EVERY_TOKENS) {
+      reports.journal(journalled, null, ids.slice(journalled));
+      journalled = ids.length;
+    }
+  }
+  reports.journal(journalled, null, ids.slice(journalled));
+  return { runs: ids.length, error: null };
+}
+
+/** The runs of a generation that has ended, for replay. */
+export function submitHistory(driver: SessionDriver, base: number, promptIds: readonly number[], ids: readonly number[]): void {
+  for (let run = 0; run < ids.length; run++) {
+    driver.submit(runOf(driver.info.plan, base, run, promptIds, ids)).catch(() => undefined);
+  }
+}
+
+function runOf(plan: PlanSummary, base: number, index: number, promptIds: readonly number[], ids: readonly number[]) {
+  return { run: base + index, reset: index === 0, reply: "driver" as const, feeds: feedsOf(plan, index, promptIds, ids) };
+}
+
+function feedsOf(plan: PlanSummary, index: number, promptIds: readonly number[], ids: readonly number[]): WireTensors {
+  const input = index === 0 ? promptIds : [ids[index - 1] as number];
+  const past = index === 0 ? 0 : promptIds.length + index - 1;
+  const total = past + input.length;
+  const values: Record<string, readonly number[]> = {
+    input_ids: input,
+    attention_mask: Array.from({ length: total }, () => 1),
+    position_ids: Array.from(input, (_, at) => past + at),
+  };
+  return Object.fromEntries(plan.feeds.map(({ name, type }) => [name, integers(type, values[name] ?? [])]));
+}
+
+function integers(type: WireTensor["type"], values: readonly number[]): WireTensor {
+  const dims = [1, values.length];
+  if (type === "int64") return { type, dims, data: BigInt64Array.from(values, BigInt) };
+  const data = new (arrayOf(type))(values.length);
+  (data as Int32Array).set(values);
+  return { type, dims, data };
+}
+
+function lastRow(plan: PlanSummary, outputs: WireTensors): ArrayLike<number> {
+  const logits = outputs.logits ?? outputs[plan.results[0]?.name ?? ""];
+  const vocabulary = logits?.dims.at(-1);
+  if (logits === undefined || vocabulary === undefined || logits.type !== "float32") {
+    throw new HoldfastError("BAD_MODEL", "generate() needs a model with a float32 output named logits; use run() for this one.");
+  }
+  return (logits.data as Float32Array).subarray(logits.data.length - vocabulary);
+}
+
+function promptOf({ promptIds, prompt }: GenerationRequest, codec: TextCodec | null): readonly number[] {
+  const ids = promptIds ?? codec?.encode(prompt ?? "");
+  if (ids === undefined) throw new HoldfastError("BAD_OPTIONS", "A text prompt needs a tokenizer; pass { tokenizer } to createSession, or token ids as the prompt.");
+  if (ids.length === 0) throw new HoldfastError("BAD_OPTIONS", "The prompt has no tokens; give at least one.");
+  return ids;
+}
+
+function checkDecoder(plan: PlanSummary, stateful: boolean): void {
+  const unknown = plan.feeds.find(({ name }) => !FEED_NAMES.includes(name));
+  if (!plan.feeds.some(({ name }) => name === "input_ids") || unknown !== undefined || !stateful) {
+    const what = unknown === undefined ? "input_ids and a bound KV cache" : `nothing but ${FEED_NAMES.join(", ")}, not ${unknown.name}`;
+    throw new HoldfastError("BAD_OPTIONS", `generate() needs a decoder that takes ${what}; use run() for this model.`);
+  }
+}

@@ -1,0 +1,44 @@
+import type { StageStatus } from "../protocol/stage.ts";
+
+export interface ReplayInput {
+  readonly statuses: readonly StageStatus[];
+  /** The last run that all stages can be put back to and whose answers the page has. */
+  readonly safe: number;
+  /** The last run whose answer the page has. */
+  readonly acked: number;
+  /** Stages hold no outputs for replay (levels that keep no state): everybody starts again after `safe`. */
+  readonly restoreAll: boolean;
+}
+
+export interface ReplayPlan {
+  /** Stages that must be put at `safe` first. */
+  readonly restore: readonly number[];
+  /** Per stage, the first run whose kept output it sends (again). */
+  readonly resendFrom: readonly number[];
+  /** The first run whose feeds and head the first stage needs. */
+  readonly feedsFrom: number;
+}
+
+/**
+ * What must be sent again so that every stage gets what it has not done. A lost stage replays alone from its
+ * neighbour's kept outputs; where the neighbour was lost too, replay starts further upstream, at the feeds in the end.
+ */
+export function planReplay({ statuses, safe, acked, restoreAll }: ReplayInput): ReplayPlan {
+  const restore = statuses.flatMap(({ run }, stage) => (restoreAll || run === null || run < safe ? [stage] : []));
+  const at = statuses.map(({ run }, stage) => (restore.includes(stage) ? safe : (run ?? safe)));
+  return {
+    restore,
+    resendFrom: at.map((_, stage) => (at[stage + 1] ?? acked) + 1),
+    feedsFrom: (at[0] ?? safe) + 1,
+  };
+}
+
+/** The last run stored by every stage, not after `limit`; -1: none. */
+export function commonCheckpoint(stored: readonly ReadonlySet<number>[], limit: number): number {
+  const [first, ...others] = stored;
+  let best = -1;
+  for (const run of first ?? []) {
+    if (run > best && run <= limit && others.every((runs) => runs.has(run))) best = run;
+  }
+  return best;
+}

@@ -1,0 +1,291 @@
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { CHECKPOINT_EVERY_RUNS, REPLAY_RUNS_MAX } from "../base/limits.ts";
+import type { WireTensors } from "../base/tensor.ts";
+import { LEVELS } from "../fault/levels.ts";
+import type { SessionEvent, StageInfo } from "../protocol/events.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
+import type { ReplyTo, RunHead, StageMessage } from "../protocol/stage.ts";
+import { commonCheckpoint, planReplay } from "./replay.ts";
+import type { StageLink, Wirer } from "./wiring.ts";
+
+export interface SessionDriverNeeds {
+  readonly wirer: Wirer;
+  /** To the page. */
+  tell(event: SessionEvent): void;
+  safe(run: number): void;
+  runFailed(run: number, error: ErrorData): void;
+  sessionFailed(error: ErrorData): void;
+  /** To the pool. */
+  recovered(report: { stage: number; ms: number; replayedRuns: number; restoredRun: number }): void;
+  /** The stages as the pool knows them; wakes a sleeping service worker. */
+  attach(): Promise<readonly StageInfo[]>;
+  now(): number;
+}
+
+interface Submitted {
+  readonly run: number;
+  readonly reset: boolean;
+  readonly reply: ReplyTo;
+  /** In line for runs that the driver itself feeds; null: the page sends them over the source port. */
+  readonly feeds: WireTensors | null;
+}
+
+/**
+ * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
+ * may be sent twice, because every receiver drops what it has done; so recovery is: wire anew, ask each stage how far
+ * it is, send again what is missing.
+ */
+export class SessionDriver {
+  private stages: StageInfo[];
+  private links: readonly StageLink[] = [];
+  private epoch = 0;
+  private wired = false;
+  private acked: number;
+  private resetAt = 0;
+  private safeRun: number;
+  private readonly stored: Set<number>[];
+  /** Runs after the safe one, in order. */
+  private readonly submitted = new Map<number, Submitted>();
+  private readonly failedRuns = new Map<number, ErrorData>();
+  private readonly waiters = new Map<number, { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }>();
+  private readonly blocked: (() => void)[] = [];
+  private readonly verifying = new Map<number, { since: number; replayedRuns: number; restoredRun: number }>();
+  private readonly lostSince = new Map<number, number>();
+  private restoreAll = false;
+  private poolSeen = true;
+  private ended: HoldfastError | null = null;
+  private readonly keepsState: boolean;
+  readonly stateful: boolean;
+
+  constructor(
+    private readonly needs: SessionDriverNeeds,
+    readonly info: SessionInfo,
+    acked: number,
+  ) {
+    this.stages = [...info.stages];
+    this.acked = acked;
+    this.safeRun = -1;
+    this.stored = info.stages.map(() => new Set());
+    this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
+    this.stateful = info.plan.stateInputs.length > 0;
+  }
+
+  /** Ports to the stages. Call once; later losses are handled from inside. */
+  async start(): Promise<void> {
+    if (this.stages.every(({ phase }) => phase === "ready")) await this.rewire();
+  }
+
+  /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
+  async submit(run: Submitted): Promise<void> {
+    if (this.ended !== null) throw this.ended;
+    if (run.reset) this.resetAt = run.run;
+    this.submitted.set(run.run, run);
+    this.refreshSafe();
+    while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+      await new Promise<void>((resolve) => this.blocked.push(resolve));
+    }
+    if (this.wired) this.sendHead(run);
+    if (!this.poolSeen) void this.reattach();
+  }
+
+  /** The service worker went to sleep or died. What happened to hosts meanwhile is asked for before it is relied on. */
+  poolLost(): void {
+    this.poolSeen = false;
+    if (this.busy) void this.reattach();
+  }
+
+  /** The outputs of a run that replies to the driver. */
+  output(run: number): Promise<WireTensors> {
+    return new Promise((resolve, reject) => {
+      if (this.ended !== null) reject(this.ended);
+      else this.waiters.set(run, { resolve, reject });
+    });
+  }
+
+  ack(run: number): void {
+    if (run <= this.acked) return;
+    this.acked = run;
+    this.verified();
+    this.refreshSafe();
+  }
+
+  get durableRun(): number {
+    return this.safeRun;
+  }
+
+  /** From the pool: faults, replacements, failures. */
+  poolEvent(event: SessionEvent): void {
+    this.needs.tell(event);
+    if (event.type === "fault") this.stageLost(event.stage, event.category);
+    else if (event.type === "stage") {
+      this.stages[event.stage.stage] = event.stage;
+      if (this.stages.every(({ phase }) => phase === "ready")) void this.rewire();
+    } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
+  }
+
+  /** The service worker restarted: what it told nobody is asked for. */
+  async reattach(): Promise<void> {
+    this.poolSeen = true;
+    let stages: readonly StageInfo[];
+    try {
+      stages = await this.needs.attach();
+    } catch (error) {
+      return this.end(HoldfastError.from(toErrorData(error)));
+    }
+    const changed = stages.some((stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase);
+    this.stages = [...stages];
+    if (!changed && this.wired) return;
+    if (changed) this.wired = false;
+    if (stages.every(({ phase }) => phase === "ready")) await this.rewire();
+  }
+
+  get busy(): boolean {
+    return this.ended === null && (!this.wired || [...this.submitted.keys()].some((run) => run > this.acked));
+  }
+
+  end(error: HoldfastError): void {
+    if (this.ended !== null) return;
+    this.ended = error;
+    this.epoch++;
+    for (const link of this.links) link.close();
+    for (const { reject } of this.waiters.values()) reject(error);
+    this.waiters.clear();
+    this.unblock();
+    this.needs.sessionFailed(toErrorData(error));
+  }
+
+  private stageLost(stage: number, category: ErrorData["category"]): void {
+    const known = this.stages[stage];
+    if (known !== undefined) this.stages[stage] = { ...known, phase: "lost" };
+    this.wired = false;
+    this.epoch++;
+    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    const level = this.info.options.faultToleranceLevel;
+    if (!this.keepsState) this.restoreAll = true;
+    // Levels without state: at none every run under way fails; at low a stateless run is tried again.
+    if (level === "none") this.failRuns(new HoldfastError("HOST_LOST", "The host died and level none does not recover runs. Run again, or use a higher faultToleranceLevel.", { category }));
+    else if (level === "low" && this.stateful) this.failRuns(new HoldfastError("STATE_LOST", "The host died and level low keeps no state. Start again with reset, or use level medium.", { category }));
+  }
+
+  private failRuns(error: HoldfastError): void {
+    for (const { run, reply } of [...this.submitted.values()]) {
+      if (run <= this.acked) continue;
+      if (reply === "page") this.needs.runFailed(run, toErrorData(error));
+      this.waiters.get(run)?.reject(error);
+      this.waiters.delete(run);
+      this.acked = run;
+    }
+    this.submitted.clear();
+    this.refreshSafe();
+  }
+
+  private async rewire(): Promise<void> {
+    const epoch = ++this.epoch;
+    this.wired = false;
+    for (const link of this.links) link.close();
+    const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages, {
+      output: (message) => this.outputCame(message),
+      stored: (stage, run) => this.storedCame(stage, run),
+      storeFailed: (error) => this.end(HoldfastError.from(error)),
+    });
+    this.links = wiring.links;
+    if (!(await wiring.arrived)) {
+      // Ports were lost on their way (the service worker died): ask the pool and wire again.
+      if (epoch === this.epoch) await this.reattach();
+      return;
+    }
+    // Rejects when a newer wiring closes these links; that one goes on.
+    const statuses = await Promise.all(wiring.links.map((link) => link.sync(epoch))).catch(() => null);
+    if (epoch !== this.epoch || statuses === null) return;
+    for (const [stage, status] of statuses.entries()) for (const run of status.stored) this.stored[stage]?.add(run);
+    this.refreshSafe();
+    const safe = this.safeRun;
+    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll });
+    const records = this.stateful && this.keepsState && safe >= 0 && safe >= this.resetAt;
+    try {
+      await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, records)));
+    } catch (error) {
+      if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
+      return;
+    }
+    if (epoch !== this.epoch) return;
+    this.restoreAll = false;
+    this.wired = true;
+    for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
+    wiring.givePorts(plan.feedsFrom);
+    let replayed = 0;
+    for (const run of this.submitted.values()) {
+      if (run.run < plan.feedsFrom) continue;
+      this.sendHead(run);
+      replayed++;
+    }
+    for (const [stage, since] of this.lostSince) this.verifying.set(stage, { since, replayedRuns: plan.restore.includes(stage) ? this.lastRun() - safe : replayed, restoredRun: safe });
+    this.lostSince.clear();
+    if (this.lastRun() <= this.acked) this.verified();
+  }
+
+  /** A run was answered after a recovery: that is the proof that it worked. */
+  private verified(): void {
+    for (const [stage, { since, replayedRuns, restoredRun }] of this.verifying) {
+      const ms = this.needs.now() - since;
+      const hostId = this.stages[stage]?.hostId ?? "";
+      this.needs.recovered({ stage, ms, replayedRuns, restoredRun });
+      this.needs.tell({ type: "recovered", stage, hostId, ms, replayedRuns, restoredRun });
+    }
+    this.verifying.clear();
+  }
+
+  private lastRun(): number {
+    return [...this.submitted.keys()].at(-1) ?? this.acked;
+  }
+
+  private sendHead({ run, reset, reply, feeds }: Submitted): void {
+    const checkpoint = this.stateful && this.keepsState && (reset || run % CHECKPOINT_EVERY_RUNS === 0);
+    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
+    const failed = this.failedRuns.get(run);
+    this.links[0]?.head(head, feeds, failed ?? null);
+  }
+
+  private outputCame(message: StageMessage): void {
+    const { run, reply } = message.head;
+    const waiter = this.waiters.get(run);
+    if ("error" in message) {
+      const known = this.failedRuns.has(run);
+      this.failedRuns.set(run, message.error);
+      this.waiters.delete(run);
+      if (reply === "page") this.needs.runFailed(run, message.error);
+      waiter?.reject(HoldfastError.from(message.error));
+      // Stages before the failing one went on with their state; all go back and skip the run.
+      if (!known && this.stateful && this.stages.length > 1) {
+        this.restoreAll = true;
+        void this.rewire();
+      }
+      return;
+    }
+    this.waiters.delete(run);
+    waiter?.resolve(message.tensors);
+  }
+
+  private storedCame(stage: number, run: number): void {
+    this.stored[stage]?.add(run);
+    this.refreshSafe();
+  }
+
+  private refreshSafe(): void {
+    const before = this.safeRun;
+    // A run that starts from initial state makes what was before it unimportant.
+    const cut = this.acked >= this.resetAt - 1 ? this.resetAt - 1 : -1;
+    const reached = this.stateful && this.keepsState ? Math.max(cut, commonCheckpoint(this.stored, this.acked)) : this.acked;
+    this.safeRun = Math.max(before, reached);
+    if (this.safeRun === before) return;
+    for (const run of this.submitted.keys()) if (run <= this.safeRun) this.submitted.delete(run);
+    for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
+    this.needs.safe(this.safeRun);
+    this.needs.tell({ type: "durable", run: this.safeRun });
+    this.unblock();
+  }
+
+  private unblock(): void {
+    for (const resume of this.blocked.splice(0)) resume();
+  }
+}

@@ -1,0 +1,194 @@
+import { HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
+import { GPU_RETURN_MS, HEARTBEAT_EVERY_TICKS } from "../base/limits.ts";
+import { RpcPeer, servePort } from "../base/rpc.ts";
+import { HangDetector } from "../fault/hang-detector.ts";
+import { isHostFailure } from "../fault/classify.ts";
+import type { CheckpointRecord, FrameCalls, FrameEvents, FrameReports, Hold, HostCapability, KeeperCalls } from "../protocol/host.ts";
+import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
+import { PROVIDERS, type Provider } from "../protocol/options.ts";
+import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import type { ShardPlan } from "../shard/types.ts";
+import type { CheckpointKey } from "../state/checkpoint-codec.ts";
+
+export interface KeeperStores {
+  readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
+  readGraph(planId: string, shard: number): Promise<Uint8Array>;
+  readRange(digest: string, offset: number, length: number): Promise<Uint8Array>;
+  runtimeFiles(runtime: "wasm" | "webgpu"): Promise<{ wasm: ArrayBuffer; glue: string }>;
+  writeCheckpoint(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number>;
+  checkpointRuns(key: CheckpointKey): Promise<number[]>;
+  checkpointChain(key: CheckpointKey, run: number): Promise<CheckpointRecord[] | null>;
+}
+
+export interface KeeperNeeds {
+  readonly stores: KeeperStores;
+  /** Puts a fresh frame in place of the old one; resolves with a port into it. */
+  mountFrame(hostId: string): Promise<MessagePort>;
+  unmountFrame(hostId: string): void;
+  /** Makes a device or context of each provider worth asking for, and says which work. */
+  probe(wanted: readonly Provider[] | null, gpuWaitMs: number): Promise<HostCapability>;
+  report<E extends keyof HostToPool>(name: E, payload: HostToPool[E]): void;
+  now(): number;
+  /** Test build: stops here while a checkpoint is to be held. */
+  holdCheckpoint(hostId: string, run: number): Promise<void>;
+}
+
+type Frame = RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>;
+
+/** Watches one host's frame, loads its shard and stores its checkpoints. Lives in a worker: never throttled. */
+export class HostKeeper {
+  private frame: Frame | null = null;
+  private port: MessagePort | null = null;
+  private detector: HangDetector | null = null;
+  private key: CheckpointKey | null = null;
+  private lease: Lease;
+  private ticks = 0;
+  private provider: Provider = "wasm";
+  private isReady = false;
+
+  constructor(
+    private readonly needs: KeeperNeeds,
+    hostId: string,
+  ) {
+    this.lease = { hostId, attempt: -1 };
+  }
+
+  get state(): Lease & { ready: boolean } {
+    return { ...this.lease, ready: this.isReady };
+  }
+
+  /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
+  async boot({ hostId, attempt, providers, gpuLosses }: PoolToHost["boot"]): Promise<void> {
+    if (attempt <= this.lease.attempt) return;
+    this.drop();
+    const lease = { hostId, attempt };
+    this.lease = lease;
+    try {
+      const wanted = wantedProviders(providers, gpuLosses);
+      const capability = await this.needs.probe(wanted, gpuLosses > 0 ? GPU_RETURN_MS : 0);
+      const provider = pickProvider(wanted, capability);
+      if (provider === null) return this.needs.report("bootRefused", { ...lease, error: noProvider(wanted ?? PROVIDERS, capability) });
+      const runtime = provider === "wasm" ? "wasm" : "webgpu";
+      const [{ wasm, glue }, port] = await Promise.all([this.needs.stores.runtimeFiles(runtime), this.needs.mountFrame(hostId)]);
+      if (lease !== this.lease) return port.close();
+      this.port = port;
+      const frame = this.serve(port, lease);
+      this.frame = frame;
+      this.provider = provider;
+      await frame.call("boot", { wasm, glue, runtime, threads: THREADS }, [wasm]);
+      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability });
+    } catch (error) {
+      if (lease === this.lease) this.fault(`the runtime did not start: ${messageOf(error)}`);
+    }
+  }
+
+  async load({ attempt, sessionId, stage, planId, durable }: PoolToHost["load"]): Promise<void> {
+    const { frame, lease, provider } = this;
+    if (attempt !== lease.attempt || frame === null) return;
+    const start = this.needs.now();
+    const key = { sessionId, stage, planId };
+    this.key = key;
+    try {
+      const stores = this.needs.stores;
+      const { plan, files } = await stores.readPlan(planId);
+      const spec = plan.shards[stage];
+      if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
+      const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
+      await frame.call("load", { graph, spec, last: stage === plan.shards.length - 1, provider, durable, stored });
+      let loadedBytes = 0;
+      for (const { path, file, offset, length } of spec.weights) {
+        const bytes = await stores.readRange(files[file] ?? "", offset, length);
+        frame.emit("weight", { path, bytes }, [bytes.buffer]);
+        loadedBytes += length;
+        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes: spec.weightBytes });
+      }
+      await frame.call("create", null);
+      if (lease !== this.lease) return;
+      this.detector = new HangDetector();
+      this.isReady = true;
+      this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
+    } catch (error) {
+      if (lease !== this.lease) return;
+      if (isHostFailure(messageOf(error))) this.fault(messageOf(error));
+      else this.needs.report("loadFailed", { ...lease, error: toErrorData(error) });
+    }
+  }
+
+  /** One tick of the watch. */
+  tick(now: number): void {
+    if (this.detector === null) return;
+    const wrong = this.detector.tick(now);
+    if (wrong !== null) return this.fault(wrong);
+    if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
+  }
+
+  /** The canary in the frame is gone: its process has died. */
+  frameGone(): void {
+    if (this.frame !== null) this.fault("frame process gone");
+  }
+
+  setHold(hold: Hold | null): void {
+    this.frame?.emit("hold", hold);
+  }
+
+  close(): void {
+    this.drop();
+    this.lease = { ...this.lease, attempt: Number.POSITIVE_INFINITY };
+  }
+
+  private fault(signal: string): void {
+    const lease = this.lease;
+    this.drop();
+    this.needs.report("fault", { ...lease, signal });
+  }
+
+  private drop(): void {
+    const held = this.frame !== null;
+    this.frame?.fail(new HoldfastError("HOST_LOST", "the host was replaced"));
+    this.port?.close();
+    this.frame = null;
+    this.port = null;
+    this.detector = null;
+    this.isReady = false;
+    if (held) this.needs.unmountFrame(this.lease.hostId);
+  }
+
+  private serve(port: MessagePort, lease: Lease): Frame {
+    const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>((message, transfer = []) => port.postMessage(message, transfer), {
+      records: async ({ run }) => {
+        const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+        if (chain === null) throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+        return chain;
+      },
+    }, {
+      pong: () => this.detectorOf(lease)?.sign(),
+      runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
+      runEnded: () => this.detectorOf(lease)?.runEnded(),
+      checkpoint: (record) => {
+        if (lease === this.lease) void this.store(frame, record);
+      },
+      fault: ({ signal }) => {
+        if (lease === this.lease) this.fault(signal);
+      },
+      held: ({ phase }) => this.needs.report("held", { hostId: lease.hostId, phase }),
+    });
+    servePort(port, frame);
+    return frame;
+  }
+
+  /** A frame of an earlier attempt tells nothing about the present one. */
+  private detectorOf(lease: Lease): HangDetector | null {
+    return lease === this.lease ? this.detector : null;
+  }
+
+  private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
+    const { key, lease } = this;
+    if (key === null) return;
+    try {
+      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(lease.hostId, record.run));
+      frame.emit("stored", { run: record.run, error: null });
+    } catch (error) {
+      frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import type { ErrorData } from "../base/errors.ts";
+import { GPU_LOSSES_MAX } from "../base/limits.ts";
+import type { HostCapability } from "../protocol/host.ts";
+import type { Provider } from "../protocol/options.ts";
+
+/** One thread a host: hosts are what runs in parallel, and one thread is what the exactness guarantee is stated for. */
+export const THREADS = 1;
+
+/** The caller's list, less the GPU once it was lost too often: then wasm takes over. */
+export function wantedProviders(providers: readonly Provider[] | null, gpuLosses: number): readonly Provider[] | null {
+  return gpuLosses > GPU_LOSSES_MAX ? ["wasm"] : providers;
+}
+
+/** The first of the caller's list that works here; with no list, the fastest that is real hardware. */
+export function pickProvider(wanted: readonly Provider[] | null, { providers, softwareGpu }: HostCapability): Provider | null {
+  if (wanted !== null) return wanted.find((provider) => providers.includes(provider)) ?? null;
+  // A GPU emulated on the CPU is many times slower than wasm.
+  return providers.find((provider) => provider !== "webgpu" || !softwareGpu) ?? null;
+}
+
+export function noProvider(wanted: readonly Provider[], { providers }: HostCapability): ErrorData {
+  return {
+    code: "PROVIDER_UNAVAILABLE",
+    category: wanted[0] === "webnn" ? "WEBNN" : "WEBGPU",
+    message: `None of ${wanted.join(", ")} works in this browser (${providers.join(", ")} does). List wasm as well, or leave executionProviders out.`,
+  };
+}

@@ -1,0 +1,172 @@
+import { type ErrorData, toErrorData } from "../base/errors.ts";
+import type { WireTensor, WireTensors } from "../base/tensor.ts";
+import type { CheckpointRecord } from "../protocol/host.ts";
+import type { RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
+import type { ShardSpec } from "../shard/types.ts";
+import { Residents } from "./residents.ts";
+
+export interface StageNeeds {
+  /** Runs the shard. Rejects with the runtime's error. */
+  execute(inputs: WireTensors): Promise<WireTensors>;
+  /** Sends downstream; the last stage sends to whom the head names. */
+  send(message: StageMessage): void;
+  checkpoint(record: CheckpointRecord): void;
+  records(run: number): Promise<readonly CheckpointRecord[]>;
+  /** True: the host is lost and must not answer; somebody else will run this again. */
+  fatal(error: unknown): boolean;
+  runStarted(run: number, inputs: WireTensors): void;
+  runEnded(run: number): void;
+  hold(phase: "dispatch" | "compute" | "answer", run: number): Promise<void>;
+}
+
+/**
+ * One stage of one session. Runs are numbered without gaps and each is executed once: what arrives twice is dropped,
+ * what arrives early waits, and outputs are kept until the head says that they are safe (upstream backup).
+ * So after any loss everybody may simply send everything again.
+ */
+export class Stage {
+  private readonly residents: Residents;
+  private readonly waiting = new Map<number, { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null }>();
+  private readonly kept = new Map<number, StageMessage>();
+  private readonly storedRuns: number[];
+  private run: number | null = null;
+  private pumping: Promise<void> | null = null;
+  private lost = false;
+
+  constructor(
+    private readonly needs: StageNeeds,
+    private readonly spec: ShardSpec,
+    private readonly options: { readonly durable: boolean; readonly stored: readonly number[] },
+  ) {
+    this.residents = new Residents(spec.state);
+    this.storedRuns = [...options.stored];
+  }
+
+  /** The head of a run for the first stage; its feeds come in line or on their own. */
+  receiveHead(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void {
+    const slot = this.slot(head.run);
+    if (slot === null) return;
+    slot.head = head;
+    if (error !== null) slot.message = { head, error };
+    if (feeds !== null) slot.feeds = feeds;
+    this.pump();
+  }
+
+  receiveFeeds(run: number, feeds: WireTensors): void {
+    const slot = this.slot(run);
+    if (slot === null) return;
+    slot.feeds = feeds;
+    this.pump();
+  }
+
+  receive(message: StageMessage): void {
+    const slot = this.slot(message.head.run);
+    if (slot === null) return;
+    slot.message = message;
+    this.pump();
+  }
+
+  /** New channels: what waited will be sent again. Answers once the run under way has ended. */
+  async sync(): Promise<StageStatus> {
+    this.waiting.clear();
+    await this.pumping;
+    return this.status();
+  }
+
+  async restore(run: number, records: boolean): Promise<StageStatus> {
+    this.waiting.clear();
+    await this.pumping;
+    this.residents.restore(records ? await this.needs.records(run) : []);
+    this.kept.clear();
+    this.run = run;
+    while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
+    return this.status();
+  }
+
+  resend(from: number): void {
+    for (const [run, message] of this.kept) if (run >= from) this.needs.send(message);
+  }
+
+  stored(run: number): void {
+    if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
+  }
+
+  private status(): StageStatus {
+    return { run: this.run, stored: [...this.storedRuns] };
+  }
+
+  private slot(run: number): { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null } | null {
+    if (this.run !== null && run <= this.run) return null;
+    let slot = this.waiting.get(run);
+    if (slot === undefined) {
+      slot = { head: null, message: null, feeds: null };
+      this.waiting.set(run, slot);
+    }
+    return slot;
+  }
+
+  private pump(): void {
+    this.pumping ??= this.work().finally(() => {
+      this.pumping = null;
+      if (this.next() !== null && !this.lost) this.pump();
+    });
+  }
+
+  private next(): StageMessage | null {
+    if (this.run === null) return null;
+    const slot = this.waiting.get(this.run + 1);
+    if (slot === undefined) return null;
+    if (slot.message !== null) return slot.message;
+    return slot.head !== null && slot.feeds !== null ? { head: slot.head, tensors: slot.feeds } : null;
+  }
+
+  private async work(): Promise<void> {
+    for (let message = this.next(); message !== null && !this.lost; message = this.next()) {
+      this.waiting.delete(message.head.run);
+      const answer = await this.process(message);
+      if (answer === null) return;
+      this.run = message.head.run;
+      if (this.options.durable) this.keep(answer);
+      this.needs.send(answer);
+      if (message.head.checkpoint && this.options.durable && this.residents.any) {
+        this.needs.checkpoint(this.residents.checkpoint(message.head.run));
+      }
+    }
+  }
+
+  private async process(message: StageMessage): Promise<StageMessage | null> {
+    if ("error" in message) return message;
+    const { head, tensors } = message;
+    const state = head.reset ? new Residents(this.spec.state).inputs() : this.residents.inputs();
+    const inputs: Record<string, WireTensor> = { ...state };
+    for (const name of this.spec.inputs) inputs[name] = tensors[name] as WireTensor;
+    try {
+      await this.needs.hold("dispatch", head.run);
+      this.needs.runStarted(head.run, inputs);
+      await this.needs.hold("compute", head.run);
+      const outputs = await this.needs.execute(inputs);
+      this.needs.runEnded(head.run);
+      await this.needs.hold("answer", head.run);
+      if (head.reset) this.residents.reset();
+      this.residents.take(outputs);
+      const emitted: Record<string, WireTensor> = {};
+      for (const name of this.spec.emits) emitted[name] = (outputs[name] ?? tensors[name]) as WireTensor;
+      return { head, tensors: emitted };
+    } catch (error) {
+      this.needs.runEnded(head.run);
+      if (this.needs.fatal(error)) {
+        this.lost = true;
+        return null;
+      }
+      return { head, error: toErrorData(error, "RUN_FAILED") };
+    }
+  }
+
+  private keep(answer: StageMessage): void {
+    this.kept.set(answer.head.run, answer);
+    for (const run of this.kept.keys()) {
+      if (run > answer.head.safe) break;
+      this.kept.delete(run);
+    }
+  }
+}

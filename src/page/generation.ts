@@ -1,0 +1,53 @@
+import type { HoldfastError } from "../base/errors.ts";
+import type { GenerationRequest } from "../protocol/client.ts";
+import type { Token } from "./session.ts";
+
+/** A generation under way. The ids are the feeds of its runs: the library keeps them, the page's code need not. */
+export interface Generation {
+  readonly base: number;
+  readonly request: GenerationRequest;
+  promptIds: readonly number[] | null;
+  readonly ids: number[];
+  readonly queue: TokenQueue;
+}
+
+/** Tokens between the driver that pushes them and the loop that takes them. */
+export class TokenQueue implements AsyncIterable<Token> {
+  private readonly tokens: Token[] = [];
+  private wake: (() => void) | null = null;
+  private done = false;
+  private error: HoldfastError | null = null;
+  private readonly end_ = Promise.withResolvers<void>();
+
+  push(token: Token): void {
+    this.tokens.push(token);
+    this.wake?.();
+  }
+
+  end(): void {
+    this.done = true;
+    this.end_.resolve();
+    this.wake?.();
+  }
+
+  fail(error: HoldfastError): void {
+    this.error = error;
+    this.end();
+  }
+
+  /** Resolves when no more tokens will come. */
+  settled(): Promise<void> {
+    return this.end_.promise;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Token, void, undefined> {
+    for (;;) {
+      for (let token = this.tokens.shift(); token !== undefined; token = this.tokens.shift()) yield token;
+      if (this.error !== null) throw this.error;
+      if (this.done) return;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+}

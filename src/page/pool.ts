@@ -1,0 +1,163 @@
+import { HoldfastError, messageOf } from "../base/errors.ts";
+import { newId } from "../base/ids.ts";
+import type { EventHandlers } from "../base/rpc.ts";
+import type { TokenizerFiles } from "../protocol/client.ts";
+import type { DriverEvents } from "../protocol/client.ts";
+import type { SessionEvent } from "../protocol/events.ts";
+import type { SessionOptions } from "../protocol/options.ts";
+import { parseSessionOptions } from "../protocol/session-options.ts";
+import { BridgeConnection, type DriverPeer } from "./bridge-connection.ts";
+import { Session } from "./session.ts";
+import { type ModelSource, nameOf, sendModel } from "./source.ts";
+
+/** Opens that the death of a bridge or service worker cut short are made again this many times. */
+const OPEN_ATTEMPTS = 3;
+
+export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shards" | "executionProviders">> {
+  readonly shards?: number | undefined;
+  readonly executionProviders?: SessionOptions["executionProviders"] | undefined;
+  /** URL of tokenizer.json, or its contents; needed for text prompts. */
+  readonly tokenizer?: string | URL | { readonly json: object; readonly config?: object };
+  readonly signal?: AbortSignal;
+  /** Events from the start of loading on; the same as `session.on` afterwards. */
+  readonly onEvent?: (event: SessionEvent) => void;
+}
+
+/** One page's connection to Holdfast. */
+export class Pool {
+  private readonly sessions = new Map<string, Session>();
+  private readonly opening = new Map<string, (event: SessionEvent) => void>();
+  private readonly connection: BridgeConnection;
+  private peer: DriverPeer | null = null;
+
+  private constructor(extensionId: string) {
+    this.connection = new BridgeConnection(extensionId, {
+      driver: this.driverEvents(),
+      busy: () => this.opening.size > 0 || [...this.sessions.values()].some((session) => session.busy),
+      lost: () => {
+        this.peer = null;
+        for (const session of this.sessions.values()) session.bridgeLost();
+      },
+      restored: (peer, downMs) => {
+        this.peer = peer;
+        for (const session of this.sessions.values()) void session.attach(peer, downMs);
+      },
+      failed: (error) => {
+        for (const session of this.sessions.values()) session.fail(error);
+      },
+    });
+  }
+
+  static async connect(extensionId: string, timeoutMs: number | undefined, signal: AbortSignal | undefined): Promise<Pool> {
+    const pool = new Pool(extensionId);
+    const abort = (): void => pool.connection.close();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      pool.peer = await pool.connection.open(timeoutMs);
+      return pool;
+    } catch (error) {
+      pool.connection.close();
+      if (signal?.aborted) throw new HoldfastError("ABORTED", "connect() was aborted.", { cause: signal.reason });
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /**
+   * Loads a model, cut into shards, each in a host of its own. Resolves when all hosts are ready. Throws HoldfastError
+   * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED, ABORTED, …).
+   */
+  async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
+    const { tokenizer, signal, onEvent, ...rest } = asked;
+    const options = parseSessionOptions(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
+    const files = tokenizer === undefined ? null : await loadTokenizer(tokenizer);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.open(model, options, files, signal ?? new AbortController().signal, onEvent ?? (() => undefined));
+      } catch (error) {
+        const again = error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
+        if (!again || attempt >= OPEN_ATTEMPTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 200 * attempt));
+      }
+    }
+  }
+
+  /** Releases all sessions and removes the bridge frame. */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
+    this.connection.close();
+  }
+
+  private async open(model: ModelSource, options: SessionOptions, tokenizer: TokenizerFiles | null, signal: AbortSignal, onEvent: (event: SessionEvent) => void): Promise<Session> {
+    const peer = this.peer;
+    if (peer === null) throw new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame is being replaced; try again in a moment.");
+    if (signal.aborted) throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    const openId = newId();
+    const { port1, port2 } = new MessageChannel();
+    const sending = new AbortController();
+    const abort = (): void => {
+      sending.abort(signal.reason);
+      peer.emit("abortOpen", { openId });
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    this.opening.set(openId, onEvent);
+    // Registered before the answer comes: the first ports arrive with it.
+    const session = new Session(peer, options, tokenizer, onEvent, () => this.sessions.delete(session.id));
+    this.unnamed.add(session);
+    try {
+      peer.emit("ingest", { openId }, [port2]);
+      const opened = peer.call("open", { openId, model: nameOf(model), options, tokenizer });
+      const sent = sendModel(model, port1, AbortSignal.any([signal, sending.signal]));
+      // Whichever fails first is the reason; the other is told to stop.
+      const info = await Promise.all([opened, sent]).then(([result]) => result);
+      session.opened(info);
+      this.sessions.set(info.sessionId, session);
+      return session;
+    } catch (error) {
+      sending.abort(error);
+      peer.emit("abortOpen", { openId });
+      throw error;
+    } finally {
+      this.unnamed.delete(session);
+      this.opening.delete(openId);
+      signal.removeEventListener("abort", abort);
+      port1.close();
+    }
+  }
+
+  private readonly unnamed = new Set<Session>();
+
+  private driverEvents(): EventHandlers<DriverEvents> {
+    const find = (sessionId: string): Session | undefined => this.sessions.get(sessionId) ?? [...this.unnamed].find((session) => session.claims(sessionId));
+    return {
+      progress: ({ openId, event }) => this.opening.get(openId)?.(event),
+      session: ({ sessionId, event }) => find(sessionId)?.event(event),
+      ports: ({ sessionId, feedsFrom }, [source, sink]) => source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
+      safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
+      runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
+      sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
+      prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),
+      token: ({ sessionId, base, index, id, text }) => find(sessionId)?.token(base, { index, id, text }),
+    };
+  }
+}
+
+async function loadTokenizer(tokenizer: NonNullable<CreateSessionOptions["tokenizer"]>): Promise<TokenizerFiles> {
+  if (typeof tokenizer === "object" && "json" in tokenizer) return { json: tokenizer.json, config: tokenizer.config ?? {} };
+  const url = new URL(tokenizer, location.href);
+  const read = async (from: URL): Promise<object | null> => {
+    const response = await fetch(from);
+    return response.ok ? ((await response.json()) as object) : null;
+  };
+  try {
+    const json = await read(url);
+    if (json === null) throw new Error("the server did not find it");
+    // Its settings stand beside it where models are published; a tokenizer without them works too.
+    const config = await read(new URL("tokenizer_config.json", url)).catch(() => null);
+    return { json, config: config ?? {} };
+  } catch (error) {
+    throw new HoldfastError("MODEL_FETCH_FAILED", `${url.href} is no readable tokenizer.json (${messageOf(error)}). Check the URL.`, { cause: error });
+  }
+}

@@ -1,0 +1,40 @@
+import { byteLengthOf } from "../base/bytes.ts";
+import type { WireTensors } from "../base/tensor.ts";
+
+type Entry =
+  | { readonly kind: "run"; readonly run: number; readonly reset: boolean; readonly feeds: WireTensors; readonly bytes: number }
+  | { readonly kind: "generation"; readonly base: number; readonly last: number; readonly promptIds: readonly number[]; readonly ids: readonly number[] };
+
+/** What the page must be able to send again: every run that is not yet safe, in order. */
+export class RunLog {
+  private kept: Entry[] = [];
+  private size = 0;
+
+  get bytes(): number {
+    return this.size;
+  }
+
+  addRun(run: number, reset: boolean, feeds: WireTensors): void {
+    const bytes = byteLengthOf(feeds);
+    this.size += bytes;
+    this.kept.push({ kind: "run", run, reset, feeds, bytes });
+  }
+
+  addGeneration(base: number, promptIds: readonly number[], ids: readonly number[]): void {
+    this.kept.push({ kind: "generation", base, last: base + ids.length - 1, promptIds, ids });
+  }
+
+  /** Forgets what can no longer be needed. */
+  drop(safe: number): void {
+    this.kept = this.kept.filter((entry) => (entry.kind === "run" ? entry.run : entry.last) > safe);
+    this.size = this.kept.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
+  }
+
+  entries(): readonly Entry[] {
+    return this.kept;
+  }
+
+  feedsFrom(run: number): { readonly run: number; readonly feeds: WireTensors }[] {
+    return this.kept.flatMap((entry) => (entry.kind === "run" && entry.run >= run ? [entry] : []));
+  }
+}

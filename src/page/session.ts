@@ -1,0 +1,321 @@
+import type { Tensor } from "onnxruntime-common";
+import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX, RESEND_BYTES_MAX, RUNS_UNANSWERED_MAX } from "../base/limits.ts";
+import type { GenerationRequest, TokenizerFiles } from "../protocol/client.ts";
+import type { SessionEvent, StageInfo } from "../protocol/events.ts";
+import type { SessionOptions } from "../protocol/options.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
+import type { FeedMessage, StageMessage } from "../protocol/stage.ts";
+import type { PlanSummary } from "../shard/summary.ts";
+import type { ValueSpec } from "../shard/types.ts";
+import type { DriverPeer } from "./bridge-connection.ts";
+import { type Generation, TokenQueue } from "./generation.ts";
+import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { RunLog } from "./run-log.ts";
+import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Start from initial state instead of the state after the run before. */
+  readonly reset?: boolean;
+}
+
+export interface GenerateOptions {
+  readonly maxNewTokens?: number;
+  /** 0 (the default): greedy. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  /** The same seed gives the same tokens. */
+  readonly seed?: number;
+  /** Ids that end the generation; they are emitted. */
+  readonly stopIds?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+export interface Token {
+  readonly index: number;
+  readonly id: number;
+  /** What this token adds to the text; empty until a character is complete. */
+  readonly text: string;
+}
+
+/**
+ * One model, loaded. Runs are numbered here, in the process that outlives everything else, and kept until they can no
+ * longer be needed for replay; so a page's code never has to try anything again.
+ */
+export class Session {
+  private info: SessionInfo | null = null;
+  private currentStages: readonly StageInfo[] = [];
+  private readonly listeners = new Set<(event: SessionEvent) => void>();
+  private readonly waiting = new Map<number, { resolve(outputs: Record<string, Tensor>): void; reject(error: HoldfastError): void }>();
+  private readonly log = new RunLog();
+  private source: MessagePort | null = null;
+  private sink: MessagePort | null = null;
+  private nextRun = 0;
+  private acked = -1;
+  private generation: Generation | null = null;
+  private readonly roomWaiters: (() => void)[] = [];
+  private ended: HoldfastError | null = null;
+
+  constructor(
+    private peer: DriverPeer,
+    private readonly options: SessionOptions,
+    private readonly tokenizer: TokenizerFiles | null,
+    onEvent: (event: SessionEvent) => void,
+    private readonly forget: () => void,
+  ) {
+    this.listeners.add(onEvent);
+  }
+
+  get id(): string {
+    return this.info?.sessionId ?? this.claimed ?? "";
+  }
+  /** What `run` takes: names, element types, dims (names for symbolic ones). Bound state is not among them. */
+  get inputs(): readonly ValueSpec[] {
+    return this.plan.feeds;
+  }
+  get outputs(): readonly ValueSpec[] {
+    return this.plan.results;
+  }
+  get plan(): PlanSummary {
+    if (this.info === null) throw new HoldfastError("INTERNAL", "the session is not open yet");
+    return this.info.plan;
+  }
+  get stages(): readonly StageInfo[] {
+    return this.currentStages;
+  }
+  /** How equal a recovered result is, why, and what dies together. */
+  get guarantees(): Guarantees {
+    return guaranteesOf(this.options, this.currentStages, this.plan.stateInputs.length > 0);
+  }
+
+  /** Calls `listener` with progress, faults and recoveries until the returned function is called. */
+  on(listener: (event: SessionEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * Runs the model once. Feeds and outputs are tensors by name, row-major. Throws BAD_FEEDS before anything is sent;
+   * otherwise the promise settles once, whatever dies meanwhile.
+   */
+  async run(feeds: Readonly<Record<string, TensorLike>>, { signal, reset = false }: RunOptions = {}): Promise<Record<string, Tensor>> {
+    const wire = takeFeeds(feeds, this.inputs);
+    await this.room(signal);
+    if (this.generation !== null) throw busy();
+    const run = this.nextRun++;
+    this.log.addRun(run, reset || run === 0, wire);
+    const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
+    signal?.addEventListener("abort", () => this.runFailed(run, aborted(signal)), { once: true });
+    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0 });
+    this.source?.postMessage({ run, feeds: wire } satisfies FeedMessage);
+    return answer;
+  }
+
+  /**
+   * Continues a prompt (text, or token ids) and yields tokens as they come: each index once, in order, whatever dies
+   * meanwhile. The KV cache stays in the hosts. Starts from initial state.
+   */
+  async *generate(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<Token, void, undefined> {
+    const request = requestOf(prompt, options);
+    await this.room(options.signal);
+    if (this.generation !== null || this.waiting.size > 0) throw busy();
+    const queue = new TokenQueue();
+    const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue };
+    this.generation = generation;
+    const stop = (): void => this.peer.emit("stopGeneration", { sessionId: this.id });
+    options.signal?.addEventListener("abort", stop, { once: true });
+    this.askGeneration(generation);
+    try {
+      for await (const token of queue) {
+        if (options.signal?.aborted) throw aborted(options.signal);
+        yield token;
+      }
+    } finally {
+      options.signal?.removeEventListener("abort", stop);
+      if (this.generation === generation) {
+        stop();
+        await queue.settled();
+      }
+    }
+  }
+
+  /** Ends the session, closes its hosts and deletes its stored state. */
+  async release(): Promise<void> {
+    if (this.ended !== null) return;
+    const { peer, id } = this;
+    this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+    await peer.call("release", { sessionId: id });
+  }
+
+  get busy(): boolean {
+    return this.ended === null && (this.waiting.size > 0 || this.generation !== null);
+  }
+
+  // What the pool object calls.
+
+  private claimed: string | null = null;
+  /** Events may come before the answer that names the session: the first id wins. */
+  claims(sessionId: string): boolean {
+    this.claimed ??= sessionId;
+    return this.claimed === sessionId;
+  }
+
+  opened(info: SessionInfo): void {
+    this.info = info;
+    this.currentStages = info.stages;
+  }
+
+  wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
+    this.source?.close();
+    this.sink?.close();
+    this.source = source;
+    this.sink = sink;
+    sink.onmessage = ({ data }: MessageEvent<StageMessage>) => this.answered(data);
+    for (const { run, feeds } of this.log.feedsFrom(feedsFrom)) source.postMessage({ run, feeds } satisfies FeedMessage);
+  }
+
+  event(event: SessionEvent): void {
+    if (event.type === "stage") this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage.stage ? event.stage : stage));
+    if (event.type === "fault") this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage ? { ...stage, phase: "lost" } : stage));
+    for (const listener of this.listeners) listener(event);
+  }
+
+  safe(run: number): void {
+    this.log.drop(run);
+    this.makeRoom();
+  }
+
+  prompt(base: number, promptIds: readonly number[]): void {
+    if (this.generation?.base === base) this.generation.promptIds = promptIds;
+  }
+
+  token(base: number, token: Token): void {
+    const generation = this.generation;
+    // A token that came before, from a driver that has died, comes again and is dropped.
+    if (generation?.base !== base || token.index !== generation.ids.length) return;
+    generation.ids.push(token.id);
+    generation.queue.push(token);
+    this.ack(base + token.index);
+  }
+
+  runFailed(run: number, error: HoldfastError): void {
+    this.waiting.get(run)?.reject(error);
+    this.waiting.delete(run);
+    this.ackAnswered();
+    this.makeRoom();
+  }
+
+  fail(error: HoldfastError): void {
+    if (this.ended !== null) return;
+    this.ended = error;
+    for (const { reject } of this.waiting.values()) reject(error);
+    this.waiting.clear();
+    this.generation?.queue.fail(error);
+    this.generation = null;
+    this.source?.close();
+    this.sink?.close();
+    this.makeRoom();
+    this.forget();
+  }
+
+  bridgeLost(): void {
+    this.event({ type: "bridge", state: "lost", ms: 0 });
+  }
+
+  /** A new bridge: names every run that may have to be replayed, and goes on. */
+  async attach(peer: DriverPeer, downMs: number): Promise<void> {
+    this.peer = peer;
+    if (this.ended !== null || this.info === null) return;
+    const { sessionId, secret } = this.info;
+    try {
+      const info = await peer.call("attach", { sessionId, secret, acked: this.acked, tokenizer: this.tokenizer });
+      this.currentStages = info.stages;
+      for (const entry of this.log.entries()) {
+        if (entry.kind === "run") peer.emit("run", { sessionId, run: entry.run, reset: entry.reset });
+        else peer.emit("history", { sessionId, base: entry.base, promptIds: entry.promptIds, ids: entry.ids });
+      }
+      if (this.generation !== null) this.askGeneration(this.generation);
+      peer.emit("resume", { sessionId });
+      this.event({ type: "bridge", state: "restored", ms: downMs });
+    } catch (error) {
+      const { code } = toErrorData(error);
+      // The next bridge attaches again.
+      if (code !== "EXTENSION_DISCONNECTED") this.fail(HoldfastError.from(toErrorData(error)));
+    }
+  }
+
+  private askGeneration(generation: Generation): void {
+    const { base, request, ids } = generation;
+    this.peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
+      ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
+      (error: HoldfastError) => {
+        if (error.code !== "EXTENSION_DISCONNECTED") this.generationEnded(generation, ids.length, error);
+      },
+    );
+  }
+
+  private generationEnded(generation: Generation, runs: number, error: HoldfastError | null): void {
+    if (this.generation !== generation) return;
+    this.generation = null;
+    const { base, promptIds, ids, queue } = generation;
+    this.nextRun = base + runs;
+    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids);
+    this.ack(this.nextRun - 1);
+    if (error === null) queue.end();
+    else queue.fail(error);
+  }
+
+  private answered(message: StageMessage): void {
+    if ("error" in message) return;
+    const { run } = message.head;
+    this.waiting.get(run)?.resolve(giveOutputs(message.tensors));
+    this.waiting.delete(run);
+    this.ackAnswered();
+    this.makeRoom();
+  }
+
+  /** Runs are answered in order, so all before the oldest that waits are. */
+  private ackAnswered(): void {
+    const oldest = this.waiting.keys().next();
+    this.ack((oldest.done ? this.nextRun : oldest.value) - 1);
+  }
+
+  private ack(run: number): void {
+    if (run <= this.acked || this.ended !== null) return;
+    this.acked = run;
+    this.peer.emit("ack", { sessionId: this.id, run });
+  }
+
+  /** Holds new runs back while too much is under way. */
+  private async room(signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted) throw aborted(signal);
+    while (this.ended === null && (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX)) {
+      await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
+    }
+    if (this.ended !== null) throw this.ended;
+  }
+
+  private makeRoom(): void {
+    for (const resume of this.roomWaiters.splice(0)) resume();
+  }
+}
+
+function requestOf(prompt: string | readonly number[], options: GenerateOptions): GenerationRequest {
+  const { maxNewTokens = 64, temperature = 0, topK = 0, seed = 0, stopIds = [] } = options;
+  const whole = (value: number, least: number, most: number): boolean => Number.isInteger(value) && value >= least && value <= most;
+  if (!whole(maxNewTokens, 1, NEW_TOKENS_MAX)) throw new HoldfastError("BAD_OPTIONS", `maxNewTokens must be a whole number from 1 to ${NEW_TOKENS_MAX}.`);
+  if (!(temperature >= 0) || !Number.isFinite(temperature)) throw new HoldfastError("BAD_OPTIONS", "temperature must be a number of 0 or more.");
+  if (!whole(topK, 0, 1_000_000) || !whole(seed, 0, 2 ** 32 - 1)) throw new HoldfastError("BAD_OPTIONS", "topK and seed must be whole numbers of 0 or more.");
+  if (typeof prompt === "string" && prompt.length > PROMPT_CHARS_MAX) throw new HoldfastError("BAD_OPTIONS", `The prompt is longer than ${PROMPT_CHARS_MAX} characters; shorten it.`);
+  const text = typeof prompt === "string";
+  return { prompt: text ? prompt : null, promptIds: text ? null : [...prompt], maxNewTokens, temperature, topK, seed, stopIds: [...stopIds] };
+}
+
+function busy(): HoldfastError {
+  return new HoldfastError("SESSION_BUSY", "The session has work under way; wait for its end or open another session.");
+}
+
+function aborted(signal: AbortSignal): HoldfastError {
+  return new HoldfastError("ABORTED", "The run was aborted.", { cause: signal.reason });
+}

@@ -1,0 +1,123 @@
+import { HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
+import { LEVELS } from "../fault/levels.ts";
+import type { Lease } from "../protocol/pool.ts";
+import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
+import type { PoolNeeds } from "./needs.ts";
+
+/** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
+export class HostManager {
+  /** Hosts that said `booted` in their present attempt and wait for a plan. */
+  private readonly booted = new Map<string, number>();
+  /** Hosts whose page said hello since this service worker started. */
+  private readonly reached = new Set<string>();
+  private readonly waitingBoot = new Map<string, () => void>();
+  private readonly deadlines = new Map<string, number>();
+
+  constructor(
+    private readonly needs: PoolNeeds,
+    private readonly onOverdue: (lease: Lease, signal: string) => void,
+  ) {}
+
+  /** A new host for a stage. Journalled before the page opens, so that no page is ever unaccounted for. */
+  async open(session: SessionRecord, stage: number, attempt: number): Promise<string> {
+    const { needs } = this;
+    const hostId = needs.newId();
+    const place = session.options.place;
+    const host: HostRecord = { hostId, place, tabId: null, origin: session.origin, sessionId: session.sessionId, stage, status: "initialized", openedAt: needs.now() };
+    void needs.journal.append({ action: "add_browser", data: host });
+    await needs.journal.append({ action: "add_model_to_browser", data: { sessionId: session.sessionId, stage, hostId, attempt } });
+    const tabId = await needs.openPage(hostId, place);
+    if (tabId !== null) void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
+    this.boot(hostId, attempt);
+    return hostId;
+  }
+
+  /** A fresh frame in the page the host already has. */
+  restart(session: SessionRecord, stage: number, hostId: string, attempt: number): void {
+    void this.needs.journal.append({ action: "add_model_to_browser", data: { sessionId: session.sessionId, stage, hostId, attempt } });
+    this.boot(hostId, attempt);
+  }
+
+  /** The page is there and listens. */
+  pageReached(hostId: string): void {
+    this.reached.add(hostId);
+    this.waitingBoot.get(hostId)?.();
+    this.waitingBoot.delete(hostId);
+  }
+
+  pageLost(hostId: string): void {
+    this.reached.delete(hostId);
+    this.booted.delete(hostId);
+  }
+
+  hostBooted({ hostId, attempt }: Lease): void {
+    this.booted.set(hostId, attempt);
+    this.deadlines.delete(hostId);
+  }
+
+  /** Gives a booted host its shard, once there is a plan. */
+  loadIfBooted(session: SessionRecord, stage: number): void {
+    const record = session.stages[stage];
+    if (record === undefined || session.planId === null || this.booted.get(record.hostId) !== record.attempt) return;
+    const { hostId, attempt } = record;
+    this.booted.delete(hostId);
+    const durable = LEVELS[session.options.faultToleranceLevel].keepsState;
+    this.needs.toHost(hostId, "load", { hostId, attempt, sessionId: session.sessionId, stage, planId: session.planId, durable });
+    this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
+  }
+
+  progressed(hostId: string, attempt: number): void {
+    if (this.deadlines.has(hostId)) this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
+  }
+
+  settled(hostId: string): void {
+    this.deadlines.delete(hostId);
+  }
+
+  async close(hostId: string): Promise<void> {
+    const host = this.needs.journal.state.hosts[hostId];
+    this.pageLost(hostId);
+    this.deadlines.delete(hostId);
+    this.waitingBoot.delete(hostId);
+    if (host === undefined) return;
+    // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
+    // record, and the next start closes it.
+    await this.needs.journal.append({ action: "remove_browser", data: { hostId } });
+    this.needs.toHost(hostId, "close", { hostId });
+    await this.needs.closePage(host);
+    const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");
+    if (host.place === "offscreen" && !left) await this.needs.closeOffscreen();
+  }
+
+  private boot(hostId: string, attempt: number): void {
+    this.booted.delete(hostId);
+    const state = this.needs.journal.state;
+    const host = state.hosts[hostId];
+    const session = host === undefined ? undefined : state.sessions[host.sessionId];
+    if (host === undefined || session === undefined) return;
+    const boot = (): void =>
+      this.needs.toHost(hostId, "boot", {
+        hostId,
+        attempt,
+        sessionId: session.sessionId,
+        stage: host.stage,
+        origin: session.origin,
+        providers: session.options.executionProviders,
+        gpuLosses: session.gpuLosses,
+      });
+    if (this.reached.has(hostId)) boot();
+    else this.waitingBoot.set(hostId, boot);
+    this.watch(hostId, attempt, HOST_BOOT_DEADLINE_MS, "the host did not start before its deadline");
+  }
+
+  /** One deadline a host; each new one replaces the last. */
+  private watch(hostId: string, attempt: number, ms: number, signal: string): void {
+    const until = this.needs.now() + ms;
+    this.deadlines.set(hostId, until);
+    this.needs.after(ms, () => {
+      if (this.deadlines.get(hostId) !== until) return;
+      this.deadlines.delete(hostId);
+      this.onOverdue({ hostId, attempt }, signal);
+    });
+  }
+}

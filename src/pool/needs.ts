@@ -1,0 +1,29 @@
+import type { PoolEvents, PoolToHost } from "../protocol/pool.ts";
+import type { Place } from "../protocol/options.ts";
+import type { PoolState, TransactionBody } from "../state/pool-state.ts";
+
+/** Everything the pool needs from the browser; tests and the simulator give their own. */
+export interface PoolNeeds {
+  readonly journal: { readonly state: PoolState; append(body: TransactionBody): Promise<void> };
+  /** Opens a host's page; resolves with its tab (null in the offscreen document). */
+  openPage(hostId: string, place: Place): Promise<number | null>;
+  closePage(host: { readonly hostId: string; readonly place: Place; readonly tabId: number | null }): Promise<void>;
+  /** Brings a page back whose process died. False: there is no such tab any more. */
+  reloadPage(tabId: number): Promise<boolean>;
+  tabExists(tabId: number): Promise<boolean>;
+  closeOffscreen(): Promise<void>;
+  /** Hosts whose page is alive, as the browser says. */
+  livePages(): Promise<{ readonly hostIds: ReadonlySet<string>; readonly offscreen: boolean }>;
+  liveBridges(): Promise<ReadonlySet<string>>;
+  toHost<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void;
+  toBridge<E extends keyof PoolEvents>(bridgeId: string, name: E, payload: PoolEvents[E]): void;
+  forgetCheckpoints(sessionId: string): Promise<void>;
+  /** Asks the user; resolves with the answer, or null when the question was dismissed. */
+  askConsent(origin: string): Promise<boolean | null>;
+  /** Wakes the pool after this many milliseconds, even from sleep; one alarm a name. */
+  setAlarm(name: string, delayMs: number): void;
+  setPopupAllowed(allowed: boolean): void;
+  after(ms: number, action: () => void): void;
+  now(): number;
+  newId(): string;
+}

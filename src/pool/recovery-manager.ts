@@ -1,0 +1,128 @@
+import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
+import { classify } from "../fault/classify.ts";
+import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
+import type { RecoveryStep } from "../fault/levels.ts";
+import type { SessionEvent } from "../protocol/events.ts";
+import type { Lease } from "../protocol/pool.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
+import type { HostManager } from "./host-manager.ts";
+import type { PoolNeeds } from "./needs.ts";
+
+/** Detect → classify → select → execute → verify → fall back, one recovery at a time per stage. */
+export class RecoveryManager {
+  private readonly recoveries = new Map<string, Recovery>();
+
+  constructor(
+    private readonly needs: PoolNeeds,
+    private readonly hosts: HostManager,
+    private readonly tell: (session: SessionRecord, event: SessionEvent) => void,
+  ) {}
+
+  /** A host was seen to fail. Reports of an earlier attempt change nothing. */
+  fault({ hostId, attempt }: Lease, signal: string, seen: { pageGone: boolean; hostDropped: boolean }): void {
+    const found = this.stageOf(hostId, attempt);
+    if (found === null) return;
+    const { session, stage } = found;
+    if (session.stages[stage]?.phase === "lost") return;
+    const category = classify(signal);
+    const at = this.needs.now();
+    void this.needs.journal.append({
+      action: "stage_fault",
+      data: { sessionId: session.sessionId, stage, hostId, category, signal, at, recoveredMs: null },
+    });
+    if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
+    this.hosts.settled(hostId);
+    this.tell(session, { type: "fault", at, stage, hostId, category, signal });
+    this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
+  }
+
+  /** Takes up a recovery that another service worker left unfinished. */
+  resume(sessionId: string, stage: number): void {
+    const record = this.needs.journal.state.sessions[sessionId]?.stages[stage];
+    if (record === undefined || this.recoveries.has(`${sessionId} ${stage}`)) return;
+    const host = this.needs.journal.state.hosts[record.hostId];
+    const lease = { hostId: record.hostId, attempt: record.attempt };
+    if (record.phase === "starting") this.fault(lease, "no sign of life since the pool restarted", { pageGone: host === undefined, hostDropped: true });
+    else this.step(sessionId, stage, { type: "fault", fault: { category: "CRASH", signal: "recovery was cut short", pageGone: host === undefined, hostDropped: true }, now: this.needs.now() });
+  }
+
+  ready(sessionId: string, stage: number): void {
+    this.step(sessionId, stage, { type: "ready" });
+  }
+
+  verified(sessionId: string, stage: number): void {
+    this.step(sessionId, stage, { type: "verified" });
+  }
+
+  forget(sessionId: string): void {
+    for (const key of this.recoveries.keys()) if (key.startsWith(`${sessionId} `)) this.recoveries.delete(key);
+  }
+
+  stageOf(hostId: string, attempt: number): { session: SessionRecord; stage: number } | null {
+    const state = this.needs.journal.state;
+    const host = state.hosts[hostId];
+    const session = host === undefined ? undefined : state.sessions[host.sessionId];
+    const record = host === undefined ? undefined : session?.stages[host.stage];
+    if (host === undefined || session === undefined || record?.hostId !== hostId || record.attempt !== attempt) return null;
+    return { session, stage: host.stage };
+  }
+
+  private step(sessionId: string, stage: number, event: RecoveryEvent): void {
+    const session = this.needs.journal.state.sessions[sessionId];
+    if (session === undefined) return;
+    const key = `${sessionId} ${stage}`;
+    const [next, commands] = decideRecovery(this.recoveries.get(key) ?? { phase: "healthy" }, event, {
+      level: session.options.faultToleranceLevel,
+      strategy: session.options.recoveryStrategy,
+      attemptsMax: RECOVERY_ATTEMPTS_MAX,
+      backoffMs: RECOVERY_BACKOFF_MS,
+    });
+    this.recoveries.set(key, next);
+    for (const command of commands) {
+      if (command.type === "give_up") this.giveUp(session, stage, command.fault.signal);
+      else this.needs.after(command.delayMs, () => void this.climb(sessionId, stage, command.step));
+    }
+  }
+
+  private async climb(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
+    const session = this.needs.journal.state.sessions[sessionId];
+    const record = session?.stages[stage];
+    if (session === undefined || record === undefined || record.phase !== "lost") return;
+    if (session.status !== "live" && session.status !== "opening") return;
+    const attempt = record.attempt + 1;
+    this.tell(session, { type: "recovering", stage, step, attempt });
+    const host = this.needs.journal.state.hosts[record.hostId];
+    if (step !== "failover" && host !== undefined) {
+      const pages = await this.needs.livePages();
+      const alive = host.tabId === null ? pages.offscreen : pages.hostIds.has(host.hostId);
+      // A page whose process died keeps its tab: reloading brings it back, and its hello lets the boot go on.
+      if (!alive) this.hosts.pageLost(host.hostId);
+      if (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId)))) {
+        this.hosts.restart(session, stage, host.hostId, attempt);
+        return;
+      }
+    }
+    await this.hosts.open(session, stage, attempt);
+    await this.hosts.close(record.hostId);
+  }
+
+  private countGpuLoss(session: SessionRecord): void {
+    // One dead GPU process is reported by every stage that used it; losses close together are one.
+    const recent = this.needs.journal.state.faults.filter(
+      (fault) => fault.sessionId === session.sessionId && fault.category === "WEBGPU" && this.needs.now() - fault.at < 2_000,
+    );
+    if (recent.length > 1) return;
+    const gpuLosses = Math.min(session.gpuLosses + 1, GPU_LOSSES_MAX + 1);
+    void this.needs.journal.append({ action: "update_session", data: { sessionId: session.sessionId, gpuLosses, at: this.needs.now() } });
+  }
+
+  private giveUp(session: SessionRecord, stage: number, signal: string): void {
+    const error = new HoldfastError(
+      "RECOVERY_FAILED",
+      `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
+      { category: classify(signal) },
+    );
+    this.tell(session, { type: "failed", error: toErrorData(error) });
+  }
+}

@@ -1,0 +1,186 @@
+import { HoldfastError } from "../base/errors.ts";
+import { USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import type { SessionEvent } from "../protocol/events.ts";
+import type { DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
+import type { PopupCalls, PoolStatus } from "../protocol/popup.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
+import { ConsentDesk } from "./consent.ts";
+import { HostManager } from "./host-manager.ts";
+import type { PoolNeeds } from "./needs.ts";
+import { RecoveryManager } from "./recovery-manager.ts";
+import { SessionManager } from "./session-manager.ts";
+import { poolStatus, stageInfos } from "./status.ts";
+
+/** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
+export class ResourcePool {
+  readonly consent: ConsentDesk;
+  readonly sessions: SessionManager;
+  private readonly hosts: HostManager;
+  private readonly recovery: RecoveryManager;
+  private readonly userCloses = new Map<string, number>();
+
+  constructor(private readonly needs: PoolNeeds) {
+    this.consent = new ConsentDesk(needs);
+    this.hosts = new HostManager(needs, (lease, signal) => this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }));
+    this.recovery = new RecoveryManager(needs, this.hosts, (session, event) => this.tell(session, event));
+    this.sessions = new SessionManager(needs, this.hosts, this.recovery);
+  }
+
+  get state() {
+    return this.needs.journal.state;
+  }
+
+  /** What a bridge's driver may call. `bridgeId` and `origin` come from the bridge frame, not from the page. */
+  bridgeCalls(): { readonly [M in keyof PoolCalls]: (params: PoolCalls[M]["params"]) => Promise<PoolCalls[M]["result"]> } {
+    return {
+      hello: async ({ origin, framedBy }) => {
+        await this.consent.require(origin, framedBy);
+        return null;
+      },
+      openSession: async (params) => {
+        await this.consent.require(params.origin, null);
+        return this.sessions.open(params);
+      },
+      attachSession: async (params) => {
+        await this.consent.require(params.origin, null);
+        return this.sessions.attach(params, (origin, reason) => this.consent.refuse(origin, reason));
+      },
+      releaseSession: ({ bridgeId, sessionId }) => this.sessions.release(bridgeId, sessionId),
+      abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
+    };
+  }
+
+  driverReports(): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
+    return {
+      journal: (data) => void this.needs.journal.append({ action: "add_tokens", data }),
+      recovered: ({ sessionId, stage, ms }) => {
+        void this.needs.journal.append({ action: "stage_recovered", data: { sessionId, stage, ms } });
+        this.recovery.verified(sessionId, stage);
+      },
+    };
+  }
+
+  /** What host pages report. */
+  hostReports(): { readonly [E in keyof HostToPool]: (payload: HostToPool[E]) => void } {
+    const current = (lease: Lease) => this.recovery.stageOf(lease.hostId, lease.attempt);
+    return {
+      hello: ({ hosts }) => {
+        for (const { hostId, attempt } of hosts) {
+          if (this.state.hosts[hostId] === undefined) this.needs.toHost(hostId, "close", { hostId });
+          else if (current({ hostId, attempt }) === null) continue;
+          this.hosts.pageReached(hostId);
+        }
+      },
+      booted: (lease) => {
+        const found = current(lease);
+        if (found === null) return;
+        this.hosts.hostBooted(lease);
+        this.hosts.loadIfBooted(found.session, found.stage);
+      },
+      bootRefused: ({ error, ...lease }) => {
+        const found = current(lease);
+        if (found !== null) this.sessions.stageRefused(found.session, error);
+      },
+      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes }) => {
+        const found = current({ hostId, attempt });
+        if (found === null) return;
+        this.hosts.progressed(hostId, attempt);
+        const stage = phase === "weights" ? found.stage : null;
+        this.sessions.progress(sessionId, { type: "progress", phase, loadedBytes, totalBytes, stage });
+      },
+      planned: ({ sessionId, planId, plan }) => void this.sessions.planned(sessionId, planId, plan),
+      ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),
+      ready: ({ hostId, attempt, provider, weightBytes }) => {
+        const found = current({ hostId, attempt });
+        if (found === null) return;
+        this.hosts.settled(hostId);
+        void this.stageReady(found.session, found.stage, provider, weightBytes);
+      },
+      loadFailed: ({ error, ...lease }) => {
+        const found = current(lease);
+        if (found !== null) this.sessions.stageRefused(found.session, error);
+      },
+      fault: ({ hostId, attempt, signal }) => this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
+      held: () => undefined,
+    };
+  }
+
+  /** A host's page is there and can be talked to. */
+  pageConnected(hostId: string): void {
+    this.hosts.pageReached(hostId);
+  }
+
+  /** A host page's port broke: its tab was closed or reloaded, or its process died. */
+  async pageDisconnected(hostId: string): Promise<void> {
+    const host = this.state.hosts[hostId];
+    const pages = await this.needs.livePages();
+    const alive = host?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId);
+    if (host === undefined || alive || this.state.hosts[hostId] === undefined) return;
+    this.hosts.pageLost(hostId);
+    const pageGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
+    this.lost(hostId, pageGone ? "host tab closed" : "page process gone", pageGone);
+  }
+
+  /** The user closed a host's tab (our own closing removes the host first). Twice within a minute pauses the session. */
+  async tabRemoved(tabId: number): Promise<void> {
+    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
+    const session = host === undefined ? undefined : this.state.sessions[host.sessionId];
+    if (host === undefined || session === undefined) return;
+    const now = this.needs.now();
+    const last = this.userCloses.get(session.sessionId);
+    this.userCloses.set(session.sessionId, now);
+    if (last !== undefined && now - last < USER_CLOSE_WINDOW_MS) return this.sessions.pause(session);
+    this.hosts.pageLost(host.hostId);
+    this.lost(host.hostId, "host tab closed", true);
+  }
+
+  popupCalls(): { readonly [M in "status" | "withdraw" | "closeSession"]: (params: PopupCalls[M]["params"]) => Promise<PopupCalls[M]["result"]> } {
+    return {
+      status: async (): Promise<PoolStatus> => poolStatus(this.state),
+      withdraw: async ({ origin }) => {
+        await this.needs.journal.append({ action: "remove_consent", data: { origin } });
+        for (const session of Object.values(this.state.sessions)) {
+          if (session.origin === origin) await this.sessions.end(session, new HoldfastError("PERMISSION_DENIED", "The user withdrew this site's permission; ask them to allow it again."));
+        }
+        return null;
+      },
+      closeSession: async ({ sessionId }) => {
+        const session = this.state.sessions[sessionId];
+        if (session !== undefined) await this.sessions.end(session, new HoldfastError("SESSION_RELEASED", "The user closed this session in Holdfast's popup; open it again."));
+        return null;
+      },
+    };
+  }
+
+  /** Stages whose host is not among the living, after a start. */
+  lost(hostId: string, signal: string, pageGone: boolean): void {
+    const host = this.state.hosts[hostId];
+    const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
+    if (record?.hostId === hostId) this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
+  }
+
+  /** A recovery that the end of a service worker cut short. */
+  resumeRecovery(sessionId: string, stage: number): void {
+    const record = this.state.sessions[sessionId]?.stages[stage];
+    if (record === undefined) return;
+    this.recovery.resume(sessionId, stage);
+  }
+
+  private async stageReady(session: SessionRecord, stage: number, provider: "webgpu" | "webnn" | "wasm", weightBytes: number): Promise<void> {
+    const { sessionId } = session;
+    const before = session.stages[stage]?.provider ?? null;
+    await this.needs.journal.append({ action: "stage_ready", data: { sessionId, stage, provider, weightBytes } });
+    this.recovery.ready(sessionId, stage);
+    const now = this.state.sessions[sessionId];
+    if (now === undefined) return;
+    const info = stageInfos(this.state, now)[stage];
+    if (info !== undefined) this.tell(now, { type: "stage", stage: info });
+    if (before !== null && before !== provider) this.tell(now, { type: "provider", stage, from: before, to: provider });
+    this.sessions.stageReady(now);
+  }
+
+  private tell(session: SessionRecord, event: SessionEvent): void {
+    const { bridgeId } = this.state.sessions[session.sessionId] ?? session;
+    this.needs.toBridge(bridgeId, "session", { sessionId: session.sessionId, event });
+  }
+}

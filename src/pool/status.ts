@@ -1,0 +1,51 @@
+import type { StageInfo } from "../protocol/events.ts";
+import type { PoolStatus } from "../protocol/popup.ts";
+import type { PoolState, SessionRecord } from "../state/pool-state.ts";
+
+export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[] {
+  return session.stages.map(({ hostId, attempt, phase, provider, weightBytes }, stage) => ({
+    stage,
+    hostId,
+    place: state.hosts[hostId]?.place ?? session.options.place,
+    phase,
+    attempt,
+    provider,
+    weightBytes,
+    nodes: session.plan?.shards[stage]?.nodes ?? 0,
+  }));
+}
+
+/** What the popup shows. */
+export function poolStatus(state: PoolState): PoolStatus {
+  return {
+    hosts: Object.values(state.hosts).map((host) => {
+      const stage = state.sessions[host.sessionId]?.stages[host.stage];
+      return {
+        hostId: host.hostId,
+        place: host.place,
+        status: host.status,
+        origin: host.origin,
+        sessionId: host.sessionId,
+        stage: host.stage,
+        attempt: stage?.attempt ?? 0,
+        provider: stage?.provider ?? null,
+        weightBytes: stage?.weightBytes ?? 0,
+        openedAt: host.openedAt,
+      };
+    }),
+    sessions: Object.values(state.sessions).map((session) => ({
+      sessionId: session.sessionId,
+      origin: session.origin,
+      model: session.model,
+      status: session.status,
+      level: session.options.faultToleranceLevel,
+      strategy: session.options.recoveryStrategy,
+      durableRun: session.durableRun,
+      tokens: session.ids.length,
+      stages: stageInfos(state, session),
+    })),
+    faults: state.faults,
+    refusals: state.refusals,
+    consents: Object.entries(state.consents).map(([origin, consent]) => ({ origin, ...consent })),
+  };
+}

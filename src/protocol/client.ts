@@ -1,0 +1,82 @@
+import type { ErrorData } from "../base/errors.ts";
+import type { SessionEvent } from "./events.ts";
+import type { SessionOptions } from "./options.ts";
+import type { SessionInfo } from "./pool.ts";
+
+/** Page's client library → bridge frame, once, by `postMessage` with one port. */
+export interface Knock {
+  readonly holdfast: "connect";
+  readonly protocol: typeof CLIENT_PROTOCOL;
+}
+/** Grows when this file changes in a way that an older client library would not understand. */
+export const CLIENT_PROTOCOL = 1;
+
+export interface GenerationRequest {
+  readonly promptIds: readonly number[] | null;
+  readonly prompt: string | null;
+  readonly maxNewTokens: number;
+  /** 0: greedy. */
+  readonly temperature: number;
+  readonly topK: number;
+  readonly seed: number;
+  readonly stopIds: readonly number[];
+}
+
+export interface TokenizerFiles {
+  /** Contents of tokenizer.json and tokenizer_config.json. */
+  readonly json: object;
+  readonly config: object;
+}
+
+/** Client library → driver. */
+export interface ClientCalls {
+  /** The driver is there. */
+  ping: { params: null; result: null };
+  /** Resolves once the origin may use Holdfast. */
+  hello: { params: null; result: null };
+  open: {
+    params: { openId: string; model: string; options: SessionOptions; tokenizer: TokenizerFiles | null };
+    result: SessionInfo;
+  };
+  /** After the bridge was lost: takes a session up again. `acked`: the last run whose answer the page has. */
+  attach: {
+    params: { sessionId: string; secret: string; acked: number; tokenizer: TokenizerFiles | null };
+    result: SessionInfo;
+  };
+  release: { params: { sessionId: string }; result: null };
+  /** Ends when the last token was sent. `ids`: what the page already has of this generation. */
+  generate: {
+    params: { sessionId: string; base: number; request: GenerationRequest; ids: readonly number[] };
+    /** `runs`: run numbers used. `error`: why it ended early; a rejection means that no run was used. */
+    result: { runs: number; error: ErrorData | null };
+  };
+}
+export interface ClientEvents {
+  /** The model's bytes for an open come over this port. */
+  ingest: { openId: string };
+  abortOpen: { openId: string };
+  /** A run whose feeds go over the source port. */
+  run: { sessionId: string; run: number; reset: boolean };
+  /** Runs of a generation that has ended, for replay only. */
+  history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[] };
+  /** After an attach: all runs that may have to be replayed were named; go on. */
+  resume: { sessionId: string };
+  /** Answers of all runs up to this one have arrived. */
+  ack: { sessionId: string; run: number };
+  stopGeneration: { sessionId: string };
+}
+
+/** Driver → client library. */
+export interface DriverEvents {
+  progress: { openId: string; event: SessionEvent };
+  session: { sessionId: string; event: SessionEvent };
+  /** New ports to the first stage and from the last; feeds from `feedsFrom` on are to be sent (again). */
+  ports: { sessionId: string; feedsFrom: number };
+  /** Runs up to this one are never replayed: their feeds may go. */
+  safe: { sessionId: string; run: number };
+  runFailed: { sessionId: string; run: number; error: ErrorData };
+  /** No run of the session will be answered any more. */
+  sessionFailed: { sessionId: string; error: ErrorData };
+  prompt: { sessionId: string; base: number; promptIds: readonly number[] };
+  token: { sessionId: string; base: number; index: number; id: number; text: string };
+}

@@ -1,0 +1,37 @@
+import type { ErrorCategory, ErrorData } from "../base/errors.ts";
+import type { Place, Provider } from "./options.ts";
+
+/** One stage of a session as a page may see it. */
+export interface StageInfo {
+  readonly stage: number;
+  readonly hostId: string;
+  readonly place: Place;
+  readonly phase: "starting" | "ready" | "lost";
+  /** Grows with each host that takes the stage over; fences late answers. */
+  readonly attempt: number;
+  readonly provider: Provider | null;
+  /** Bytes of weights this host holds. */
+  readonly weightBytes: number;
+  readonly nodes: number;
+}
+
+export interface FaultInfo {
+  readonly at: number;
+  readonly stage: number;
+  readonly hostId: string;
+  readonly category: ErrorCategory;
+  /** What was seen: "frame process gone", "host tab closed", … */
+  readonly signal: string;
+}
+
+/** What `session.on(listener)` delivers. Times are epoch milliseconds. */
+export type SessionEvent =
+  | { readonly type: "progress"; readonly phase: "download" | "plan" | "hosts" | "weights"; readonly loadedBytes: number; readonly totalBytes: number | null; readonly stage: number | null }
+  | { readonly type: "stage"; readonly stage: StageInfo }
+  | ({ readonly type: "fault" } & FaultInfo)
+  | { readonly type: "recovering"; readonly stage: number; readonly step: "reconnect" | "restart" | "failover"; readonly attempt: number }
+  | { readonly type: "recovered"; readonly stage: number; readonly hostId: string; readonly ms: number; readonly replayedRuns: number; readonly restoredRun: number }
+  | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
+  | { readonly type: "durable"; readonly run: number }
+  | { readonly type: "bridge"; readonly state: "lost" | "restored"; readonly ms: number }
+  | { readonly type: "failed"; readonly error: ErrorData };

@@ -1,0 +1,23 @@
+import type { FaultToleranceLevel, RecoveryStrategy } from "../fault/levels.ts";
+import type { ShardingStrategy } from "../shard/types.ts";
+
+export const PROVIDERS = ["webgpu", "webnn", "wasm"] as const;
+export type Provider = (typeof PROVIDERS)[number];
+
+export const PLACES = ["tab", "offscreen"] as const;
+/** Where a host lives; with that, what dies together with it. */
+export type Place = (typeof PLACES)[number];
+
+/** What a page may ask for when it creates a session, defaults filled in. */
+export interface SessionOptions {
+  /** Number of shards; null: the model runs whole. */
+  readonly shards: number | null;
+  readonly shardingStrategy: ShardingStrategy;
+  readonly faultToleranceLevel: FaultToleranceLevel;
+  readonly recoveryStrategy: RecoveryStrategy;
+  /** In order of preference; null: what probing finds. */
+  readonly executionProviders: readonly Provider[] | null;
+  readonly place: Place;
+  /** "auto": state found by name stays in the hosts; a map input → output overrides it; {}: everything is fed and returned. */
+  readonly stateBindings: "auto" | Readonly<Record<string, string>>;
+}

@@ -1,0 +1,82 @@
+import type { ErrorData } from "../base/errors.ts";
+import type { PlanSummary } from "../shard/summary.ts";
+import type { SessionEvent, StageInfo } from "./events.ts";
+import type { Hold, HostCapability } from "./host.ts";
+import type { Provider, SessionOptions } from "./options.ts";
+
+// Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
+
+/** What every message of a host's life carries: late ones of an earlier attempt are ignored by both sides. */
+export interface Lease {
+  readonly hostId: string;
+  readonly attempt: number;
+}
+
+export interface PoolToHost {
+  boot: Lease & { sessionId: string; stage: number; origin: string; providers: readonly Provider[] | null; gpuLosses: number };
+  /** The model's bytes come over a port; this says how to cut it once they are stored. */
+  ingest: Lease & { sessionId: string; options: SessionOptions; model: string };
+  load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
+  close: { hostId: string };
+  /** State of a session is no longer wanted. */
+  forget: { sessionId: string };
+  hold: { hostId: string; hold: Hold | null };
+}
+
+export interface HostToPool {
+  hello: { place: "tab" | "offscreen"; hosts: readonly (Lease & { ready: boolean })[] };
+  booted: Lease & { provider: Provider; capability: HostCapability };
+  /** No provider that the caller listed works here. */
+  bootRefused: Lease & { error: ErrorData };
+  planned: Lease & { sessionId: string; planId: string; plan: PlanSummary };
+  ingestFailed: Lease & { sessionId: string; error: ErrorData };
+  ready: Lease & { provider: Provider; weightBytes: number; ms: number };
+  loadFailed: Lease & { error: ErrorData };
+  fault: Lease & { signal: string };
+  progress: Lease & { sessionId: string; phase: "download" | "plan" | "weights"; loadedBytes: number; totalBytes: number | null };
+  held: { hostId: string; phase: string };
+}
+
+// Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).
+
+export interface SessionInfo {
+  readonly sessionId: string;
+  /** Proves to the pool that a later attach comes from the session's owner. */
+  readonly secret: string;
+  readonly plan: PlanSummary;
+  readonly options: SessionOptions;
+  readonly stages: readonly StageInfo[];
+}
+
+export interface PoolCalls {
+  /** Throws PERMISSION_DENIED when the origin may not use Holdfast. Asks the user when it is not known. */
+  hello: { params: { bridgeId: string; origin: string; framedBy: string | null }; result: null };
+  openSession: { params: { bridgeId: string; origin: string; model: string; options: SessionOptions; ingestId: string }; result: SessionInfo };
+  /** The session's stages as they are now. The caller becomes the owner when the last owner is gone. */
+  attachSession: { params: { bridgeId: string; origin: string; sessionId: string; secret: string }; result: SessionInfo };
+  releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
+  abortOpen: { params: { ingestId: string }; result: null };
+}
+
+/** Pool → driver. */
+export interface PoolEvents {
+  session: { sessionId: string; event: SessionEvent };
+  progress: { ingestId: string; event: SessionEvent };
+  /** Where the model's bytes are to go. */
+  ingestAt: { ingestId: string; sessionId: string; hostId: string };
+}
+/** Driver → pool. */
+export interface DriverReports {
+  /** Appended to the journal in order: ids emitted since the last report, and the durable point. */
+  journal: { sessionId: string; durableRun: number; base: number; promptIds: readonly number[] | null; ids: readonly number[] };
+  recovered: { sessionId: string; stage: number; ms: number; replayedRuns: number; restoredRun: number };
+}
+
+/** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */
+export interface Handover {
+  readonly holdfast: "wire" | "ingest";
+  readonly bridgeId: string;
+  readonly sessionId: string;
+  readonly hostId: string;
+  readonly attempt: number;
+}

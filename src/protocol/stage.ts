@@ -1,0 +1,61 @@
+import type { ErrorData } from "../base/errors.ts";
+import type { WireTensors } from "../base/tensor.ts";
+
+/** Who gets the last stage's outputs: the page over its own port, or the driver (token loop). */
+export type ReplyTo = "page" | "driver";
+
+/** What every stage must know of a run. Travels driver → first stage, then in band with the tensors. */
+export interface RunHead {
+  /** 0, 1, 2 … without gaps within a session. */
+  readonly run: number;
+  /** The run starts from initial state, not from the state after the run before. */
+  readonly reset: boolean;
+  /** The state after this run is to be checkpointed. */
+  readonly checkpoint: boolean;
+  /** Outputs of runs up to this one are never asked for again; stages drop them. -1: none yet. */
+  readonly safe: number;
+  readonly reply: ReplyTo;
+}
+
+/** Stage → stage, and last stage → page or driver. A run that failed in one stage passes through the others. */
+export type StageMessage =
+  | { readonly head: RunHead; readonly tensors: WireTensors }
+  | { readonly head: RunHead; readonly error: ErrorData };
+
+/** Page → first stage: the feeds of one run; the head comes from the driver. */
+export interface FeedMessage {
+  readonly run: number;
+  readonly feeds: WireTensors;
+}
+
+/** Driver → stage, on the control port. */
+export interface StageCalls {
+  /** Once per wiring: what this stage has. */
+  sync: { params: { epoch: number }; result: StageStatus };
+  /** Puts a fresh stage at the state after `run` (-1: initial); `records`: whether there is stored state to load. */
+  restore: { params: { run: number; records: boolean }; result: StageStatus };
+}
+export interface StageEvents {
+  /** A run for the first stage. Feeds in line when the driver makes them (token loop); `error`: it failed before and is skipped. */
+  head: { head: RunHead; feeds: WireTensors | null; error: ErrorData | null };
+  /** Send kept outputs of runs from this one on once more. */
+  resend: { from: number };
+}
+export interface StageStatus {
+  /** Last run whose state this stage holds; -1: initial; null: fresh, must be restored. */
+  readonly run: number | null;
+  /** Runs whose state this stage has stored, ascending. */
+  readonly stored: readonly number[];
+}
+/** Stage → driver. */
+export interface StageReports {
+  /** The ports have arrived; said at once, also while a run is under way. */
+  wired: null;
+
+  /** The last stage's outputs of a run whose head says `reply: "driver"`. */
+  output: StageMessage;
+  /** A checkpoint of this run is stored. */
+  stored: { run: number };
+  /** It could not be stored: the session cannot be made durable. */
+  storeFailed: { run: number; error: ErrorData };
+}

@@ -1,0 +1,53 @@
+import { HoldfastError } from "../base/errors.ts";
+import { closureOf } from "./closure.ts";
+import { dimsOf } from "./dims-of.ts";
+import { type Graph, graphOf } from "./graph.ts";
+import { type Hoisted, hoistWeights } from "./hoist.ts";
+import { copyTensor, createGraph, createValueInfo, serialiseModel, type ValueInfoProto, withGraph } from "./model.ts";
+import type { Skeleton } from "./skeleton.ts";
+import type { ShardPlan } from "./types.ts";
+import { dataTypesOf } from "./types-of.ts";
+
+/**
+ * A shard as an ONNX model of its own, without its large weights: each is external data, its `location` the path of a WeightRange
+ * of the shard, at offset 0.
+ * @throws HoldfastError INTERNAL if the plan was not made for this skeleton.
+ */
+export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number): Uint8Array {
+  const shard = plan.shards[index];
+  if (shard === undefined) throw new HoldfastError("INTERNAL", `the plan has no shard ${index}`);
+  const graph = graphOf(skeleton);
+  const given = [...shard.inputs, ...shard.state.map((binding) => binding.input.name)];
+  const closure = closureOf(graph, shard.outputs, new Set(given));
+  const missing = [...closure.sources].find((name) => !given.includes(name));
+  if (missing !== undefined)
+    throw new HoldfastError("INTERNAL", `shard ${index} needs ${missing}, which the plan does not give it`);
+  const declare = declarationsOf(graph);
+  const { name, docString, metadataProps } = graph.model.graph;
+  const inside = new Set([...given, ...closure.nodes.flatMap((node) => node.outputs)]);
+  const around = new Set([...given, ...shard.outputs]);
+  const hoisted: Hoisted = [];
+  const node = closure.nodes.map(({ proto }) => hoistWeights(graph, proto, hoisted));
+  const constants = closure.constants.map((own) =>
+    copyTensor(own.tensor, own.name, own.range?.path ?? null, own.bytes),
+  );
+  const own = createGraph({
+    ...{ name: `${name}/${index}`, docString, metadataProps },
+    node,
+    initializer: [...constants, ...hoisted],
+    input: given.map((input) => declare(input)),
+    output: shard.outputs.map((output) => declare(output)),
+    valueInfo: graph.model.graph.valueInfo.filter((value) => inside.has(value.name) && !around.has(value.name)),
+    quantizationAnnotation: graph.model.graph.quantizationAnnotation.filter((note) => inside.has(note.tensorName)),
+  });
+  return serialiseModel(withGraph(graph.model, own));
+}
+
+/** A name as a graph input or output: as the original declares it, else with its element type and what is known of its shape. */
+function declarationsOf(graph: Graph): (name: string) => ValueInfoProto {
+  const { input, output, valueInfo } = graph.model.graph;
+  const declared = new Map([...valueInfo, ...output, ...input].map((value) => [value.name, value]));
+  const types = dataTypesOf(graph);
+  const dims = dimsOf(graph);
+  return (name) => declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
+}

@@ -1,0 +1,72 @@
+import type { ElementType } from "../base/tensor.ts";
+
+/** Random-access bytes of one stored file. `read` may return a view that is valid until the next call. */
+export interface RangeReader {
+  readonly size: number;
+  read(offset: number, length: number): Uint8Array;
+}
+
+export const SHARDING_STRATEGIES = [
+  "layer_based",
+  "component_based",
+  "balanced",
+  "hardware_aware",
+  "browser_optimized",
+] as const;
+export type ShardingStrategy = (typeof SHARDING_STRATEGIES)[number];
+
+/** A graph input or output. Symbolic dimensions keep their name; unknown ones are null. */
+export interface ValueSpec {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly dims: readonly (number | string | null)[] | null;
+}
+
+/**
+ * An output that comes back as an input of the next run and so stays in its host (`present.0.key` → `past_key_values.0.key`).
+ * `appendAxis` is set where the graph proves that the output is the input with rows appended along that axis.
+ */
+export interface StateBinding {
+  readonly input: ValueSpec;
+  readonly output: string;
+  readonly appendAxis: number | null;
+}
+
+/** Bytes of one weight: `path` names it in the shard's graph, `file` is "" for the model file, else the external file's path. */
+export interface WeightRange {
+  readonly path: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ShardSpec {
+  readonly index: number;
+  /** Names that arrive from upstream (or from the caller, for shard 0), sorted. */
+  readonly receives: readonly string[];
+  /** Names that leave downstream (or to the caller, for the last shard): own outputs and what is only passed through. */
+  readonly emits: readonly string[];
+  /** Inputs of the shard's graph that come from `receives` (state inputs are not among them). */
+  readonly inputs: readonly string[];
+  /** Outputs of the shard's graph that are emitted or are state. */
+  readonly outputs: readonly string[];
+  readonly state: readonly StateBinding[];
+  readonly weights: readonly WeightRange[];
+  /** Bytes of weights: the external ranges plus what stays inline in the shard's graph. */
+  readonly weightBytes: number;
+  readonly nodes: number;
+}
+
+export interface ShardPlan {
+  readonly strategy: ShardingStrategy;
+  /** One sentence: why this many shards and these cuts. */
+  readonly reason: string;
+  readonly shards: readonly ShardSpec[];
+  /** What a caller feeds and gets; bound state is not among them. */
+  readonly feeds: readonly ValueSpec[];
+  readonly results: readonly ValueSpec[];
+  /** The most shards this model can be cut into. */
+  readonly shardsMax: number;
+  /** Tensors that cross each cut, for people to read; length = shards - 1. */
+  readonly cuts: readonly { readonly tensors: readonly string[] }[];
+}

@@ -1,0 +1,73 @@
+import { arrayOf, bytesOf, toHex } from "../base/bytes.ts";
+import type { ElementType } from "../base/tensor.ts";
+import type { CheckpointRecord, CheckpointTensor } from "../protocol/host.ts";
+
+/** Which state a stored piece belongs to. What does not match is refused, never used. */
+export interface CheckpointKey {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly planId: string;
+}
+
+interface Header extends CheckpointKey {
+  readonly run: number;
+  readonly previous: number | null;
+  readonly tensors: readonly { readonly input: string; readonly appendAxis: number | null; readonly type: ElementType; readonly dims: readonly number[]; readonly bytes: number }[];
+}
+
+/** A record as it lies in storage. `digest` covers header and payload. */
+export interface StoredCheckpoint {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly run: number;
+  readonly header: string;
+  readonly payload: Uint8Array;
+  readonly digest: string;
+}
+
+export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRecord): Promise<StoredCheckpoint> {
+  const tensors = record.tensors.map(({ input, appendAxis, tensor }) => ({ input, appendAxis, type: tensor.type, dims: tensor.dims, bytes: tensor.data.byteLength }));
+  const header = JSON.stringify({ ...key, run: record.run, previous: record.previous, tensors } satisfies Header);
+  const payload = new Uint8Array(tensors.reduce((sum, tensor) => sum + tensor.bytes, 0));
+  let at = 0;
+  for (const { tensor } of record.tensors) {
+    payload.set(bytesOf(tensor), at);
+    at += tensor.data.byteLength;
+  }
+  return { sessionId: key.sessionId, stage: key.stage, run: record.run, header, payload, digest: await digestOf(header, payload) };
+}
+
+/** Null when the record is not intact or belongs to something else. */
+export async function decodeCheckpoint(key: CheckpointKey, stored: StoredCheckpoint): Promise<CheckpointRecord | null> {
+  if ((await digestOf(stored.header, stored.payload)) !== stored.digest) return null;
+  const header = JSON.parse(stored.header) as Header;
+  if (header.sessionId !== key.sessionId || header.stage !== key.stage || header.planId !== key.planId || header.run !== stored.run) return null;
+  let at = 0;
+  const tensors: CheckpointTensor[] = header.tensors.map(({ input, appendAxis, type, dims, bytes }) => {
+    const data = new (arrayOf(type))(stored.payload.slice(at, at + bytes).buffer as ArrayBuffer);
+    at += bytes;
+    return { input, appendAxis, tensor: { type, dims, data } };
+  });
+  return { run: header.run, previous: header.previous, tensors };
+}
+
+/** The chain that leads to `run`, oldest first; null when a link is missing. */
+export function chainTo(records: ReadonlyMap<number, CheckpointRecord>, run: number): CheckpointRecord[] | null {
+  const chain: CheckpointRecord[] = [];
+  for (let at: number | null = run; at !== null; ) {
+    const record: CheckpointRecord | undefined = records.get(at);
+    // A link that does not go back in time would loop for ever.
+    if (record === undefined || (record.previous !== null && record.previous >= at)) return null;
+    chain.push(record);
+    at = record.previous;
+  }
+  return chain.reverse();
+}
+
+async function digestOf(header: string, payload: Uint8Array): Promise<string> {
+  const head = new TextEncoder().encode(header);
+  const all = new Uint8Array(head.length + payload.length);
+  all.set(head);
+  all.set(payload, head.length);
+  return toHex(await crypto.subtle.digest("SHA-256", all));
+}

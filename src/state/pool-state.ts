@@ -1,0 +1,86 @@
+import type { ErrorCategory } from "../base/errors.ts";
+import type { FaultInfo } from "../protocol/events.ts";
+import type { Place, Provider, SessionOptions } from "../protocol/options.ts";
+import type { HostStatus, RefusalSummary } from "../protocol/popup.ts";
+import type { PlanSummary } from "../shard/summary.ts";
+
+/** A host as the journal knows it (the seed's browser instance). */
+export interface HostRecord {
+  readonly hostId: string;
+  readonly place: Place;
+  /** Null in the offscreen document, and until the tab is open. */
+  readonly tabId: number | null;
+  readonly origin: string;
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly status: HostStatus;
+  readonly openedAt: number;
+}
+
+export interface StageRecord {
+  readonly hostId: string;
+  readonly attempt: number;
+  readonly phase: "starting" | "ready" | "lost";
+  readonly provider: Provider | null;
+  readonly weightBytes: number;
+}
+
+export type SessionStatus = "opening" | "live" | "parked" | "paused";
+
+export interface SessionRecord {
+  readonly sessionId: string;
+  /** Proves ownership at an attach; never leaves the extension but to the page that opened the session. */
+  readonly secret: string;
+  readonly origin: string;
+  readonly model: string;
+  readonly options: SessionOptions;
+  readonly status: SessionStatus;
+  readonly bridgeId: string;
+  /** When the owner's bridge was last seen to be gone; null while it lives. */
+  readonly ownerLostAt: number | null;
+  readonly planId: string | null;
+  readonly plan: PlanSummary | null;
+  readonly stages: readonly StageRecord[];
+  readonly gpuLosses: number;
+  readonly durableRun: number;
+  /** The generation under way or last ended: its prompt and the ids it emitted. */
+  readonly promptIds: readonly number[];
+  readonly ids: readonly number[];
+  readonly changedAt: number;
+}
+
+export interface FaultRecord extends FaultInfo {
+  readonly sessionId: string;
+  readonly category: ErrorCategory;
+  readonly recoveredMs: number | null;
+}
+
+export interface PoolState {
+  readonly hosts: Readonly<Record<string, HostRecord>>;
+  readonly sessions: Readonly<Record<string, SessionRecord>>;
+  readonly consents: Readonly<Record<string, { readonly allowed: boolean; readonly at: number }>>;
+  readonly faults: readonly FaultRecord[];
+  readonly refusals: readonly RefusalSummary[];
+}
+
+export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [] };
+
+/** The seed's transaction log: what happened, in the seed's words where it has them. */
+export type TransactionBody =
+  | { readonly action: "add_browser"; readonly data: HostRecord }
+  | { readonly action: "update_browser_status"; readonly data: { readonly hostId: string; readonly status: HostStatus; readonly tabId?: number } }
+  | { readonly action: "remove_browser"; readonly data: { readonly hostId: string } }
+  | { readonly action: "add_model_to_browser"; readonly data: { readonly sessionId: string; readonly stage: number; readonly hostId: string; readonly attempt: number } }
+  | { readonly action: "stage_ready"; readonly data: { readonly sessionId: string; readonly stage: number; readonly provider: Provider; readonly weightBytes: number } }
+  | { readonly action: "stage_fault"; readonly data: FaultRecord }
+  | { readonly action: "stage_recovered"; readonly data: { readonly sessionId: string; readonly stage: number; readonly ms: number } }
+  | { readonly action: "open_session"; readonly data: SessionRecord }
+  | { readonly action: "plan_session"; readonly data: { readonly sessionId: string; readonly planId: string; readonly plan: PlanSummary } }
+  | { readonly action: "update_session"; readonly data: { readonly sessionId: string; readonly at: number } & Partial<Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt" | "gpuLosses">> }
+  | { readonly action: "add_tokens"; readonly data: { readonly sessionId: string; readonly durableRun: number; readonly base: number; readonly promptIds: readonly number[] | null; readonly ids: readonly number[] } }
+  | { readonly action: "remove_session"; readonly data: { readonly sessionId: string } }
+  | { readonly action: "set_consent"; readonly data: { readonly origin: string; readonly allowed: boolean; readonly at: number } }
+  | { readonly action: "remove_consent"; readonly data: { readonly origin: string } }
+  | { readonly action: "refuse"; readonly data: RefusalSummary };
+
+export type Transaction = TransactionBody & { readonly id: string; readonly timestamp: number; readonly sequence: number };
