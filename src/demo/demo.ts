@@ -24,6 +24,7 @@ const stopButton = byId("stop", HTMLButtonElement);
 const doing = byId("doing", HTMLElement);
 const verdict = byId("verdict", HTMLElement);
 const comparison = byId("comparison", HTMLElement);
+const dice = byId("draw-seed", HTMLButtonElement);
 const twinButton = byId("twin", HTMLButtonElement);
 const book = new BookView(byId("book", HTMLElement), byId("folio", HTMLElement), byId("gauge", HTMLElement));
 const lanes = new LanesView(byId("lanes", HTMLElement));
@@ -34,6 +35,8 @@ let pipeline: PipelineView;
 let pool: Pool | null = null;
 let session: Session | null = null;
 let tokens: Token[] = [];
+/** The lanes stand still when nothing runs. */
+let drawnUntil = view.startedAt;
 let running: AbortController | null = null;
 /** The ids of earlier runs, to compare with: by prompt, seed and length, disturbed or not. */
 const earlier = new Map<string, { undisturbed?: readonly number[]; disturbed?: readonly number[] }>();
@@ -47,9 +50,12 @@ function onEvent(event: SessionEvent): void {
 }
 
 function draw(): void {
-  pipeline.update(view.boxes, running !== null && tokens.length > 0);
+  // While one stage is out the others wait for it, whatever the page would like to show.
+  const flowing = running !== null && tokens.length > 0 && view.boxes.every(({ state }) => state === "ready");
+  pipeline.update(view.boxes, flowing);
   log.update(view);
-  lanes.update(view, running ? Date.now() : (view.changes.at(-1)?.at ?? view.startedAt));
+  if (running) drawnUntil = Date.now();
+  lanes.update(view, drawnUntil);
 }
 
 async function start(): Promise<void> {
@@ -72,6 +78,7 @@ async function start(): Promise<void> {
     if (ended === "failed") fail(error);
   } finally {
     clearInterval(redraw);
+    draw();
     running = null;
     setRunning(false);
     tick();
@@ -125,7 +132,7 @@ function showVerdict(sentence: string, compared: string, wantsTwin: boolean): vo
 }
 
 function setRunning(on: boolean): void {
-  startButton.disabled = promptField.disabled = seedField.disabled = lengthField.disabled = on;
+  startButton.disabled = promptField.disabled = seedField.disabled = lengthField.disabled = dice.disabled = on;
   stopButton.disabled = !on;
   book.setWriting(on);
 }
@@ -148,7 +155,7 @@ form.addEventListener("submit", (event) => {
 });
 stopButton.addEventListener("click", () => running?.abort());
 twinButton.addEventListener("click", () => void start());
-byId("draw-seed", HTMLButtonElement).addEventListener("click", () => {
+dice.addEventListener("click", () => {
   seedField.value = String(crypto.getRandomValues(new Uint16Array(1))[0] ?? 0);
 });
 // Holdfast would notice by itself, after its grace; a page that leaves politely gives its hosts back at once.

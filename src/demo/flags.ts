@@ -23,9 +23,9 @@ const patch = (x: string, y: string, width: string, height: string, fill: string
 export const FLAGS: Readonly<Record<Signal, Flag>> = {
   starting: { letter: "P", meaning: "about to put to sea", shapes: [field(BLUE), patch("12", "9", "12", "10", WHITE)] },
   ready: { letter: "Q", meaning: "my vessel is healthy", shapes: [field(YELLOW)] },
-  computing: { letter: "K", meaning: "I wish to communicate with you", shapes: [field(YELLOW), patch("18", "0", "18", "28", BLUE)] },
+  computing: { letter: "K", meaning: "I wish to communicate", shapes: [field(YELLOW), patch("18", "0", "18", "28", BLUE)] },
   lost: { letter: "F", meaning: "I am disabled", shapes: [field(WHITE), ["path", { d: "M18 0 36 14 18 28 0 14Z", fill: RED }]] },
-  recovering: { letter: "D", meaning: "I am manœuvring with difficulty", shapes: [field(YELLOW), patch("0", "6", "36", "16", BLUE)] },
+  recovering: { letter: "D", meaning: "manœuvring with difficulty", shapes: [field(YELLOW), patch("0", "6", "36", "16", BLUE)] },
 };
 
 /** Decoration: whoever cannot see it reads the state beside it. */

@@ -49,11 +49,12 @@ function drawRope(): SVGSVGElement {
   const pattern = svgEl("pattern", { id, width: "9", height: "12", patternUnits: "userSpaceOnUse" });
   pattern.append(
     svgEl("rect", { class: "rope-body", width: "9", height: "12" }),
+    svgEl("path", { class: "rope-edge", d: "M0 .5H9M0 11.5H9" }),
     svgEl("path", { class: "rope-lay", d: "M-3 12C1 11 3 1 7 0M6 12C10 11 12 1 16 0M-12 12C-8 11-6 1-2 0" }),
   );
   const defs = svgEl("defs", {});
   defs.append(pattern);
-  const half = (name: string): SVGRectElement => svgEl("rect", { class: `half ${name}`, height: "12", rx: "3", fill: `url(#${id})` });
+  const half = (name: string): SVGRectElement => svgEl("rect", { class: `half ${name}`, height: "12", fill: `url(#${id})` });
   svg.append(defs, half("first"), half("second"), fray("first", "M0 2q9-5 14-6M0 6q10 0 17 2M0 10q7 4 13 8"), fray("second", "M0 2q-9-5-14-6M0 6q-10 0-17 2M0 10q-7 4-13 8"));
   return svg;
 }

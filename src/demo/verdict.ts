@@ -55,11 +55,11 @@ function compare({ tokens, faults, ended, twin }: Outcome): { equal: boolean | n
     if (faults === 0) return { equal: null, text: "No fault occurred. Runs of the same prompt and seed are compared with this one." };
     return { equal: null, text: "Not yet compared: there was no undisturbed run of this prompt and seed." };
   }
-  const name = twin.disturbed ? "the disturbed run before it" : "the undisturbed run of the same seed";
+  const name = twin.disturbed ? "the disturbed run before" : "the undisturbed run of the same seed";
   const differing = tokens.filter(({ id, index }) => id !== twin.ids[index]).length;
   if (differing > 0) return { equal: false, text: `${differing} of them differ from ${name}.` };
   if (ended === "finished" && tokens.length !== twin.ids.length) {
     return { equal: false, text: `Equal as far as they go, but ${name} has ${twin.ids.length}.` };
   }
-  return { equal: true, text: `Every token equals ${name}.` };
+  return { equal: true, text: `Token for token the same as ${name}.` };
 }

@@ -33,6 +33,8 @@ export interface LogEntry {
 }
 
 export interface ViewState {
+  /** What the log calls a stage, where there is more than one session. */
+  readonly stageWord: string;
   readonly startedAt: number;
   readonly boxes: readonly Box[];
   readonly faults: readonly FaultMark[];
@@ -47,9 +49,9 @@ const CHANGES_MAX = 400;
 
 const LOADING = { download: "Fetching the model", plan: "Finding where to cut", hosts: "Opening hosts", weights: "Handing out weights" } as const;
 
-export function emptyView(stages: number, now: number): ViewState {
+export function emptyView(stages: number, now: number, stageWord = "Stage"): ViewState {
   const boxes = Array.from({ length: stages }, (_, stage): Box => ({ stage, state: "vacant", info: null }));
-  return { startedAt: now, boxes, faults: [], changes: [], log: [], loading: null };
+  return { stageWord, startedAt: now, boxes, faults: [], changes: [], log: [], loading: null };
 }
 
 /** A new run on the hosts that are there: what happened before it is not shown any more. */
@@ -69,22 +71,22 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
       return withStage(view, event.stage, now);
     case "fault": {
       const mark: FaultMark = { ...event, number: view.faults.length + 1, afterTokens: tokens, recovered: null };
-      const text = `Stage ${event.stage + 1} lost host ${shortId(event.hostId)}: ${event.signal}`;
+      const text = `${view.stageWord} ${event.stage + 1} lost host ${shortId(event.hostId)}: ${event.signal}`;
       const lost = withState({ ...view, faults: [...view.faults, mark] }, event.stage, "lost", event.at);
       return noted(lost, { at: event.at, kind: "fault", text, ms: null });
     }
     case "recovering": {
-      const text = `Stage ${event.stage + 1}: ${event.step}, attempt ${event.attempt}`;
+      const text = `${view.stageWord} ${event.stage + 1}: ${event.step}, attempt ${event.attempt}`;
       return noted(withState(view, event.stage, "recovering", now), { at: now, kind: "info", text, ms: null });
     }
     case "recovered": {
       const faults = markRecovered(view.faults, event.stage, now, event.ms);
       const runs = `${event.replayedRuns} ${event.replayedRuns === 1 ? "run" : "runs"} replayed from run ${event.restoredRun}`;
-      const text = `Stage ${event.stage + 1} holds again on host ${shortId(event.hostId)}, ${runs}`;
+      const text = `${view.stageWord} ${event.stage + 1} holds again on host ${shortId(event.hostId)}, ${runs}`;
       return noted(withState({ ...view, faults }, event.stage, "ready", now), { at: now, kind: "recovered", text, ms: event.ms });
     }
     case "provider":
-      return noted(view, { at: now, kind: "info", text: `Stage ${event.stage + 1} computes on ${event.to} now, not ${event.from}`, ms: null });
+      return noted(view, { at: now, kind: "info", text: `${view.stageWord} ${event.stage + 1} computes on ${event.to} now, not ${event.from}`, ms: null });
     case "bridge":
       return event.state === "lost"
         ? noted(view, { at: now, kind: "fault", text: "The bridge to the extension was lost", ms: null })

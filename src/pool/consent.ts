@@ -43,7 +43,8 @@ export class ConsentDesk {
   private async ask(origin: string): Promise<void> {
     const answer = await this.needs.askConsent(origin);
     const allowed = answer === true;
-    await this.needs.journal.append({ action: "set_consent", data: { origin, allowed, at: this.needs.now() } });
+    // The window's own message has noted a "yes" or "no"; a dismissal comes without one.
+    if (answer === null) await this.needs.journal.append({ action: "set_consent", data: { origin, allowed, at: this.needs.now() } });
     if (!allowed) throw await this.refuse(origin, "The user did not allow this site to use Holdfast; try again in an hour or ask them to allow it in the popup.");
   }
 }

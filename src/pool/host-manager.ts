@@ -10,7 +10,7 @@ export class HostManager {
   private readonly booted = new Map<string, number>();
   /** Hosts whose page said hello since this service worker started. */
   private readonly reached = new Set<string>();
-  private readonly waitingBoot = new Map<string, () => void>();
+  private readonly waiting = new Map<string, (() => void)[]>();
   private readonly deadlines = new Map<string, number>();
 
   constructor(
@@ -41,8 +41,15 @@ export class HostManager {
   /** The page is there and listens. */
   pageReached(hostId: string): void {
     this.reached.add(hostId);
-    this.waitingBoot.get(hostId)?.();
-    this.waitingBoot.delete(hostId);
+    const waiting = this.waiting.get(hostId) ?? [];
+    this.waiting.delete(hostId);
+    for (const action of waiting) action();
+  }
+
+  /** A page that is still loading hears nothing: what is meant for it waits. */
+  whenReached(hostId: string, action: () => void): void {
+    if (this.reached.has(hostId)) action();
+    else this.waiting.set(hostId, [...(this.waiting.get(hostId) ?? []), action]);
   }
 
   pageLost(hostId: string): void {
@@ -78,7 +85,7 @@ export class HostManager {
     const host = this.needs.journal.state.hosts[hostId];
     this.pageLost(hostId);
     this.deadlines.delete(hostId);
-    this.waitingBoot.delete(hostId);
+    this.waiting.delete(hostId);
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
@@ -105,8 +112,7 @@ export class HostManager {
         providers: session.options.executionProviders,
         gpuLosses: session.gpuLosses,
       });
-    if (this.reached.has(hostId)) boot();
-    else this.waitingBoot.set(hostId, boot);
+    this.whenReached(hostId, boot);
     this.watch(hostId, attempt, HOST_BOOT_DEADLINE_MS, "the host did not start before its deadline");
   }
 

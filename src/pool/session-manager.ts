@@ -55,8 +55,10 @@ export class SessionManager {
     const ready = new Promise<SessionInfo>((resolve, reject) => this.opening.set(sessionId, { ingestId, resolve, reject }));
     try {
       const hostId = await this.hosts.open(session, 0, 0);
-      needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
-      needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
+      this.hosts.whenReached(hostId, () => {
+        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
+        needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
+      });
       // The other hosts start while the model comes in; more than fit are never opened, the plan will say so.
       const others = Math.min(options.shards ?? 1, HOSTS_MAX);
       await Promise.all(Array.from({ length: others - 1 }, (_, index) => this.hosts.open(session, index + 1, 0)));

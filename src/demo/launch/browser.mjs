@@ -161,6 +161,8 @@ export class Browser {
   async clickConsent(answer = "allow", options = {}) {
     const { targetId } = await until("the consent window", () => this.#consentWindow(), options);
     const window = await Page.attach(this.cdp, targetId);
+    // Its buttons wait a moment, so that nobody is tricked into a click.
+    await window.waitFor(`document.querySelector("#${answer}")?.disabled === false`);
     await window.click(`#${answer}`);
     await until("the consent window to close", async () => !(await this.#consentWindow()), options);
   }
