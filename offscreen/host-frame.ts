@@ -1,5 +1,5 @@
-import { installOpaqueWorker } from "../src/adapters/opaque-worker.ts";
 import { FrameHost } from "../src/adapters/frame-host.ts";
+import { installOpaqueWorker } from "../src/adapters/opaque-worker.ts";
 
 // One shard in a process of its own. Everything arrives over ports that the host page hands in; an opaque origin has
 // no storage and no extension API, and this page's CSP lets it load nothing from outside.

@@ -7,9 +7,9 @@ import { KEEPER_TICK_MS } from "../src/base/limits.ts";
 // The keeper of one host page: a dedicated worker, because hidden main threads are throttled and this is the watch.
 const post = (message: FromKeeper): void => postMessage(message);
 const early: MessageEvent<ToKeeper>[] = [];
-onmessage = (event: MessageEvent<ToKeeper>) => early.push(event);
+self.onmessage = (event: MessageEvent<ToKeeper>) => early.push(event);
 
 const room = new KeeperRoom(await ModelStore.open(), await CheckpointStore.open(), post, __FAULT_HOOKS__);
-onmessage = (event: MessageEvent<ToKeeper>) => room.receive(event.data, event.ports);
+self.onmessage = (event: MessageEvent<ToKeeper>) => room.receive(event.data, event.ports);
 for (const event of early) room.receive(event.data, event.ports);
 setInterval(() => room.tick(performance.now()), KEEPER_TICK_MS);

@@ -21,7 +21,12 @@ export function hostRows({ hosts }: PoolStatus): HTMLElement[] {
 }
 
 function hostRow(host: HostSummary): HTMLElement {
-  const title = el("span", { class: "what" }, `Stage ${host.stage + 1}`, el("span", { class: "id" }, host.hostId.slice(0, 8)));
+  const title = el(
+    "span",
+    { class: "what" },
+    `Stage ${host.stage + 1}`,
+    el("span", { class: "id" }, host.hostId.slice(0, 8)),
+  );
   const detail = `${host.place} · ${host.provider ?? "provider not chosen yet"} · ${bytes(host.weightBytes)}`;
   return row(host.status, title, status(host.status), el("span", { class: "detail" }, detail), origin(host.origin));
 }
@@ -32,7 +37,11 @@ export function sessionRows({ sessions }: PoolStatus, actions: Actions): HTMLEle
 
 function sessionRow(session: SessionSummary, actions: Actions): HTMLElement {
   const name = modelName(session.model);
-  const release = el("button", { type: "button", "data-key": `session ${session.sessionId}`, "aria-label": `Release the session on ${name}` }, "Release");
+  const release = el(
+    "button",
+    { type: "button", "data-key": `session ${session.sessionId}`, "aria-label": `Release the session on ${name}` },
+    "Release",
+  );
   release.addEventListener("click", () => actions.closeSession(session.sessionId));
   const counts = `${counted(session.stages.length, "stage")} · level ${session.level} · durable to run ${session.durableRun}`;
   const tokens = session.tokens > 0 ? ` · ${counted(session.tokens, "token")}` : "";
@@ -61,23 +70,31 @@ export function faultRows({ faults }: PoolStatus, now: number): HTMLElement[] {
 }
 
 export function siteRows({ consents }: PoolStatus, now: number, actions: Actions): HTMLElement[] {
-  return consents.filter((consent) => consent.allowed).map((consent) => {
-    const button = el("button", { type: "button", "data-key": `site ${consent.origin}`, "aria-label": `Withdraw from ${consent.origin}` }, "Withdraw");
-    button.addEventListener("click", () => actions.withdraw(consent.origin));
-    return row("site", el("span", { class: "what wraps" }, consent.origin), time(consent.at, now), button);
-  });
+  return consents
+    .filter((consent) => consent.allowed)
+    .map((consent) => {
+      const button = el(
+        "button",
+        { type: "button", "data-key": `site ${consent.origin}`, "aria-label": `Withdraw from ${consent.origin}` },
+        "Withdraw",
+      );
+      button.addEventListener("click", () => actions.withdraw(consent.origin));
+      return row("site", el("span", { class: "what wraps" }, consent.origin), time(consent.at, now), button);
+    });
 }
 
 export function refusalRows({ refusals }: PoolStatus, now: number): HTMLElement[] {
-  return refusals.slice(0, SHOWN_MAX).map((refusal: RefusalSummary) =>
-    row(
-      "refused",
-      el("span", { class: "what wraps" }, refusal.reason),
-      el("span", { class: "status failed" }, refusal.code),
-      time(refusal.at, now),
-      origin(refusal.origin),
-    ),
-  );
+  return refusals
+    .slice(0, SHOWN_MAX)
+    .map((refusal: RefusalSummary) =>
+      row(
+        "refused",
+        el("span", { class: "what wraps" }, refusal.reason),
+        el("span", { class: "status failed" }, refusal.code),
+        time(refusal.at, now),
+        origin(refusal.origin),
+      ),
+    );
 }
 
 function row(kind: string, ...children: readonly HTMLElement[]): HTMLElement {

@@ -31,7 +31,8 @@ async function start(): Promise<{ pool: ResourcePool; journal: JournalStore }> {
 chrome.runtime.onConnect.addListener((port) => {
   const [kind, , hostId = ""] = port.name.split(":");
   if (kind === "host" && isFrom(port.sender, "host")) void serveHost(port, hostId);
-  else if (kind === "bridge" && isFrom(port.sender, "bridge")) void serveBridge(port, port.name.slice("bridge:".length));
+  else if (kind === "bridge" && isFrom(port.sender, "bridge"))
+    void serveBridge(port, port.name.slice("bridge:".length));
   else port.disconnect();
 });
 
@@ -39,19 +40,30 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   const early: unknown[] = [];
   let receive = (message: unknown): void => void early.push(message);
   port.onMessage.addListener((message) => receive(message));
-  port.onDisconnect.addListener(() => void started.then(({ pool, journal }) => {
-    const hosts = hostId === "offscreen" ? Object.values(journal.state.hosts).filter(({ place }) => place === "offscreen") : [{ hostId }];
-    for (const host of hosts) void pool.pageDisconnected(host.hostId);
-  }));
+  port.onDisconnect.addListener(
+    () =>
+      void started.then(({ pool, journal }) => {
+        const hosts =
+          hostId === "offscreen"
+            ? Object.values(journal.state.hosts).filter(({ place }) => place === "offscreen")
+            : [{ hostId }];
+        for (const host of hosts) void pool.pageDisconnected(host.hostId);
+      }),
+  );
   const { pool, journal } = await started;
   if (hostId !== "offscreen" && journal.state.hosts[hostId] === undefined) {
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
   }
-  const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>((message) => answer(port, message), {}, pool.hostReports());
+  const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>(
+    (message) => answer(port, message),
+    {},
+    pool.hostReports(),
+  );
   receive = (message) => peer.receive(message);
   for (const host of Object.values(journal.state.hosts)) {
-    if (host.hostId === hostId || (hostId === "offscreen" && host.place === "offscreen")) pool.pageConnected(host.hostId);
+    if (host.hostId === hostId || (hostId === "offscreen" && host.place === "offscreen"))
+      pool.pageConnected(host.hostId);
   }
   for (const message of early) receive(message);
 }
@@ -71,7 +83,11 @@ async function serveBridge(port: chrome.runtime.Port, bridgeId: string): Promise
   port.onMessage.addListener((message) => receive(message));
   port.onDisconnect.addListener(() => void started.then(({ pool }) => pool.sessions.bridgeLost(bridgeId)));
   const { pool } = await started;
-  const peer = new RpcPeer<Record<never, never>, Record<never, never>, PoolCalls, DriverReports>((message) => answer(port, message), pool.bridgeCalls(), pool.driverReports());
+  const peer = new RpcPeer<Record<never, never>, Record<never, never>, PoolCalls, DriverReports>(
+    (message) => answer(port, message),
+    pool.bridgeCalls(),
+    pool.driverReports(),
+  );
   receive = (message) => peer.receive(message);
   for (const message of early) receive(message);
 }
@@ -80,7 +96,8 @@ async function serveBridge(port: chrome.runtime.Port, bridgeId: string): Promise
 self.addEventListener("message", (event) => {
   const source = event.source as Client | null;
   if (source === null || new URL(source.url).origin !== self.location.origin) return;
-  if ((event.data as { holdfast?: string }).holdfast === "who") return source.postMessage({ holdfast: "you", bridgeId: source.id });
+  if ((event.data as { holdfast?: string }).holdfast === "who")
+    return source.postMessage({ holdfast: "you", bridgeId: source.id });
   event.waitUntil(handOver(event.data as Handover, source.id, [...event.ports]));
 });
 
@@ -118,4 +135,6 @@ chrome.alarms.onAlarm.addListener(() => void started.then(({ pool }) => pool.ses
 chrome.runtime.onStartup.addListener(() => void started);
 chrome.runtime.onInstalled.addListener(() => void started);
 // While a session above level none lives the action has no popup: the page opens as a window, which is harmless.
-chrome.action.onClicked.addListener(() => void chrome.windows.create({ url: "popup/popup.html", type: "popup", width: 420, height: 640 }));
+chrome.action.onClicked.addListener(
+  () => void chrome.windows.create({ url: "popup/popup.html", type: "popup", width: 420, height: 640 }),
+);

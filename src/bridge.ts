@@ -1,7 +1,7 @@
 import type { FromDriver, ToDriver } from "./adapters/bridge-protocol.ts";
 import { isCall } from "./adapters/host-messages.ts";
 import { WorkPort } from "./adapters/work-port.ts";
-import { toErrorData, HoldfastError } from "./base/errors.ts";
+import { HoldfastError, toErrorData } from "./base/errors.ts";
 import type { RpcMessage } from "./base/rpc.ts";
 
 // The extension's frame inside a web page. Its main thread, shared with all other bridges, only hands messages on; the
@@ -12,9 +12,13 @@ document.body.append(canary);
 
 addEventListener("message", (event) => {
   const [port] = event.ports;
-  if (event.source !== parent || parent === window || port === undefined || !isCall(event.data, "holdfast", "connect")) return;
+  if (event.source !== parent || parent === window || port === undefined || !isCall(event.data, "holdfast", "connect"))
+    return;
   if (event.origin === "null" || globalThis.origin === "null") {
-    refuse(port, "Holdfast does not serve frames without an origin (sandboxed or data: frames); use a page of an http or https site.");
+    refuse(
+      port,
+      "Holdfast does not serve frames without an origin (sandboxed or data: frames); use a page of an http or https site.",
+    );
     return;
   }
   void serve(port, event.origin);

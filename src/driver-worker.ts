@@ -6,26 +6,37 @@ import { ChannelWirer } from "./driver/wiring.ts";
 import type { DriverReports, PoolCalls, PoolEvents } from "./protocol/pool.ts";
 
 // The driver of one page. A worker, because the bridge's main thread is shared and may be throttled.
-const post = (message: FromDriver, ports: readonly MessagePort[] = []): void => postMessage(message, { transfer: [...ports] });
+const post = (message: FromDriver, ports: readonly MessagePort[] = []): void =>
+  postMessage(message, { transfer: [...ports] });
 
 let driver: Driver | null = null;
-const pool = new RpcPeer<PoolCalls, DriverReports, Record<never, never>, PoolEvents>((message) => post({ from: "driver", pool: message }), {}, {
-  session: (payload) => driver?.poolEvents().session(payload, []),
-  progress: (payload) => driver?.poolEvents().progress(payload, []),
-  ingestAt: (payload) => driver?.poolEvents().ingestAt(payload, []),
-});
+const pool = new RpcPeer<PoolCalls, DriverReports, Record<never, never>, PoolEvents>(
+  (message) => post({ from: "driver", pool: message }),
+  {},
+  {
+    session: (payload) => driver?.poolEvents().session(payload, []),
+    progress: (payload) => driver?.poolEvents().progress(payload, []),
+    ingestAt: (payload) => driver?.poolEvents().ingestAt(payload, []),
+  },
+);
 
-onmessage = ({ data, ports }: MessageEvent<ToDriver>) => {
+self.onmessage = ({ data, ports }: MessageEvent<ToDriver>) => {
   if ("pool" in data) pool.receive(data.pool);
   else if ("poolLost" in data) {
-    pool.fail(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's service worker ended before it answered; try again."));
+    pool.fail(
+      new HoldfastError(
+        "EXTENSION_DISCONNECTED",
+        "The extension's service worker ended before it answered; try again.",
+      ),
+    );
     driver?.poolLost();
   } else if (ports[0] !== undefined) driver = start(data.page, ports[0]);
 };
 
 function start({ bridgeId, origin, framedBy }: Extract<ToDriver, { page: object }>["page"], port: MessagePort): Driver {
   const wirer = new ChannelWirer({
-    toHost: (sessionId, { hostId, attempt }, stagePorts) => post({ from: "driver", carry: { holdfast: "wire", bridgeId, sessionId, hostId, attempt } }, stagePorts),
+    toHost: (sessionId, { hostId, attempt }, stagePorts) =>
+      post({ from: "driver", carry: { holdfast: "wire", bridgeId, sessionId, hostId, attempt } }, stagePorts),
     toPage: (sessionId, feedsFrom, source, sink) => made.givePage(sessionId, feedsFrom, source, sink),
   });
   const made: Driver = new Driver(
@@ -36,7 +47,8 @@ function start({ bridgeId, origin, framedBy }: Extract<ToDriver, { page: object 
       callPool: (method, params) => callPool(method, params),
       reportToPool: (name, payload) => pool.emit(name, payload),
       wirer,
-      carryIngest: (sessionId, hostId, ingest) => post({ from: "driver", carry: { holdfast: "ingest", bridgeId, sessionId, hostId, attempt: 0 } }, [ingest]),
+      carryIngest: (sessionId, hostId, ingest) =>
+        post({ from: "driver", carry: { holdfast: "ingest", bridgeId, sessionId, hostId, attempt: 0 } }, [ingest]),
       now: () => performance.now(),
     },
     port,
@@ -45,7 +57,10 @@ function start({ bridgeId, origin, framedBy }: Extract<ToDriver, { page: object 
 }
 
 /** Calls that change nothing when they are made twice are made again when the service worker ended in between. */
-async function callPool<M extends keyof PoolCalls>(method: M, params: PoolCalls[M]["params"]): Promise<PoolCalls[M]["result"]> {
+async function callPool<M extends keyof PoolCalls>(
+  method: M,
+  params: PoolCalls[M]["params"],
+): Promise<PoolCalls[M]["result"]> {
   for (;;) {
     try {
       return await pool.call(method, params);

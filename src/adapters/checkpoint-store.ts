@@ -1,10 +1,20 @@
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
-import { type CheckpointKey, chainTo, decodeCheckpoint, encodeCheckpoint, type StoredCheckpoint } from "../state/checkpoint-codec.ts";
+import {
+  type CheckpointKey,
+  chainTo,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type StoredCheckpoint,
+} from "../state/checkpoint-codec.ts";
 
 interface Schema extends DBSchema {
   checkpoints: { key: [string, number, number]; value: StoredCheckpoint };
 }
+
+/** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
+const COMPLETE_RECORDS_KEPT = 5;
 
 /** Tensor checkpoints in IndexedDB: one record a session, stage and run. A put is atomic, so nothing is ever torn. */
 export class CheckpointStore {
@@ -30,7 +40,15 @@ export class CheckpointStore {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
     await this.db.put("checkpoints", stored);
+    if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;
+  }
+
+  /** A record complete in itself makes old ones useless, once no stage can be put back before it. */
+  private async dropOlder({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
+    const until = run - CHECKPOINT_EVERY_RUNS * COMPLETE_RECORDS_KEPT;
+    if (until > 0)
+      await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, stage, -1], [sessionId, stage, until]));
   }
 
   async runs({ sessionId, stage }: CheckpointKey): Promise<number[]> {

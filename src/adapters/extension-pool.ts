@@ -1,7 +1,7 @@
-import type { PoolNeeds } from "../pool/needs.ts";
 import type { RpcMessage } from "../base/rpc.ts";
-import type { ConsentWindows } from "./consent-windows.ts";
+import type { PoolNeeds } from "../pool/needs.ts";
 import { deleteCheckpoints } from "./checkpoint-store.ts";
+import type { ConsentWindows } from "./consent-windows.ts";
 import type { JournalStore } from "./journal-store.ts";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -37,8 +37,16 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
     closePage: async ({ tabId }) => {
       if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => undefined);
     },
-    reloadPage: (tabId) => chrome.tabs.reload(tabId).then(() => true, () => false),
-    tabExists: (tabId) => chrome.tabs.get(tabId).then(() => true, () => false),
+    reloadPage: (tabId) =>
+      chrome.tabs.reload(tabId).then(
+        () => true,
+        () => false,
+      ),
+    tabExists: (tabId) =>
+      chrome.tabs.get(tabId).then(
+        () => true,
+        () => false,
+      ),
     closeOffscreen: () => chrome.offscreen.closeDocument().catch(() => undefined),
     livePages: async () => {
       const pages = await pagesOf();
@@ -69,7 +77,9 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
 export async function hostClient(journal: JournalStore, hostId: string): Promise<Client | undefined> {
   const offscreen = journal.state.hosts[hostId]?.place === "offscreen";
   const pages = await pagesOf();
-  return pages.find((client) => (offscreen ? isPage(client, OFFSCREEN) : isPage(client, HOST_TAB) && hostOf(client) === hostId));
+  return pages.find((client) =>
+    offscreen ? isPage(client, OFFSCREEN) : isPage(client, HOST_TAB) && hostOf(client) === hostId,
+  );
 }
 
 export async function hostPages(): Promise<{ readonly client: Client; readonly hostId: string | null }[]> {
@@ -100,7 +110,9 @@ function hostOf(client: Client): string {
 }
 
 async function openOffscreen(): Promise<void> {
-  const contexts = await chrome.runtime.getContexts({ contextTypes: ["OFFSCREEN_DOCUMENT" as chrome.runtime.ContextType] });
+  const contexts = await chrome.runtime.getContexts({
+    contextTypes: ["OFFSCREEN_DOCUMENT" as chrome.runtime.ContextType],
+  });
   if (contexts.length > 0) return;
   await chrome.offscreen.createDocument({
     url: OFFSCREEN,

@@ -37,27 +37,31 @@ export class FrameHost {
   }
 
   private serveKeeper(port: MessagePort): void {
-    const keeper = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>((message, transfer = []) => port.postMessage(message, transfer), {
-      boot: async (boot) => {
-        this.runtime = await OrtRuntime.boot(boot);
-        return null;
+    const keeper = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>(
+      (message, transfer = []) => port.postMessage(message, transfer),
+      {
+        boot: async (boot) => {
+          this.runtime = await OrtRuntime.boot(boot);
+          return null;
+        },
+        load: (load) => {
+          this.load = load;
+          this.weights = [];
+          return null;
+        },
+        create: () => this.create(),
       },
-      load: (load) => {
-        this.load = load;
-        this.weights = [];
-        return null;
+      {
+        weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
+        ping: ({ beat }) => keeper.emit("pong", { beat }),
+        stored: ({ run, error }) => {
+          if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
+          this.stage?.stored(run);
+          this.wiring?.driver.emit("stored", { run });
+        },
+        hold: (hold) => this.hold.set(hold),
       },
-      create: () => this.create(),
-    }, {
-      weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
-      ping: ({ beat }) => keeper.emit("pong", { beat }),
-      stored: ({ run, error }) => {
-        if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
-        this.stage?.stored(run);
-        this.wiring?.driver.emit("stored", { run });
-      },
-      hold: (hold) => this.hold.set(hold),
-    });
+    );
     this.keeper = keeper;
     servePort(port, keeper);
   }
@@ -74,26 +78,32 @@ export class FrameHost {
     }
     this.weights = [];
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
-    this.stage = new Stage({
-      execute: async (inputs) => {
-        try {
-          return await runtime.run(inputs);
-        } catch (error) {
-          throw isHostFailure(messageOf(error)) ? error : HoldfastError.from(callerError(messageOf(error), "RUN_FAILED"));
-        }
+    this.stage = new Stage(
+      {
+        execute: async (inputs) => {
+          try {
+            return await runtime.run(inputs);
+          } catch (error) {
+            throw isHostFailure(messageOf(error))
+              ? error
+              : HoldfastError.from(callerError(messageOf(error), "RUN_FAILED"));
+          }
+        },
+        send: (answer) => this.send(answer),
+        checkpoint: (record) => keeper.emit("checkpoint", record),
+        records: (run) => keeper.call("records", { run }),
+        fatal: (error) => {
+          const lost = !(error instanceof HoldfastError);
+          if (lost) keeper.emit("fault", { signal: messageOf(error) });
+          return lost;
+        },
+        runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
+        runEnded: (run) => keeper.emit("runEnded", { run }),
+        hold: (phase, run) => this.hold.reach(phase, run),
       },
-      send: (answer) => this.send(answer),
-      checkpoint: (record) => keeper.emit("checkpoint", record),
-      records: (run) => keeper.call("records", { run }),
-      fatal: (error) => {
-        const lost = !(error instanceof HoldfastError);
-        if (lost) keeper.emit("fault", { signal: messageOf(error) });
-        return lost;
-      },
-      runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
-      runEnded: (run) => keeper.emit("runEnded", { run }),
-      hold: (phase, run) => this.hold.reach(phase, run),
-    }, load.spec, load);
+      load.spec,
+      load,
+    );
     return { provider: load.provider, createMs: performance.now() - start };
   }
 
@@ -106,7 +116,10 @@ export class FrameHost {
     const driver = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
       { sync: () => stage.sync(), restore: ({ run, records }) => stage.restore(run, records) },
-      { head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error), resend: ({ from }) => stage.resend(from) },
+      {
+        head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error),
+        resend: ({ from }) => stage.resend(from),
+      },
     );
     this.wiring = { driver, output, ports: [driverPort, input, output] };
     servePort(driverPort, driver);
@@ -128,5 +141,7 @@ export class FrameHost {
 }
 
 function shapeOf(inputs: WireTensors): string {
-  return Object.values(inputs).map((tensor) => tensor.dims.join("x")).join(",");
+  return Object.values(inputs)
+    .map((tensor) => tensor.dims.join("x"))
+    .join(",");
 }

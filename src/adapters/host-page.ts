@@ -1,4 +1,5 @@
 import type { RpcMessage } from "../base/rpc.ts";
+import type { Hold } from "../protocol/host.ts";
 import { isCall } from "./host-messages.ts";
 import type { FromKeeper, ToKeeper } from "./host-page-protocol.ts";
 import { WorkPort } from "./work-port.ts";
@@ -19,6 +20,12 @@ export function startHostPage(place: "tab" | "offscreen"): void {
     // The pool may sleep; it asks for a report when it wakes, and a host speaks up when it has something to say.
     reconnect: () => false,
   });
+
+  // Test build: a debugger holds a host in a phase, so that a fault can be aimed.
+  const hooks = __FAULT_HOOKS__
+    ? { held: [] as object[], hold: (hostId: string, hold: Hold | null) => send({ to: "keeper", hold, hostId }) }
+    : null;
+  if (hooks !== null) Object.assign(globalThis, { holdfastHooks: hooks });
 
   const mount = (hostId: string): void => {
     unmount(hostId);
@@ -55,6 +62,7 @@ export function startHostPage(place: "tab" | "offscreen"): void {
     if ("tick" in data) readCanaries();
     else if ("mount" in data) mount(data.mount);
     else if ("unmount" in data) unmount(data.unmount);
+    else if ("held" in data) hooks?.held.push(data);
     else if ("title" in data) document.title = `Holdfast · ${data.title}`;
     else pool.post(data.pool);
   };
@@ -65,7 +73,8 @@ export function startHostPage(place: "tab" | "offscreen"): void {
     if (isCall(data, "holdfast", "report")) pool.renew();
     if (isCall(data, "holdfast", "leave")) void leave();
     const { hostId } = data as { hostId: string };
-    if (isCall(data, "holdfast", "wire")) frames.get(hostId)?.frame.contentWindow?.postMessage({ frame: "wire" }, "*", [...ports]);
+    if (isCall(data, "holdfast", "wire"))
+      frames.get(hostId)?.frame.contentWindow?.postMessage({ frame: "wire" }, "*", [...ports]);
     if (isCall(data, "holdfast", "ingest")) send({ to: "keeper", ingest: hostId }, [...ports]);
   };
   navigator.serviceWorker.startMessages();

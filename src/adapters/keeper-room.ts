@@ -1,7 +1,7 @@
 import { toErrorData } from "../base/errors.ts";
 import { RpcPeer } from "../base/rpc.ts";
-import { HostKeeper, type KeeperNeeds } from "../host/keeper.ts";
 import { type IngestStores, serveIngest } from "../host/ingest.ts";
+import { HostKeeper, type KeeperNeeds } from "../host/keeper.ts";
 import type { Hold } from "../protocol/host.ts";
 import type { HostToPool, PoolToHost } from "../protocol/pool.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
@@ -26,20 +26,22 @@ export class KeeperRoom {
     private readonly post: (message: FromKeeper) => void,
     private readonly faultHooks: boolean,
   ) {
-    this.pool = new RpcPeer((message) => post({ from: "keeper", pool: message }), {}, {
-      boot: (boot) => {
-        post({ from: "keeper", title: boot.origin });
-        void this.keeper(boot.hostId).boot(boot);
+    this.pool = new RpcPeer(
+      (message) => post({ from: "keeper", pool: message }),
+      {},
+      {
+        boot: (boot) => {
+          post({ from: "keeper", title: boot.origin });
+          void this.keeper(boot.hostId).boot(boot);
+        },
+        load: (load) => void this.keeper(load.hostId).load(load),
+        ingest: (ingest) => {
+          this.ingests.set(ingest.hostId, ingest);
+          this.serveIngest(ingest.hostId);
+        },
+        close: ({ hostId }) => this.keeper(hostId).close(),
       },
-      load: (load) => void this.keeper(load.hostId).load(load),
-      ingest: (ingest) => {
-        this.ingests.set(ingest.hostId, ingest);
-        this.serveIngest(ingest.hostId);
-      },
-      close: ({ hostId }) => this.keeper(hostId).close(),
-      forget: ({ sessionId }) => void checkpoints.forget(sessionId),
-      hold: ({ hostId, hold }) => this.hold(hostId, hold),
-    });
+    );
     this.needs = {
       stores: {
         readPlan: (planId) => models.readPlan(planId),
@@ -59,6 +61,7 @@ export class KeeperRoom {
       unmountFrame: (hostId) => post({ from: "keeper", unmount: hostId }),
       report: (name, payload) => this.pool.emit(name, payload),
       now: () => performance.now(),
+      held: (hostId, phase) => post({ from: "keeper", held: phase, hostId }),
       holdCheckpoint: (hostId, run) => this.holdCheckpoint(hostId, run),
     };
   }
@@ -66,6 +69,7 @@ export class KeeperRoom {
   receive(message: ToKeeper, ports: readonly MessagePort[]): void {
     if ("pool" in message) this.pool.receive(message.pool);
     else if ("hello" in message) this.sayHello();
+    else if ("hold" in message) this.hold(message.hostId, message.hold);
     else if ("frameGone" in message) this.keepers.get(message.frameGone)?.frameGone();
     else if ("frameUp" in message && ports[0] !== undefined) {
       this.mounting.get(message.frameUp)?.(ports[0]);
@@ -109,7 +113,8 @@ export class KeeperRoom {
       writePlan: (planId, stored, graphs) => this.models.writePlan(planId, stored, graphs),
     };
     serveIngest(port, options, stores, {
-      progress: (phase, loadedBytes, totalBytes) => this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes }),
+      progress: (phase, loadedBytes, totalBytes) =>
+        this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes }),
       planned: (planId, plan) => this.pool.emit("planned", { hostId, attempt, sessionId, planId, plan }),
       failed: (error) => this.pool.emit("ingestFailed", { hostId, attempt, sessionId, error: toErrorData(error) }),
     });
@@ -126,7 +131,7 @@ export class KeeperRoom {
   private async holdCheckpoint(hostId: string, run: number): Promise<void> {
     const entry = this.holds.get(hostId);
     if (entry === undefined || run < entry.hold.run || entry.release !== undefined) return;
-    this.pool.emit("held", { hostId, phase: "checkpoint" });
+    this.post({ from: "keeper", held: "checkpoint", hostId });
     await new Promise<void>((resolve) => {
       entry.release = resolve;
     });

@@ -29,14 +29,20 @@ export class ModelStore {
     const file = await this.partial.getFileHandle(name, { create: true });
     return new BlobWriter(await file.createSyncAccessHandle(), await createSHA256(), async (digest) => {
       if (digest === null) await this.partial.removeEntry(name);
-      else await (file as unknown as { move(to: FileSystemDirectoryHandle, name: string): Promise<void> }).move(this.blobs, digest);
+      else
+        await (file as unknown as { move(to: FileSystemDirectoryHandle, name: string): Promise<void> }).move(
+          this.blobs,
+          digest,
+        );
     });
   }
 
   /** Synchronous random access for the planner. Close it before anybody else opens the blob to write. */
   async openBlob(digest: string): Promise<RangeReader & { close(): void }> {
     // The libraries' types lack the option: several may read one blob at once.
-    const file = (await this.blobs.getFileHandle(digest)) as unknown as { createSyncAccessHandle(options: { mode: "read-only" }): Promise<FileSystemSyncAccessHandle> };
+    const file = (await this.blobs.getFileHandle(digest)) as unknown as {
+      createSyncAccessHandle(options: { mode: "read-only" }): Promise<FileSystemSyncAccessHandle>;
+    };
     const handle = await file.createSyncAccessHandle({ mode: "read-only" });
     return {
       size: handle.getSize(),
@@ -51,7 +57,11 @@ export class ModelStore {
   async readRange(digest: string, offset: number, length: number): Promise<Uint8Array> {
     const file = await (await this.blobs.getFileHandle(digest)).getFile();
     const bytes = new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
-    if (bytes.length !== length) throw new HoldfastError("BAD_MODEL", `A weight lies outside its file (${length} bytes at ${offset} of ${file.size}). Give the complete file.`);
+    if (bytes.length !== length)
+      throw new HoldfastError(
+        "BAD_MODEL",
+        `A weight lies outside its file (${length} bytes at ${offset} of ${file.size}). Give the complete file.`,
+      );
     return bytes;
   }
 
@@ -93,7 +103,11 @@ export class BlobWriter {
     try {
       this.handle.write(bytes as Uint8Array<ArrayBuffer>, { at: this.size });
     } catch (error) {
-      throw new HoldfastError("QUOTA_EXCEEDED", `The browser's storage quota does not hold this model (${messageOf(error)}). Free disk space or release other models.`, { cause: error });
+      throw new HoldfastError(
+        "QUOTA_EXCEEDED",
+        `The browser's storage quota does not hold this model (${messageOf(error)}). Free disk space or release other models.`,
+        { cause: error },
+      );
     }
     this.hasher.update(bytes);
     this.size += bytes.length;

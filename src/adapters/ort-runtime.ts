@@ -11,18 +11,93 @@ export interface ShardFiles {
   readonly weights: readonly { readonly path: string; readonly data: Uint8Array }[];
 }
 
+/** y = Identity(x), one float: the smallest model there is (opset 17), as protobuf bytes. */
+const IDENTITY_MODEL = Uint8Array.of(
+  8,
+  8,
+  58,
+  55,
+  10,
+  16,
+  10,
+  1,
+  120,
+  18,
+  1,
+  121,
+  34,
+  8,
+  73,
+  100,
+  101,
+  110,
+  116,
+  105,
+  116,
+  121,
+  18,
+  1,
+  103,
+  90,
+  15,
+  10,
+  1,
+  120,
+  18,
+  10,
+  10,
+  8,
+  8,
+  1,
+  18,
+  4,
+  10,
+  2,
+  8,
+  1,
+  98,
+  15,
+  10,
+  1,
+  121,
+  18,
+  10,
+  10,
+  8,
+  8,
+  1,
+  18,
+  4,
+  10,
+  2,
+  8,
+  1,
+  66,
+  4,
+  10,
+  0,
+  16,
+  17,
+);
+
 /** onnxruntime-web in one frame. One instance makes one session and is thrown away with its frame. */
 export class OrtRuntime {
   private session: InferenceSession | null = null;
   private constructor(private readonly ort: Ort) {}
 
   static async boot(boot: FrameBoot): Promise<OrtRuntime> {
-    const ort: Ort = boot.runtime === "webgpu" ? await import("onnxruntime-web/webgpu") : await import("onnxruntime-web/wasm");
+    const ort: Ort =
+      boot.runtime === "webgpu" ? await import("onnxruntime-web/webgpu") : await import("onnxruntime-web/wasm");
     ort.env.wasm.wasmBinary = boot.wasm;
     // The glue is imported from a blob: an opaque origin may not import the extension's files into a thread.
     ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([boot.glue], { type: "text/javascript" })) };
     ort.env.wasm.numThreads = boot.threads;
     ort.env.logLevel = "error";
+    // Compiles the wasm now, while the model may still be on its way.
+    if (boot.runtime === "wasm") {
+      const warmUp = await ort.InferenceSession.create(IDENTITY_MODEL, { executionProviders: ["wasm"] });
+      await warmUp.release();
+    }
     return new OrtRuntime(ort);
   }
 

@@ -7,8 +7,15 @@ import type { Provider } from "../protocol/options.ts";
  */
 export async function probeProviders(wanted: readonly Provider[] | null, gpuWaitMs: number): Promise<HostCapability> {
   const worth = (provider: Provider): boolean => wanted === null || wanted.includes(provider);
-  const [gpu, webnn] = await Promise.all([worth("webgpu") ? probeGpu(gpuWaitMs) : null, worth("webnn") && probeWebnn()]);
-  const providers: Provider[] = [...(gpu === null ? [] : ["webgpu" as const]), ...(webnn ? ["webnn" as const] : []), "wasm"];
+  const [gpu, webnn] = await Promise.all([
+    worth("webgpu") ? probeGpu(gpuWaitMs) : null,
+    worth("webnn") && probeWebnn(),
+  ]);
+  const providers: Provider[] = [
+    ...(gpu === null ? [] : ["webgpu" as const]),
+    ...(webnn ? ["webnn" as const] : []),
+    "wasm",
+  ];
   return { providers, softwareGpu: gpu?.software ?? false };
 }
 
@@ -28,7 +35,11 @@ async function tryGpu(): Promise<{ software: boolean } | null> {
     const device = await adapter.requestDevice();
     device.destroy();
     const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
-    return { software: info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`) };
+    return {
+      software:
+        info.isFallbackAdapter === true ||
+        /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`),
+    };
   } catch {
     return null;
   }

@@ -1,6 +1,10 @@
 import type { ElementType, TensorData, WireTensor } from "./tensor.ts";
 
-type DataConstructor = { new (buffer: ArrayBuffer): TensorData; new (length: number): TensorData; readonly BYTES_PER_ELEMENT: number };
+type DataConstructor = {
+  new (buffer: ArrayBuffer): TensorData;
+  new (length: number): TensorData;
+  readonly BYTES_PER_ELEMENT: number;
+};
 
 // float16 travels as its 16 bits; bool as one byte each; 4-bit types as packed bytes.
 const ARRAYS: Readonly<Record<Exclude<ElementType, "string">, DataConstructor>> = {

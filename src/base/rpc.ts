@@ -100,7 +100,10 @@ function isRpcMessage(message: unknown): message is RpcMessage {
 }
 
 /** Serves a MessagePort with a peer made around it. */
-export function servePort(port: MessagePort, peer: { receive(message: unknown, ports: readonly MessagePort[]): void }): void {
+export function servePort(
+  port: MessagePort,
+  peer: { receive(message: unknown, ports: readonly MessagePort[]): void },
+): void {
   port.onmessage = (event) => peer.receive(event.data, event.ports);
   port.start();
 }

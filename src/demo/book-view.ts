@@ -42,7 +42,9 @@ export class BookView {
   /** The page was given no signal to do so and lost nothing: the mark only shows where it happened. */
   mark(fault: FaultMark): void {
     const label = `Fault ${fault.number}: ${fault.signal}, stage ${fault.stage + 1}, after token ${fault.afterTokens}`;
-    this.#page.querySelector(".written")?.append(el("sup", { class: "mark", title: label, "aria-label": label, role: "img" }, String(fault.number)));
+    this.#page
+      .querySelector(".written")
+      ?.append(el("sup", { class: "mark", title: label, "aria-label": label, role: "img" }, String(fault.number)));
     const mark = el("span", { class: "gauge-mark", "aria-hidden": "true" }, String(fault.number));
     mark.style.left = `${(100 * fault.afterTokens) / Math.max(1, this.#asked)}%`;
     this.#gauge.append(mark);

@@ -1,7 +1,10 @@
 import { connect, HoldfastError, type Pool } from "../page/index.ts";
 import { byId } from "./dom.ts";
 
-/** Connects, or shows how to get Holdfast when it is not there. Other errors are the caller's. */
+/**
+ * Connects, or shows how to get Holdfast when it is not there. Other errors are the caller's. Called on a click only: the
+ * first connection asks the user, and a page that asks before it was touched deserves a no.
+ */
 export async function connectOrExplain(): Promise<Pool | null> {
   const panel = byId("absent", HTMLElement);
   try {
@@ -11,6 +14,8 @@ export async function connectOrExplain(): Promise<Pool | null> {
   } catch (error) {
     if (!(error instanceof HoldfastError && error.code === "EXTENSION_ABSENT")) throw error;
     panel.hidden = false;
+    panel.scrollIntoView({ block: "nearest" });
+    panel.focus();
     byId("try-again", HTMLButtonElement).addEventListener("click", () => location.reload(), { once: true });
     return null;
   }

@@ -62,7 +62,11 @@ async function start(): Promise<void> {
   if (running) return;
   const abort = new AbortController();
   running = abort;
-  const run = { prompt: promptField.value.trim() || FIRST_LINE, seed: seedField.valueAsNumber || 0, asked: Number(lengthField.value) };
+  const run = {
+    prompt: promptField.value.trim() || FIRST_LINE,
+    seed: seedField.valueAsNumber || 0,
+    asked: Number(lengthField.value),
+  };
   tokens = [];
   view = startRun(view, Date.now());
   showVerdict("", "", false);
@@ -92,7 +96,12 @@ async function generate(run: { prompt: string; seed: number; asked: number }, si
   session ??= await openMoby(pool, SHARDS, onEvent, signal);
   for (const stage of session.stages) onEvent({ type: "stage", stage });
   view = { ...view, loading: null };
-  for await (const token of session.generate(run.prompt, { maxNewTokens: run.asked, ...SAMPLING, seed: run.seed, signal })) {
+  for await (const token of session.generate(run.prompt, {
+    maxNewTokens: run.asked,
+    ...SAMPLING,
+    seed: run.seed,
+    signal,
+  })) {
     tokens.push(token);
     book.write(token.text);
     book.count(tokens.length);
@@ -138,7 +147,7 @@ function setRunning(on: boolean): void {
 }
 
 function tick(): void {
-  doing.textContent = running === null ? "" : (view.loading ?? (tokens.length === 0 ? "Asking Holdfast" : "Writing"));
+  doing.textContent = running === null ? "" : tokens.length > 0 ? "Writing" : (view.loading ?? "Asking Holdfast");
   draw();
 }
 
@@ -170,4 +179,3 @@ byId("kill-hint", HTMLElement).hidden = launcher !== null;
 byId("legend", HTMLUListElement).replaceChildren(...legend());
 keepLauncherInLinks();
 draw();
-pool = await connectOrExplain().catch(() => null);

@@ -20,7 +20,13 @@ export class LanesView {
     const shareOf = (at: number): number => Math.min(1, Math.max(0, (at - view.startedAt) / span));
     const lanes = view.boxes.map(({ stage }) => {
       const track = el("div", { class: "track" });
-      track.append(...periods(view.changes.filter((change) => change.stage === stage), now, shareOf));
+      track.append(
+        ...periods(
+          view.changes.filter((change) => change.stage === stage),
+          now,
+          shareOf,
+        ),
+      );
       track.append(...view.faults.filter((fault) => fault.stage === stage).flatMap((fault) => marks(fault, shareOf)));
       return el("div", { class: "lane" }, el("span", { class: "lane-name" }, `Stage ${stage + 1}`), track);
     });
@@ -29,7 +35,9 @@ export class LanesView {
 }
 
 function periods(changes: readonly Change[], now: number, shareOf: (at: number) => number): HTMLElement[] {
-  return changes.map((change, index) => period(change.state, shareOf(change.at), shareOf(changes[index + 1]?.at ?? now)));
+  return changes.map((change, index) =>
+    period(change.state, shareOf(change.at), shareOf(changes[index + 1]?.at ?? now)),
+  );
 }
 
 function period(state: BoxState, from: number, to: number): HTMLElement {

@@ -7,7 +7,12 @@ const TOKENIZER = "/models/moby-llama/tokenizer.json";
 
 export const FIRST_LINE = "Call me Ishmael.";
 
-export function openMoby(pool: Pool, shards: number, onEvent: (event: SessionEvent) => void, signal?: AbortSignal): Promise<Session> {
+export function openMoby(
+  pool: Pool,
+  shards: number,
+  onEvent: (event: SessionEvent) => void,
+  signal?: AbortSignal,
+): Promise<Session> {
   return pool.createSession(new URL(MODEL, location.href), {
     shards,
     faultToleranceLevel: "medium",

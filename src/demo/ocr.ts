@@ -25,18 +25,26 @@ const result = new ResultView(overlay, byId("lines", HTMLOListElement));
 const log = new LogView(byId("log", HTMLOListElement));
 
 const startedAt = Date.now();
-const views = { detector: emptyView(SHARDS_EACH, startedAt, "Detector stage"), recogniser: emptyView(SHARDS_EACH, startedAt, "Recogniser stage") };
+const views = {
+  detector: emptyView(SHARDS_EACH, startedAt, "Detector stage"),
+  recogniser: emptyView(SHARDS_EACH, startedAt, "Recogniser stage"),
+};
 type Part = keyof typeof views;
 
 const launcher = await findLauncher();
-const pipelines: Readonly<Record<Part, PipelineView>> = { detector: pipelineOf("detector", "Picture"), recogniser: pipelineOf("recogniser", "Lines") };
+const pipelines: Readonly<Record<Part, PipelineView>> = {
+  detector: pipelineOf("detector", "Picture"),
+  recogniser: pipelineOf("recogniser", "Lines"),
+};
 let pool: Pool | null = null;
 let sessions: OcrSessions | null = null;
 let computing: Part | null = null;
 let busy = false;
 
 function pipelineOf(part: Part, end: string): PipelineView {
-  const kill = launcher ? (hostId: string): void => void launcher.kill(hostId).catch((error: unknown) => say(explain(error))) : null;
+  const kill = launcher
+    ? (hostId: string): void => void launcher.kill(hostId).catch((error: unknown) => say(explain(error)))
+    : null;
   return new PipelineView(byId(part, HTMLOListElement), { end, kill });
 }
 
@@ -106,7 +114,9 @@ async function readWith(models: OcrSessions | null): Promise<void> {
       result.read(step.index, step.line, step.ms);
       readMs += step.ms;
     }
-    say(`${found} ${found === 1 ? "line" : "lines"} found in ${milliseconds(foundMs)}, read in ${milliseconds(readMs)}`);
+    say(
+      `${found} ${found === 1 ? "line" : "lines"} found in ${milliseconds(foundMs)}, read in ${milliseconds(readMs)}`,
+    );
     compute("recogniser");
   }
 }
@@ -153,4 +163,3 @@ result.clear(canvas);
 byId("kill-hint", HTMLElement).hidden = launcher !== null;
 keepLauncherInLinks();
 draw();
-pool = await connectOrExplain().catch(() => null);

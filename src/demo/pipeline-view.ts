@@ -52,7 +52,10 @@ export class PipelineView {
     this.#hosts = Array.from({ length: count }, () => new HostBox(this.#options.kill));
     this.#ropes = this.#hosts.map(() => new Rope());
     const end = el("li", { class: "end" }, el("span", {}, this.#options.end));
-    this.#list.replaceChildren(end, ...this.#hosts.flatMap((host, index) => [this.#ropes[index]?.element ?? "", host.element]));
+    this.#list.replaceChildren(
+      end,
+      ...this.#hosts.flatMap((host, index) => [this.#ropes[index]?.element ?? "", host.element]),
+    );
   }
 }
 

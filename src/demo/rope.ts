@@ -54,8 +54,15 @@ function drawRope(): SVGSVGElement {
   );
   const defs = svgEl("defs", {});
   defs.append(pattern);
-  const half = (name: string): SVGRectElement => svgEl("rect", { class: `half ${name}`, height: "12", fill: `url(#${id})` });
-  svg.append(defs, half("first"), half("second"), fray("first", "M0 2q9-5 14-6M0 6q10 0 17 2M0 10q7 4 13 8"), fray("second", "M0 2q-9-5-14-6M0 6q-10 0-17 2M0 10q-7 4-13 8"));
+  const half = (name: string): SVGRectElement =>
+    svgEl("rect", { class: `half ${name}`, height: "12", fill: `url(#${id})` });
+  svg.append(
+    defs,
+    half("first"),
+    half("second"),
+    fray("first", "M0 2q9-5 14-6M0 6q10 0 17 2M0 10q7 4 13 8"),
+    fray("second", "M0 2q-9-5-14-6M0 6q-10 0-17 2M0 10q-7 4-13 8"),
+  );
   return svg;
 }
 

@@ -18,7 +18,12 @@ class Story {
   async start({ shards }: { shards: number }): Promise<{ hosts: Host[] }> {
     const session = await openMoby(await connect(), shards, (event) => void this.progress.events.push(event));
     this.#session = session;
-    const hosts = session.stages.map(({ stage, hostId, provider, weightBytes }) => ({ stage, hostId, provider: provider ?? "unknown", bytes: weightBytes }));
+    const hosts = session.stages.map(({ stage, hostId, provider, weightBytes }) => ({
+      stage,
+      hostId,
+      provider: provider ?? "unknown",
+      bytes: weightBytes,
+    }));
     return { hosts };
   }
 

@@ -25,7 +25,9 @@ export interface Verdict {
 export function judge(outcome: Outcome): Verdict {
   const { missing, twice } = gaps(outcome);
   const whole = missing === 0 && twice === 0;
-  const lost = whole ? "none lost" : [missing > 0 ? `${missing} missing` : "", twice > 0 ? `${twice} came twice` : ""].filter(Boolean).join(", ");
+  const lost = whole
+    ? "none lost"
+    : [missing > 0 ? `${missing} missing` : "", twice > 0 ? `${twice} came twice` : ""].filter(Boolean).join(", ");
   const compared = compare(outcome);
   return {
     good: whole && outcome.ended !== "failed" && compared.equal !== false,
@@ -52,7 +54,8 @@ function gaps({ tokens }: Outcome): { missing: number; twice: number } {
 function compare({ tokens, faults, ended, twin }: Outcome): { equal: boolean | null; text: string } {
   if (!twin) {
     if (ended !== "finished") return { equal: null, text: "" };
-    if (faults === 0) return { equal: null, text: "No fault occurred. Runs of the same prompt and seed are compared with this one." };
+    if (faults === 0)
+      return { equal: null, text: "No fault occurred. Runs of the same prompt and seed are compared with this one." };
     return { equal: null, text: "Not yet compared: there was no undisturbed run of this prompt and seed." };
   }
   const name = twin.disturbed ? "the disturbed run before" : "the undisturbed run of the same seed";

@@ -47,7 +47,12 @@ export interface ViewState {
 const LOG_MAX = 200;
 const CHANGES_MAX = 400;
 
-const LOADING = { download: "Fetching the model", plan: "Finding where to cut", hosts: "Opening hosts", weights: "Handing out weights" } as const;
+const LOADING = {
+  download: "Fetching the model",
+  plan: "Finding where to cut",
+  hosts: "Opening hosts",
+  weights: "Handing out weights",
+} as const;
 
 export function emptyView(stages: number, now: number, stageWord = "Stage"): ViewState {
   const boxes = Array.from({ length: stages }, (_, stage): Box => ({ stage, state: "vacant", info: null }));
@@ -57,7 +62,7 @@ export function emptyView(stages: number, now: number, stageWord = "Stage"): Vie
 /** A new run on the hosts that are there: what happened before it is not shown any more. */
 export function startRun(view: ViewState, now: number): ViewState {
   const changes = view.boxes.map(({ stage, state }): Change => ({ stage, state, at: now }));
-  return { ...view, startedAt: now, faults: [], log: [], changes };
+  return { ...view, startedAt: now, faults: [], log: [], changes, loading: null };
 }
 
 export function applyEvent(view: ViewState, event: SessionEvent, now: number, tokens: number): ViewState {
@@ -65,7 +70,10 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
     case "progress": {
       const of = event.totalBytes === null ? "" : ` of ${bytes(event.totalBytes)}`;
       const amount = event.loadedBytes > 0 ? `, ${bytes(event.loadedBytes)}${of}` : "";
-      return { ...view, loading: `${LOADING[event.phase]}${event.stage === null ? "" : ` of stage ${event.stage + 1}`}${amount}` };
+      return {
+        ...view,
+        loading: `${LOADING[event.phase]}${event.stage === null ? "" : ` of stage ${event.stage + 1}`}${amount}`,
+      };
     }
     case "stage":
       return withStage(view, event.stage, now);
@@ -83,10 +91,20 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
       const faults = markRecovered(view.faults, event.stage, now, event.ms);
       const runs = `${event.replayedRuns} ${event.replayedRuns === 1 ? "run" : "runs"} replayed from run ${event.restoredRun}`;
       const text = `${view.stageWord} ${event.stage + 1} holds again on host ${shortId(event.hostId)}, ${runs}`;
-      return noted(withState({ ...view, faults }, event.stage, "ready", now), { at: now, kind: "recovered", text, ms: event.ms });
+      return noted(withState({ ...view, faults }, event.stage, "ready", now), {
+        at: now,
+        kind: "recovered",
+        text,
+        ms: event.ms,
+      });
     }
     case "provider":
-      return noted(view, { at: now, kind: "info", text: `${view.stageWord} ${event.stage + 1} computes on ${event.to} now, not ${event.from}`, ms: null });
+      return noted(view, {
+        at: now,
+        kind: "info",
+        text: `${view.stageWord} ${event.stage + 1} computes on ${event.to} now, not ${event.from}`,
+        ms: null,
+      });
     case "bridge":
       return event.state === "lost"
         ? noted(view, { at: now, kind: "fault", text: "The bridge to the extension was lost", ms: null })
@@ -104,7 +122,10 @@ export function noted(view: ViewState, entry: LogEntry): ViewState {
 
 function withStage(view: ViewState, info: StageInfo, now: number): ViewState {
   const before = view.boxes.find(({ stage }) => stage === info.stage);
-  const boxes = [...view.boxes.filter(({ stage }) => stage !== info.stage), { stage: info.stage, state: before?.state ?? "vacant", info }];
+  const boxes = [
+    ...view.boxes.filter(({ stage }) => stage !== info.stage),
+    { stage: info.stage, state: before?.state ?? "vacant", info },
+  ];
   boxes.sort((a, b) => a.stage - b.stage);
   // A new host is starting or even ready, but the stage has recovered only when "recovered" says so: the replay comes between.
   const mending = before?.state === "recovering" || before?.state === "lost";
@@ -120,5 +141,7 @@ function withState(view: ViewState, stage: number, state: BoxState, at: number):
 
 /** Several faults of one stage may end in one recovery. */
 function markRecovered(faults: readonly FaultMark[], stage: number, at: number, ms: number): FaultMark[] {
-  return faults.map((fault) => (fault.stage === stage && fault.recovered === null ? { ...fault, recovered: { at, ms } } : fault));
+  return faults.map((fault) =>
+    fault.stage === stage && fault.recovered === null ? { ...fault, recovered: { at, ms } } : fault,
+  );
 }

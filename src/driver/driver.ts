@@ -1,5 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
-import { type EventHandlers, RpcPeer, servePort, type CallHandlers } from "../base/rpc.ts";
+import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { generate, submitHistory } from "./generation.ts";
@@ -36,7 +36,11 @@ export class Driver {
     private readonly needs: DriverNeeds,
     port: MessagePort,
   ) {
-    this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>((message, transfer = []) => port.postMessage(message, transfer), this.calls(), this.events());
+    this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
+      (message, transfer = []) => port.postMessage(message, transfer),
+      this.calls(),
+      this.events(),
+    );
     servePort(port, this.client);
   }
 
@@ -85,13 +89,19 @@ export class Driver {
         return info;
       },
       release: async ({ sessionId }) => {
-        this.sessions.get(sessionId)?.driver.end(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+        this.sessions
+          .get(sessionId)
+          ?.driver.end(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
       generate: async ({ sessionId, base, request, ids }) => {
         const running = this.session(sessionId);
-        if (running.generating !== null) throw new HoldfastError("SESSION_BUSY", "The session is generating; wait for its end or open another session.");
+        if (running.generating !== null)
+          throw new HoldfastError(
+            "SESSION_BUSY",
+            "The session is generating; wait for its end or open another session.",
+          );
         const generating = { stop: false };
         running.generating = generating;
         try {
@@ -99,7 +109,13 @@ export class Driver {
             prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
             token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
             journal: (from, promptIds, some) =>
-              needs.reportToPool("journal", { sessionId, durableRun: running.driver.durableRun, base: from, promptIds, ids: some }),
+              needs.reportToPool("journal", {
+                sessionId,
+                durableRun: running.driver.durableRun,
+                base: from,
+                promptIds,
+                ids: some,
+              }),
           });
         } finally {
           running.generating = null;
@@ -143,7 +159,12 @@ export class Driver {
         sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
         recovered: (report) => needs.reportToPool("recovered", { sessionId, ...report }),
         attach: async () => {
-          const attached = await needs.callPool("attachSession", { bridgeId: needs.bridgeId, origin: needs.origin, sessionId, secret });
+          const attached = await needs.callPool("attachSession", {
+            bridgeId: needs.bridgeId,
+            origin: needs.origin,
+            sessionId,
+            secret,
+          });
           return attached.stages;
         },
         now: needs.now,
@@ -157,7 +178,8 @@ export class Driver {
 
   private session(sessionId: string): Running {
     const running = this.sessions.get(sessionId);
-    if (running === undefined) throw new HoldfastError("SESSION_UNKNOWN", "There is no such session here; create a new one.");
+    if (running === undefined)
+      throw new HoldfastError("SESSION_UNKNOWN", "There is no such session here; create a new one.");
     return running;
   }
 }

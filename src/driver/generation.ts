@@ -1,5 +1,5 @@
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { arrayOf } from "../base/bytes.ts";
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { GenerationRequest } from "../protocol/client.ts";
 import type { PlanSummary } from "../shard/summary.ts";
@@ -41,8 +41,13 @@ export async function generate(
   reports.journal(0, promptIds, known);
 
   // All of it before the first wait, so that a driver that takes the session up knows what may have to be replayed.
-  for (let run = 0; run < known.length; run++) void driver.submit(runOf(plan, base, run, promptIds, ids)).catch(() => undefined);
-  while (ids.length < request.maxNewTokens && !stopped() && !(ids.length > 0 && request.stopIds.includes(ids.at(-1) as number))) {
+  for (let run = 0; run < known.length; run++)
+    void driver.submit(runOf(plan, base, run, promptIds, ids)).catch(() => undefined);
+  while (
+    ids.length < request.maxNewTokens &&
+    !stopped() &&
+    !(ids.length > 0 && request.stopIds.includes(ids.at(-1) as number))
+  ) {
     const index = ids.length;
     const output = driver.output(base + index);
     // A wait for room may end with the session; the output's own rejection says so.
@@ -65,14 +70,24 @@ export async function generate(
 }
 
 /** The runs of a generation that has ended, for replay. */
-export function submitHistory(driver: SessionDriver, base: number, promptIds: readonly number[], ids: readonly number[]): void {
+export function submitHistory(
+  driver: SessionDriver,
+  base: number,
+  promptIds: readonly number[],
+  ids: readonly number[],
+): void {
   for (let run = 0; run < ids.length; run++) {
     driver.submit(runOf(driver.info.plan, base, run, promptIds, ids)).catch(() => undefined);
   }
 }
 
 function runOf(plan: PlanSummary, base: number, index: number, promptIds: readonly number[], ids: readonly number[]) {
-  return { run: base + index, reset: index === 0, reply: "driver" as const, feeds: feedsOf(plan, index, promptIds, ids) };
+  return {
+    run: base + index,
+    reset: index === 0,
+    reply: "driver" as const,
+    feeds: feedsOf(plan, index, promptIds, ids),
+  };
 }
 
 function feedsOf(plan: PlanSummary, index: number, promptIds: readonly number[], ids: readonly number[]): WireTensors {
@@ -99,14 +114,21 @@ function lastRow(plan: PlanSummary, outputs: WireTensors): ArrayLike<number> {
   const logits = outputs.logits ?? outputs[plan.results[0]?.name ?? ""];
   const vocabulary = logits?.dims.at(-1);
   if (logits === undefined || vocabulary === undefined || logits.type !== "float32") {
-    throw new HoldfastError("BAD_MODEL", "generate() needs a model with a float32 output named logits; use run() for this one.");
+    throw new HoldfastError(
+      "BAD_MODEL",
+      "generate() needs a model with a float32 output named logits; use run() for this one.",
+    );
   }
   return (logits.data as Float32Array).subarray(logits.data.length - vocabulary);
 }
 
 function promptOf({ promptIds, prompt }: GenerationRequest, codec: TextCodec | null): readonly number[] {
   const ids = promptIds ?? codec?.encode(prompt ?? "");
-  if (ids === undefined) throw new HoldfastError("BAD_OPTIONS", "A text prompt needs a tokenizer; pass { tokenizer } to createSession, or token ids as the prompt.");
+  if (ids === undefined)
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      "A text prompt needs a tokenizer; pass { tokenizer } to createSession, or token ids as the prompt.",
+    );
   if (ids.length === 0) throw new HoldfastError("BAD_OPTIONS", "The prompt has no tokens; give at least one.");
   return ids;
 }
@@ -114,7 +136,10 @@ function promptOf({ promptIds, prompt }: GenerationRequest, codec: TextCodec | n
 function checkDecoder(plan: PlanSummary, stateful: boolean): void {
   const unknown = plan.feeds.find(({ name }) => !FEED_NAMES.includes(name));
   if (!plan.feeds.some(({ name }) => name === "input_ids") || unknown !== undefined || !stateful) {
-    const what = unknown === undefined ? "input_ids and a bound KV cache" : `nothing but ${FEED_NAMES.join(", ")}, not ${unknown.name}`;
+    const what =
+      unknown === undefined
+        ? "input_ids and a bound KV cache"
+        : `nothing but ${FEED_NAMES.join(", ")}, not ${unknown.name}`;
     throw new HoldfastError("BAD_OPTIONS", `generate() needs a decoder that takes ${what}; use run() for this model.`);
   }
 }

@@ -11,7 +11,11 @@ export function argmax(values: ArrayLike<number>): number {
  * Draws from softmax(logits / temperature) over the topK largest. The draw depends on seed and position alone, so a
  * generation that is taken up anywhere, by anybody, goes on with the same tokens.
  */
-export function sample(logits: ArrayLike<number>, options: { temperature: number; topK: number; seed: number }, position: number): number {
+export function sample(
+  logits: ArrayLike<number>,
+  options: { temperature: number; topK: number; seed: number },
+  position: number,
+): number {
   if (options.temperature === 0) return argmax(logits);
   const order = Array.from({ length: logits.length }, (_, index) => index);
   order.sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);

@@ -47,7 +47,10 @@ export class SessionDriver {
   /** Runs after the safe one, in order. */
   private readonly submitted = new Map<number, Submitted>();
   private readonly failedRuns = new Map<number, ErrorData>();
-  private readonly waiters = new Map<number, { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }>();
+  private readonly waiters = new Map<
+    number,
+    { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }
+  >();
   private readonly blocked: (() => void)[] = [];
   private readonly verifying = new Map<number, { since: number; replayedRuns: number; restoredRun: number }>();
   private readonly lostSince = new Map<number, number>();
@@ -132,7 +135,9 @@ export class SessionDriver {
     } catch (error) {
       return this.end(HoldfastError.from(toErrorData(error)));
     }
-    const changed = stages.some((stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase);
+    const changed = stages.some(
+      (stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase,
+    );
     this.stages = [...stages];
     if (!changed && this.wired) return;
     if (changed) this.wired = false;
@@ -163,8 +168,22 @@ export class SessionDriver {
     const level = this.info.options.faultToleranceLevel;
     if (!this.keepsState) this.restoreAll = true;
     // Levels without state: at none every run under way fails; at low a stateless run is tried again.
-    if (level === "none") this.failRuns(new HoldfastError("HOST_LOST", "The host died and level none does not recover runs. Run again, or use a higher faultToleranceLevel.", { category }));
-    else if (level === "low" && this.stateful) this.failRuns(new HoldfastError("STATE_LOST", "The host died and level low keeps no state. Start again with reset, or use level medium.", { category }));
+    if (level === "none")
+      this.failRuns(
+        new HoldfastError(
+          "HOST_LOST",
+          "The host died and level none does not recover runs. Run again, or use a higher faultToleranceLevel.",
+          { category },
+        ),
+      );
+    else if (level === "low" && this.stateful)
+      this.failRuns(
+        new HoldfastError(
+          "STATE_LOST",
+          "The host died and level low keeps no state. Start again with reset, or use level medium.",
+          { category },
+        ),
+      );
   }
 
   private failRuns(error: HoldfastError): void {
@@ -219,7 +238,12 @@ export class SessionDriver {
       this.sendHead(run);
       replayed++;
     }
-    for (const [stage, since] of this.lostSince) this.verifying.set(stage, { since, replayedRuns: plan.restore.includes(stage) ? this.lastRun() - safe : replayed, restoredRun: safe });
+    for (const [stage, since] of this.lostSince)
+      this.verifying.set(stage, {
+        since,
+        replayedRuns: plan.restore.includes(stage) ? this.lastRun() - safe : replayed,
+        restoredRun: safe,
+      });
     this.lostSince.clear();
     if (this.lastRun() <= this.acked) this.verified();
   }
@@ -275,7 +299,8 @@ export class SessionDriver {
     const before = this.safeRun;
     // A run that starts from initial state makes what was before it unimportant.
     const cut = this.acked >= this.resetAt - 1 ? this.resetAt - 1 : -1;
-    const reached = this.stateful && this.keepsState ? Math.max(cut, commonCheckpoint(this.stored, this.acked)) : this.acked;
+    const reached =
+      this.stateful && this.keepsState ? Math.max(cut, commonCheckpoint(this.stored, this.acked)) : this.acked;
     this.safeRun = Math.max(before, reached);
     if (this.safeRun === before) return;
     for (const run of this.submitted.keys()) if (run <= this.safeRun) this.submitted.delete(run);

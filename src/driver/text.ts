@@ -15,7 +15,10 @@ export function textCodec({ json, config }: TokenizerFiles): TextCodec {
   const tokenizer = new Tokenizer(json, config);
   return {
     encode: (text) => [...tokenizer.encode(text).ids],
-    decode: (ids) => (ids.length === 0 ? "" : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
+    decode: (ids) =>
+      ids.length === 0
+        ? ""
+        : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
   };
 }
 

@@ -83,12 +83,16 @@ class PortLink implements StageLink {
     private readonly port: MessagePort,
     events: Omit<WiringEvents, "stored"> & { stored(run: number): void; wired(): void },
   ) {
-    this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>((message) => port.postMessage(message), {}, {
-      wired: () => events.wired(),
-      output: (message) => events.output(message),
-      stored: ({ run }) => events.stored(run),
-      storeFailed: ({ error }) => events.storeFailed(error),
-    });
+    this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
+      (message) => port.postMessage(message),
+      {},
+      {
+        wired: () => events.wired(),
+        output: (message) => events.output(message),
+        stored: ({ run }) => events.stored(run),
+        storeFailed: ({ error }) => events.storeFailed(error),
+      },
+    );
     servePort(port, this.peer);
   }
 

@@ -12,17 +12,63 @@ interface Row {
 // The strings are onnxruntime-web 1.30's and the browser's own, as met in Chromium 156.
 const ROWS: readonly Row[] = [
   { pattern: /disconnect|Receiving end does not exist|message port closed|tab closed/i, category: "CONNECTION" },
-  { pattern: /frame process gone|page process gone|RuntimeError: unreachable|memory access out of bounds/i, category: "CRASH" },
-  { pattern: /std::bad_alloc|SafeIntOnOverflow|out of memory|Array buffer allocation failed|exceeds the max buffer size/i, category: "MEMORY", code: "OUT_OF_MEMORY", advice: "Use more shards, a smaller input or another provider." },
-  { pattern: /QuotaExceeded|quota/i, category: "MEMORY", code: "QUOTA_EXCEEDED", advice: "Free disk space or release other models." },
+  {
+    pattern: /frame process gone|page process gone|RuntimeError: unreachable|memory access out of bounds/i,
+    category: "CRASH",
+  },
+  {
+    pattern:
+      /std::bad_alloc|SafeIntOnOverflow|out of memory|Array buffer allocation failed|exceeds the max buffer size/i,
+    category: "MEMORY",
+    code: "OUT_OF_MEMORY",
+    advice: "Use more shards, a smaller input or another provider.",
+  },
+  {
+    pattern: /QuotaExceeded|quota/i,
+    category: "MEMORY",
+    code: "QUOTA_EXCEEDED",
+    advice: "Free disk space or release other models.",
+  },
   { pattern: /no sign of life|deadline|timed? ?out/i, category: "TIMEOUT" },
-  { pattern: /device (was|is) lost|Device was lost|reading 'destroy'|valid external Instance reference|another WebGPU EP inference session|GPU device lost/i, category: "WEBGPU" },
-  { pattern: /no available backend found.*webgpu|WebGPU is not supported|webgpu backend not found/i, category: "WEBGPU", code: "PROVIDER_UNAVAILABLE", advice: "Leave executionProviders out, or list wasm as well." },
+  {
+    pattern:
+      /device (was|is) lost|Device was lost|reading 'destroy'|valid external Instance reference|another WebGPU EP inference session|GPU device lost/i,
+    category: "WEBGPU",
+  },
+  {
+    pattern: /no available backend found.*webgpu|WebGPU is not supported|webgpu backend not found/i,
+    category: "WEBGPU",
+    code: "PROVIDER_UNAVAILABLE",
+    advice: "Leave executionProviders out, or list wasm as well.",
+  },
   { pattern: /MLContext.*lost|context is lost/i, category: "WEBNN" },
-  { pattern: /WebNN is not supported|no available backend found.*webnn/i, category: "WEBNN", code: "PROVIDER_UNAVAILABLE", advice: "Leave executionProviders out, or list wasm as well." },
-  { pattern: /protobuf parsing failed|No graph was found|Unsupported model IR version|only \*guarantees\* support for models stamped/i, category: "UNKNOWN", code: "BAD_MODEL", advice: "Give an ONNX file that onnxruntime-web 1.30 can read." },
-  { pattern: /No Op registered for|is not a registered function\/op|NOT_IMPLEMENTED|ERROR_CODE: 9|Could not find an implementation for/i, category: "UNKNOWN", code: "UNSUPPORTED_OP", advice: "Export the model with operators that onnxruntime-web 1.30 has for this provider." },
-  { pattern: /is missing in 'feeds'|invalid input '|Got invalid dimensions|Invalid rank for input|Unexpected input data type|does not match data length/i, category: "UNKNOWN", code: "BAD_FEEDS", advice: "Compare the feeds' names, dtypes and dims with session.inputs." },
+  {
+    pattern: /WebNN is not supported|no available backend found.*webnn/i,
+    category: "WEBNN",
+    code: "PROVIDER_UNAVAILABLE",
+    advice: "Leave executionProviders out, or list wasm as well.",
+  },
+  {
+    pattern:
+      /protobuf parsing failed|No graph was found|Unsupported model IR version|only \*guarantees\* support for models stamped/i,
+    category: "UNKNOWN",
+    code: "BAD_MODEL",
+    advice: "Give an ONNX file that onnxruntime-web 1.30 can read.",
+  },
+  {
+    pattern:
+      /No Op registered for|is not a registered function\/op|NOT_IMPLEMENTED|ERROR_CODE: 9|Could not find an implementation for/i,
+    category: "UNKNOWN",
+    code: "UNSUPPORTED_OP",
+    advice: "Export the model with operators that onnxruntime-web 1.30 has for this provider.",
+  },
+  {
+    pattern:
+      /is missing in 'feeds'|invalid input '|Got invalid dimensions|Invalid rank for input|Unexpected input data type|does not match data length/i,
+    category: "UNKNOWN",
+    code: "BAD_FEEDS",
+    advice: "Compare the feeds' names, dtypes and dims with session.inputs.",
+  },
 ];
 
 /** The seed's category of a failure, from what was thrown or seen. */

@@ -1,5 +1,5 @@
-import { assertNever } from "../base/errors.ts";
 import type { ErrorCategory } from "../base/errors.ts";
+import { assertNever } from "../base/errors.ts";
 import { ladderFor } from "./ladder.ts";
 import type { FaultToleranceLevel, RecoveryStep, RecoveryStrategy } from "./levels.ts";
 
@@ -49,7 +49,8 @@ export function decideRecovery(
       const { fault } = event;
       const ladder = ladderFor(policy.level, policy.strategy, fault);
       const step = ladder[Math.min(climbs, ladder.length - 1)];
-      if (step === undefined || climbs >= policy.attemptsMax) return [{ phase: "given_up", fault }, [{ type: "give_up", fault }]];
+      if (step === undefined || climbs >= policy.attemptsMax)
+        return [{ phase: "given_up", fault }, [{ type: "give_up", fault }]];
       const delayMs = policy.backoffMs[Math.min(climbs, policy.backoffMs.length - 1)] ?? 0;
       return [{ phase: "trying", climbs: climbs + 1, since, fault }, [{ type: "climb", step, delayMs }]];
     }

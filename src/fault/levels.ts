@@ -1,7 +1,14 @@
 export const FAULT_TOLERANCE_LEVELS = ["none", "low", "medium", "high", "critical"] as const;
 export type FaultToleranceLevel = (typeof FAULT_TOLERANCE_LEVELS)[number];
 
-export const RECOVERY_STRATEGIES = ["restart", "reconnect", "failover", "progressive", "parallel", "coordinated"] as const;
+export const RECOVERY_STRATEGIES = [
+  "restart",
+  "reconnect",
+  "failover",
+  "progressive",
+  "parallel",
+  "coordinated",
+] as const;
 export type RecoveryStrategy = (typeof RECOVERY_STRATEGIES)[number];
 
 export const RECOVERY_STEPS = ["reconnect", "restart", "failover"] as const;

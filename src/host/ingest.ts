@@ -1,6 +1,6 @@
+import { toHex } from "../base/bytes.ts";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
-import { toHex } from "../base/bytes.ts";
 import type { IngestCalls } from "../protocol/ingest.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { extractShard } from "../shard/extract.ts";
@@ -22,7 +22,11 @@ interface BlobWriter {
 export interface IngestStores {
   beginBlob(): Promise<BlobWriter>;
   openBlob(digest: string): Promise<RangeReader & { close(): void }>;
-  writePlan(planId: string, stored: { plan: ShardPlan; files: Readonly<Record<string, string>> }, graphs: readonly Uint8Array[]): Promise<void>;
+  writePlan(
+    planId: string,
+    stored: { plan: ShardPlan; files: Readonly<Record<string, string>> },
+    graphs: readonly Uint8Array[],
+  ): Promise<void>;
 }
 
 export interface IngestReports {
@@ -35,7 +39,12 @@ export interface IngestReports {
  * Takes a model's files from the page in pieces, stores them under their SHA-256, and cuts the model without ever
  * holding its weights.
  */
-export function serveIngest(port: MessagePort, options: SessionOptions, stores: IngestStores, reports: IngestReports): void {
+export function serveIngest(
+  port: MessagePort,
+  options: SessionOptions,
+  stores: IngestStores,
+  reports: IngestReports,
+): void {
   const open = new Map<string, BlobWriter>();
   const files: Record<string, string> = {};
   let loaded = 0;
@@ -47,7 +56,10 @@ export function serveIngest(port: MessagePort, options: SessionOptions, stores: 
     reports.failed(error);
     throw HoldfastError.from(toErrorData(error));
   };
-  const guarded = <P>(step: (params: P) => Promise<null>) => (params: P) => step(params).catch(giveUp);
+  const guarded =
+    <P>(step: (params: P) => Promise<null>) =>
+    (params: P) =>
+      step(params).catch(giveUp);
 
   const peer = new RpcPeer<Record<never, never>, Record<never, never>, IngestCalls, Record<never, never>>(
     (message) => port.postMessage(message),
@@ -93,7 +105,8 @@ async function cut(
   stores: IngestStores,
 ): Promise<{ planId: string; summary: PlanSummary }> {
   const main = files[""];
-  if (main === undefined) throw new HoldfastError("BAD_MODEL", "No model file came. Give a URL, bytes, or { graph, externalData }.");
+  if (main === undefined)
+    throw new HoldfastError("BAD_MODEL", "No model file came. Give a URL, bytes, or { graph, externalData }.");
   const reader = await stores.openBlob(main);
   try {
     const skeleton = readSkeleton(reader);
@@ -104,7 +117,10 @@ async function cut(
     });
     for (const { file } of plan.shards.flatMap((shard) => shard.weights)) {
       if (files[file] === undefined) {
-        throw new HoldfastError("BAD_MODEL", `The model keeps weights in "${file}", which was not given. Pass { graph, externalData: { "${file}": … } }.`);
+        throw new HoldfastError(
+          "BAD_MODEL",
+          `The model keeps weights in "${file}", which was not given. Pass { graph, externalData: { "${file}": … } }.`,
+        );
       }
     }
     const graphs = plan.shards.map((_, index) => extractShard(skeleton, plan, index));
@@ -116,7 +132,10 @@ async function cut(
   }
 }
 
-async function planIdOf(files: Readonly<Record<string, string>>, { shards, shardingStrategy, stateBindings }: SessionOptions): Promise<string> {
+async function planIdOf(
+  files: Readonly<Record<string, string>>,
+  { shards, shardingStrategy, stateBindings }: SessionOptions,
+): Promise<string> {
   const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
   const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings]);
   return toHex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));

@@ -1,14 +1,23 @@
 import { HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { GPU_RETURN_MS, HEARTBEAT_EVERY_TICKS } from "../base/limits.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
-import { HangDetector } from "../fault/hang-detector.ts";
 import { isHostFailure } from "../fault/classify.ts";
-import type { CheckpointRecord, FrameCalls, FrameEvents, FrameReports, Hold, HostCapability, KeeperCalls } from "../protocol/host.ts";
-import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
+import { HangDetector } from "../fault/hang-detector.ts";
+import type {
+  CheckpointRecord,
+  FrameCalls,
+  FrameEvents,
+  FrameReports,
+  Hold,
+  HoldPhase,
+  HostCapability,
+  KeeperCalls,
+} from "../protocol/host.ts";
 import { PROVIDERS, type Provider } from "../protocol/options.ts";
-import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
+import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -29,6 +38,8 @@ export interface KeeperNeeds {
   probe(wanted: readonly Provider[] | null, gpuWaitMs: number): Promise<HostCapability>;
   report<E extends keyof HostToPool>(name: E, payload: HostToPool[E]): void;
   now(): number;
+  /** Test build: the frame is held in this phase. */
+  held(hostId: string, phase: HoldPhase): void;
   /** Test build: stops here while a checkpoint is to be held. */
   holdCheckpoint(hostId: string, run: number): Promise<void>;
 }
@@ -67,9 +78,13 @@ export class HostKeeper {
       const wanted = wantedProviders(providers, gpuLosses);
       const capability = await this.needs.probe(wanted, gpuLosses > 0 ? GPU_RETURN_MS : 0);
       const provider = pickProvider(wanted, capability);
-      if (provider === null) return this.needs.report("bootRefused", { ...lease, error: noProvider(wanted ?? PROVIDERS, capability) });
+      if (provider === null)
+        return this.needs.report("bootRefused", { ...lease, error: noProvider(wanted ?? PROVIDERS, capability) });
       const runtime = provider === "wasm" ? "wasm" : "webgpu";
-      const [{ wasm, glue }, port] = await Promise.all([this.needs.stores.runtimeFiles(runtime), this.needs.mountFrame(hostId)]);
+      const [{ wasm, glue }, port] = await Promise.all([
+        this.needs.stores.runtimeFiles(runtime),
+        this.needs.mountFrame(hostId),
+      ]);
       if (lease !== this.lease) return port.close();
       this.port = port;
       const frame = this.serve(port, lease);
@@ -100,7 +115,13 @@ export class HostKeeper {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes: spec.weightBytes });
+        this.needs.report("progress", {
+          ...lease,
+          sessionId,
+          phase: "weights",
+          loadedBytes,
+          totalBytes: spec.weightBytes,
+        });
       }
       await frame.call("create", null);
       if (lease !== this.lease) return;
@@ -118,8 +139,8 @@ export class HostKeeper {
   tick(now: number): void {
     if (this.detector === null) return;
     const wrong = this.detector.tick(now);
-    if (wrong !== null) return this.fault(wrong);
-    if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
+    if (wrong !== null) this.fault(wrong);
+    else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
   }
 
   /** The canary in the frame is gone: its process has died. */
@@ -154,24 +175,29 @@ export class HostKeeper {
   }
 
   private serve(port: MessagePort, lease: Lease): Frame {
-    const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>((message, transfer = []) => port.postMessage(message, transfer), {
-      records: async ({ run }) => {
-        const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-        if (chain === null) throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-        return chain;
+    const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
+      (message, transfer = []) => port.postMessage(message, transfer),
+      {
+        records: async ({ run }) => {
+          const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+          if (chain === null)
+            throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+          return chain;
+        },
       },
-    }, {
-      pong: () => this.detectorOf(lease)?.sign(),
-      runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-      runEnded: () => this.detectorOf(lease)?.runEnded(),
-      checkpoint: (record) => {
-        if (lease === this.lease) void this.store(frame, record);
+      {
+        pong: () => this.detectorOf(lease)?.sign(),
+        runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
+        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        checkpoint: (record) => {
+          if (lease === this.lease) void this.store(frame, record);
+        },
+        fault: ({ signal }) => {
+          if (lease === this.lease) this.fault(signal);
+        },
+        held: ({ phase }) => this.needs.held(lease.hostId, phase),
       },
-      fault: ({ signal }) => {
-        if (lease === this.lease) this.fault(signal);
-      },
-      held: ({ phase }) => this.needs.report("held", { hostId: lease.hostId, phase }),
-    });
+    );
     servePort(port, frame);
     return frame;
   }

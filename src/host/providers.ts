@@ -12,7 +12,10 @@ export function wantedProviders(providers: readonly Provider[] | null, gpuLosses
 }
 
 /** The first of the caller's list that works here; with no list, the fastest that is real hardware. */
-export function pickProvider(wanted: readonly Provider[] | null, { providers, softwareGpu }: HostCapability): Provider | null {
+export function pickProvider(
+  wanted: readonly Provider[] | null,
+  { providers, softwareGpu }: HostCapability,
+): Provider | null {
   if (wanted !== null) return wanted.find((provider) => providers.includes(provider)) ?? null;
   // A GPU emulated on the CPU is many times slower than wasm.
   return providers.find((provider) => provider !== "webgpu" || !softwareGpu) ?? null;

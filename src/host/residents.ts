@@ -63,7 +63,13 @@ export class Residents {
       const parts = records.flatMap((record) => record.tensors.filter((part) => part.input === input));
       const latest = parts.at(-1);
       if (latest === undefined) throw new Error(`no stored state for ${input}`);
-      const tensor = appendAxis === null ? latest.tensor : joinRows(parts.map((part) => part.tensor), appendAxis);
+      const tensor =
+        appendAxis === null
+          ? latest.tensor
+          : joinRows(
+              parts.map((part) => part.tensor),
+              appendAxis,
+            );
       this.tensors[input] = tensor;
       if (appendAxis !== null) rows.set(input, tensor.dims[appendAxis] ?? 0);
     }

@@ -26,7 +26,10 @@ export interface StageNeeds {
  */
 export class Stage {
   private readonly residents: Residents;
-  private readonly waiting = new Map<number, { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null }>();
+  private readonly waiting = new Map<
+    number,
+    { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null }
+  >();
   private readonly kept = new Map<number, StageMessage>();
   private readonly storedRuns: number[];
   private run: number | null = null;

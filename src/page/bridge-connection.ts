@@ -1,7 +1,13 @@
 import { HoldfastError } from "../base/errors.ts";
 import { BRIDGE_CANARY_IDLE_MS, BRIDGE_CANARY_MS, BRIDGE_DEATHS_MAX, CONNECT_TIMEOUT_MS } from "../base/limits.ts";
 import { type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
-import { type ClientCalls, type ClientEvents, CLIENT_PROTOCOL, type DriverEvents } from "../protocol/client.ts";
+import {
+  CLIENT_PROTOCOL,
+  type ClientCalls,
+  type ClientEvents,
+  type DriverEvents,
+  type Knock,
+} from "../protocol/client.ts";
 
 export type DriverPeer = RpcPeer<ClientCalls, ClientEvents, Record<never, never>, DriverEvents>;
 
@@ -39,7 +45,9 @@ export class BridgeConnection {
   close(): void {
     this.closed = true;
     this.frame?.remove();
-    this.peer?.fail(new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."));
+    this.peer?.fail(
+      new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."),
+    );
   }
 
   /** A frame that loads and greets; EXTENSION_ABSENT when none does. */
@@ -56,18 +64,28 @@ export class BridgeConnection {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         if (!this.closed) frame.remove();
-        reject(new HoldfastError("EXTENSION_ABSENT", "The Holdfast extension did not answer. Install or enable it and reload the page."));
+        reject(
+          new HoldfastError(
+            "EXTENSION_ABSENT",
+            "The Holdfast extension did not answer. Install or enable it and reload the page.",
+          ),
+        );
       }, timeoutMs);
       frame.addEventListener("load", () => {
         const { port1, port2 } = new MessageChannel();
-        const peer: DriverPeer = new RpcPeer((message, transfer = []) => port1.postMessage(message, transfer), {}, this.events.driver);
+        const peer: DriverPeer = new RpcPeer(
+          (message, transfer = []) => port1.postMessage(message, transfer),
+          {},
+          this.events.driver,
+        );
         servePort(port1, peer);
         peer.call("ping", null).then(() => {
           clearTimeout(timer);
           resolve(peer);
         }, reject);
         // Throws in no case: a frame of another origin, or an error page, just does not hear it.
-        frame.contentWindow?.postMessage({ holdfast: "connect", protocol: CLIENT_PROTOCOL }, origin, [port2]);
+        const knock: Knock = { holdfast: "connect", protocol: CLIENT_PROTOCOL };
+        frame.contentWindow?.postMessage(knock, origin, [port2]);
       });
       document.documentElement.append(frame);
     });
@@ -89,7 +107,12 @@ export class BridgeConnection {
     this.events.lost();
     while (!this.closed) {
       if (++this.deaths > BRIDGE_DEATHS_MAX) {
-        this.events.failed(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died again and again; reload the page or the extension."));
+        this.events.failed(
+          new HoldfastError(
+            "EXTENSION_DISCONNECTED",
+            "The extension's frame died again and again; reload the page or the extension.",
+          ),
+        );
         return;
       }
       try {

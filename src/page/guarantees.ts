@@ -17,10 +17,19 @@ export function guaranteesOf(options: SessionOptions, stages: readonly StageInfo
     return provider === "webgpu" ? `${process}, and the GPU process` : process;
   });
   if (!LEVELS[level].transparent) return { exact: false, reason: "Level none does not recover runs.", crashDomains };
-  if (stateful && !LEVELS[level].keepsState) return { exact: false, reason: "Level low does not recover state: a fault ends with STATE_LOST.", crashDomains };
+  if (stateful && !LEVELS[level].keepsState)
+    return { exact: false, reason: "Level low does not recover state: a fault ends with STATE_LOST.", crashDomains };
   const other = stages.find(({ provider }) => provider !== "wasm");
   if (other !== undefined) {
-    return { exact: false, reason: `Stage ${other.stage} runs on ${other.provider}: results after a recovery agree within rounding, and wasm takes over when the device is lost twice.`, crashDomains };
+    return {
+      exact: false,
+      reason: `Stage ${other.stage} runs on ${other.provider}: results after a recovery agree within rounding, and wasm takes over when the device is lost twice.`,
+      crashDomains,
+    };
   }
-  return { exact: true, reason: "All stages run on the same wasm build with one thread, so a replayed run gives the same bits.", crashDomains };
+  return {
+    exact: true,
+    reason: "All stages run on the same wasm build with one thread, so a replayed run gives the same bits.",
+    crashDomains,
+  };
 }

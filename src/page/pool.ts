@@ -1,8 +1,7 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EventHandlers } from "../base/rpc.ts";
-import type { TokenizerFiles } from "../protocol/client.ts";
-import type { DriverEvents } from "../protocol/client.ts";
+import type { DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -48,7 +47,11 @@ export class Pool {
     });
   }
 
-  static async connect(extensionId: string, timeoutMs: number | undefined, signal: AbortSignal | undefined): Promise<Pool> {
+  static async connect(
+    extensionId: string,
+    timeoutMs: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Pool> {
     const pool = new Pool(extensionId);
     const abort = (): void => pool.connection.close();
     signal?.throwIfAborted();
@@ -71,13 +74,22 @@ export class Pool {
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
     const { tokenizer, signal, onEvent, ...rest } = asked;
-    const options = parseSessionOptions(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)));
+    const options = parseSessionOptions(
+      Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    );
     const files = tokenizer === undefined ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.open(model, options, files, signal ?? new AbortController().signal, onEvent ?? (() => undefined));
+        return await this.open(
+          model,
+          options,
+          files,
+          signal ?? new AbortController().signal,
+          onEvent ?? (() => undefined),
+        );
       } catch (error) {
-        const again = error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
+        const again =
+          error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
         if (!again || attempt >= OPEN_ATTEMPTS) throw error;
         await new Promise((resolve) => setTimeout(resolve, 200 * attempt));
       }
@@ -90,10 +102,21 @@ export class Pool {
     this.connection.close();
   }
 
-  private async open(model: ModelSource, options: SessionOptions, tokenizer: TokenizerFiles | null, signal: AbortSignal, onEvent: (event: SessionEvent) => void): Promise<Session> {
+  private async open(
+    model: ModelSource,
+    options: SessionOptions,
+    tokenizer: TokenizerFiles | null,
+    signal: AbortSignal,
+    onEvent: (event: SessionEvent) => void,
+  ): Promise<Session> {
     const peer = this.peer;
-    if (peer === null) throw new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame is being replaced; try again in a moment.");
-    if (signal.aborted) throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    if (peer === null)
+      throw new HoldfastError(
+        "EXTENSION_DISCONNECTED",
+        "The extension's frame is being replaced; try again in a moment.",
+      );
+    if (signal.aborted)
+      throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
     const openId = newId();
     const { port1, port2 } = new MessageChannel();
     const sending = new AbortController();
@@ -130,11 +153,13 @@ export class Pool {
   private readonly unnamed = new Set<Session>();
 
   private driverEvents(): EventHandlers<DriverEvents> {
-    const find = (sessionId: string): Session | undefined => this.sessions.get(sessionId) ?? [...this.unnamed].find((session) => session.claims(sessionId));
+    const find = (sessionId: string): Session | undefined =>
+      this.sessions.get(sessionId) ?? [...this.unnamed].find((session) => session.claims(sessionId));
     return {
       progress: ({ openId, event }) => this.opening.get(openId)?.(event),
       session: ({ sessionId, event }) => find(sessionId)?.event(event),
-      ports: ({ sessionId, feedsFrom }, [source, sink]) => source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
+      ports: ({ sessionId, feedsFrom }, [source, sink]) =>
+        source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
@@ -145,7 +170,8 @@ export class Pool {
 }
 
 async function loadTokenizer(tokenizer: NonNullable<CreateSessionOptions["tokenizer"]>): Promise<TokenizerFiles> {
-  if (typeof tokenizer === "object" && "json" in tokenizer) return { json: tokenizer.json, config: tokenizer.config ?? {} };
+  if (typeof tokenizer === "object" && "json" in tokenizer)
+    return { json: tokenizer.json, config: tokenizer.config ?? {} };
   const url = new URL(tokenizer, location.href);
   const read = async (from: URL): Promise<object | null> => {
     const response = await fetch(from);
@@ -158,6 +184,10 @@ async function loadTokenizer(tokenizer: NonNullable<CreateSessionOptions["tokeni
     const config = await read(new URL("tokenizer_config.json", url)).catch(() => null);
     return { json, config: config ?? {} };
   } catch (error) {
-    throw new HoldfastError("MODEL_FETCH_FAILED", `${url.href} is no readable tokenizer.json (${messageOf(error)}). Check the URL.`, { cause: error });
+    throw new HoldfastError(
+      "MODEL_FETCH_FAILED",
+      `${url.href} is no readable tokenizer.json (${messageOf(error)}). Check the URL.`,
+      { cause: error },
+    );
   }
 }

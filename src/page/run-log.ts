@@ -2,8 +2,20 @@ import { byteLengthOf } from "../base/bytes.ts";
 import type { WireTensors } from "../base/tensor.ts";
 
 type Entry =
-  | { readonly kind: "run"; readonly run: number; readonly reset: boolean; readonly feeds: WireTensors; readonly bytes: number }
-  | { readonly kind: "generation"; readonly base: number; readonly last: number; readonly promptIds: readonly number[]; readonly ids: readonly number[] };
+  | {
+      readonly kind: "run";
+      readonly run: number;
+      readonly reset: boolean;
+      readonly feeds: WireTensors;
+      readonly bytes: number;
+    }
+  | {
+      readonly kind: "generation";
+      readonly base: number;
+      readonly last: number;
+      readonly promptIds: readonly number[];
+      readonly ids: readonly number[];
+    };
 
 /** What the page must be able to send again: every run that is not yet safe, in order. */
 export class RunLog {

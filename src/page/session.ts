@@ -47,7 +47,10 @@ export class Session {
   private info: SessionInfo | null = null;
   private currentStages: readonly StageInfo[] = [];
   private readonly listeners = new Set<(event: SessionEvent) => void>();
-  private readonly waiting = new Map<number, { resolve(outputs: Record<string, Tensor>): void; reject(error: HoldfastError): void }>();
+  private readonly waiting = new Map<
+    number,
+    { resolve(outputs: Record<string, Tensor>): void; reject(error: HoldfastError): void }
+  >();
   private readonly log = new RunLog();
   private source: MessagePort | null = null;
   private sink: MessagePort | null = null;
@@ -99,7 +102,10 @@ export class Session {
    * Runs the model once. Feeds and outputs are tensors by name, row-major. Throws BAD_FEEDS before anything is sent;
    * otherwise the promise settles once, whatever dies meanwhile.
    */
-  async run(feeds: Readonly<Record<string, TensorLike>>, { signal, reset = false }: RunOptions = {}): Promise<Record<string, Tensor>> {
+  async run(
+    feeds: Readonly<Record<string, TensorLike>>,
+    { signal, reset = false }: RunOptions = {},
+  ): Promise<Record<string, Tensor>> {
     const wire = takeFeeds(feeds, this.inputs);
     await this.room(signal);
     if (this.generation !== null) throw busy();
@@ -116,7 +122,10 @@ export class Session {
    * Continues a prompt (text, or token ids) and yields tokens as they come: each index once, in order, whatever dies
    * meanwhile. The KV cache stays in the hosts. Starts from initial state.
    */
-  async *generate(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<Token, void, undefined> {
+  async *generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
     await this.room(options.signal);
     if (this.generation !== null || this.waiting.size > 0) throw busy();
@@ -172,12 +181,17 @@ export class Session {
     this.source = source;
     this.sink = sink;
     sink.onmessage = ({ data }: MessageEvent<StageMessage>) => this.answered(data);
-    for (const { run, feeds } of this.log.feedsFrom(feedsFrom)) source.postMessage({ run, feeds } satisfies FeedMessage);
+    for (const { run, feeds } of this.log.feedsFrom(feedsFrom))
+      source.postMessage({ run, feeds } satisfies FeedMessage);
   }
 
   event(event: SessionEvent): void {
-    if (event.type === "stage") this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage.stage ? event.stage : stage));
-    if (event.type === "fault") this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage ? { ...stage, phase: "lost" } : stage));
+    if (event.type === "stage")
+      this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage.stage ? event.stage : stage));
+    if (event.type === "fault")
+      this.currentStages = this.currentStages.map((stage) =>
+        stage.stage === event.stage ? { ...stage, phase: "lost" } : stage,
+      );
     for (const listener of this.listeners) listener(event);
   }
 
@@ -303,13 +317,26 @@ export class Session {
 
 function requestOf(prompt: string | readonly number[], options: GenerateOptions): GenerationRequest {
   const { maxNewTokens = 64, temperature = 0, topK = 0, seed = 0, stopIds = [] } = options;
-  const whole = (value: number, least: number, most: number): boolean => Number.isInteger(value) && value >= least && value <= most;
-  if (!whole(maxNewTokens, 1, NEW_TOKENS_MAX)) throw new HoldfastError("BAD_OPTIONS", `maxNewTokens must be a whole number from 1 to ${NEW_TOKENS_MAX}.`);
-  if (!(temperature >= 0) || !Number.isFinite(temperature)) throw new HoldfastError("BAD_OPTIONS", "temperature must be a number of 0 or more.");
-  if (!whole(topK, 0, 1_000_000) || !whole(seed, 0, 2 ** 32 - 1)) throw new HoldfastError("BAD_OPTIONS", "topK and seed must be whole numbers of 0 or more.");
-  if (typeof prompt === "string" && prompt.length > PROMPT_CHARS_MAX) throw new HoldfastError("BAD_OPTIONS", `The prompt is longer than ${PROMPT_CHARS_MAX} characters; shorten it.`);
+  const whole = (value: number, least: number, most: number): boolean =>
+    Number.isInteger(value) && value >= least && value <= most;
+  if (!whole(maxNewTokens, 1, NEW_TOKENS_MAX))
+    throw new HoldfastError("BAD_OPTIONS", `maxNewTokens must be a whole number from 1 to ${NEW_TOKENS_MAX}.`);
+  if (!(temperature >= 0) || !Number.isFinite(temperature))
+    throw new HoldfastError("BAD_OPTIONS", "temperature must be a number of 0 or more.");
+  if (!whole(topK, 0, 1_000_000) || !whole(seed, 0, 2 ** 32 - 1))
+    throw new HoldfastError("BAD_OPTIONS", "topK and seed must be whole numbers of 0 or more.");
+  if (typeof prompt === "string" && prompt.length > PROMPT_CHARS_MAX)
+    throw new HoldfastError("BAD_OPTIONS", `The prompt is longer than ${PROMPT_CHARS_MAX} characters; shorten it.`);
   const text = typeof prompt === "string";
-  return { prompt: text ? prompt : null, promptIds: text ? null : [...prompt], maxNewTokens, temperature, topK, seed, stopIds: [...stopIds] };
+  return {
+    prompt: text ? prompt : null,
+    promptIds: text ? null : [...prompt],
+    maxNewTokens,
+    temperature,
+    topK,
+    seed,
+    stopIds: [...stopIds],
+  };
 }
 
 function busy(): HoldfastError {

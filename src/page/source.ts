@@ -19,7 +19,10 @@ interface ModelFile {
 export function filesOf(model: ModelSource): ModelFile[] {
   if (typeof model === "string" || model instanceof URL || isBytes(model)) return [{ path: "", source: model }];
   if (typeof model !== "object" || model === null || !("graph" in model)) {
-    throw new HoldfastError("BAD_OPTIONS", "A model is a URL, its bytes, or { graph, externalData }; give one of them.");
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      "A model is a URL, its bytes, or { graph, externalData }; give one of them.",
+    );
   }
   const external = Object.entries(model.externalData ?? {}).map(([path, source]) => ({ path, source }));
   return [{ path: "", source: model.graph }, ...external];
@@ -43,7 +46,8 @@ export async function sendModel(model: ModelSource, port: MessagePort, signal: A
     {},
   );
   servePort(port, keeper);
-  const onAbort = (): void => keeper.fail(new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason }));
+  const onAbort = (): void =>
+    keeper.fail(new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason }));
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     for (const file of filesOf(model)) await sendFile(file, keeper, signal);
@@ -74,7 +78,13 @@ async function sendFile({ path, source }: ModelFile, keeper: Keeper, signal: Abo
   await keeper.call("end", { path });
 }
 
-async function download(url: URL, path: string, keeper: Keeper, send: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void> {
+async function download(
+  url: URL,
+  path: string,
+  keeper: Keeper,
+  send: (bytes: Uint8Array) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const stalled = new AbortController();
   const stop = AbortSignal.any([signal, stalled.signal]);
   let timer = setTimeout(() => stalled.abort(), DOWNLOAD_STALL_MS);
@@ -85,7 +95,10 @@ async function download(url: URL, path: string, keeper: Keeper, send: (bytes: Ui
   try {
     const response = await fetch(url, { signal: stop });
     if (!response.ok || response.body === null) {
-      throw new HoldfastError("MODEL_FETCH_FAILED", `${url.href} answered ${response.status} ${response.statusText}. Check the model's URL.`);
+      throw new HoldfastError(
+        "MODEL_FETCH_FAILED",
+        `${url.href} answered ${response.status} ${response.statusText}. Check the model's URL.`,
+      );
     }
     const length = response.headers.get("content-encoding") === null ? response.headers.get("content-length") : null;
     await keeper.call("begin", { path, size: length === null ? null : Number(length) });
@@ -97,11 +110,19 @@ async function download(url: URL, path: string, keeper: Keeper, send: (bytes: Ui
     }
   } catch (error) {
     if (error instanceof HoldfastError) throw error;
-    if (signal.aborted) throw new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason });
+    if (signal.aborted)
+      throw new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason });
     if (stalled.signal.aborted) {
-      throw new HoldfastError("MODEL_FETCH_STALLED", `${url.href} sent nothing for ${DOWNLOAD_STALL_MS / 1000} seconds. Check the server or the network and try again.`);
+      throw new HoldfastError(
+        "MODEL_FETCH_STALLED",
+        `${url.href} sent nothing for ${DOWNLOAD_STALL_MS / 1000} seconds. Check the server or the network and try again.`,
+      );
     }
-    throw new HoldfastError("MODEL_FETCH_FAILED", `${url.href} could not be read (${messageOf(error)}). Check the URL, the network and the server's CORS headers.`, { cause: error });
+    throw new HoldfastError(
+      "MODEL_FETCH_FAILED",
+      `${url.href} could not be read (${messageOf(error)}). Check the URL, the network and the server's CORS headers.`,
+      { cause: error },
+    );
   } finally {
     clearTimeout(timer);
   }

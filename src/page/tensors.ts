@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
-import { HoldfastError } from "../base/errors.ts";
 import { elementCount } from "../base/bytes.ts";
+import { HoldfastError } from "../base/errors.ts";
 import type { ElementType, TensorData, WireTensor, WireTensors } from "../base/tensor.ts";
 import type { ValueSpec } from "../shard/types.ts";
 
@@ -29,19 +29,25 @@ function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefine
   if (!ArrayBuffer.isView(data) || data instanceof DataView) throw bad(`the input "${name}" has no data on the CPU`);
   const described = `[${tensor.dims.join(", ")}]`;
   if (dims !== null && dims.length !== tensor.dims.length) {
-    throw bad(`the input "${name}" has the dims ${described}, the model takes rank ${dims.length} ([${dims.join(", ")}])`);
+    throw bad(
+      `the input "${name}" has the dims ${described}, the model takes rank ${dims.length} ([${dims.join(", ")}])`,
+    );
   }
   const wrong = (dims ?? []).findIndex((dim, axis) => typeof dim === "number" && dim !== tensor.dims[axis]);
   if (wrong >= 0) throw bad(`the input "${name}" has the dims ${described}, the model takes [${dims?.join(", ")}]`);
   const values = data as TensorData;
-  if (elementCount(tensor.dims) !== values.length) throw bad(`the input "${name}" has ${values.length} elements for the dims ${described}`);
+  if (elementCount(tensor.dims) !== values.length)
+    throw bad(`the input "${name}" has ${values.length} elements for the dims ${described}`);
   return { type: tensor.type as ElementType, dims: [...tensor.dims], data: values.slice() };
 }
 
 /** Outputs as onnxruntime's tensors; the arrays are the page's own. */
 export function giveOutputs(tensors: WireTensors): Record<string, Tensor> {
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, { type, dims, data }]) => [name, new Tensor(type as "float32", data as Float32Array, dims)]),
+    Object.entries(tensors).map(([name, { type, dims, data }]) => [
+      name,
+      new Tensor(type as "float32", data as Float32Array, dims),
+    ]),
   );
 }
 

@@ -11,15 +11,24 @@ export class ConsentDesk {
   /** Resolves when the origin may go on; throws PERMISSION_DENIED otherwise. */
   async require(origin: string, framedBy: string | null): Promise<void> {
     if (!/^https?:\/\//.test(origin)) {
-      throw await this.refuse(origin, "Holdfast serves pages of http and https origins only; open the site in a tab of its own.");
+      throw await this.refuse(
+        origin,
+        "Holdfast serves pages of http and https origins only; open the site in a tab of its own.",
+      );
     }
     if (framedBy !== null) {
-      throw await this.refuse(origin, `Holdfast does not serve a site inside another site (${framedBy}); open it in a tab of its own.`);
+      throw await this.refuse(
+        origin,
+        `Holdfast does not serve a site inside another site (${framedBy}); open it in a tab of its own.`,
+      );
     }
     const known = this.needs.journal.state.consents[origin];
     if (known?.allowed === true) return;
     if (known !== undefined && this.needs.now() - known.at < CONSENT_NO_MS) {
-      throw await this.refuse(origin, "The user said no less than an hour ago; ask them to allow this site in Holdfast's popup, or wait.");
+      throw await this.refuse(
+        origin,
+        "The user said no less than an hour ago; ask them to allow this site in Holdfast's popup, or wait.",
+      );
     }
     let question = this.asking.get(origin);
     if (question === undefined) {
@@ -44,7 +53,12 @@ export class ConsentDesk {
     const answer = await this.needs.askConsent(origin);
     const allowed = answer === true;
     // The window's own message has noted a "yes" or "no"; a dismissal comes without one.
-    if (answer === null) await this.needs.journal.append({ action: "set_consent", data: { origin, allowed, at: this.needs.now() } });
-    if (!allowed) throw await this.refuse(origin, "The user did not allow this site to use Holdfast; try again in an hour or ask them to allow it in the popup.");
+    if (answer === null)
+      await this.needs.journal.append({ action: "set_consent", data: { origin, allowed, at: this.needs.now() } });
+    if (!allowed)
+      throw await this.refuse(
+        origin,
+        "The user did not allow this site to use Holdfast; try again in an hour or ask them to allow it in the popup.",
+      );
   }
 }

@@ -23,18 +23,34 @@ export class HostManager {
     const { needs } = this;
     const hostId = needs.newId();
     const place = session.options.place;
-    const host: HostRecord = { hostId, place, tabId: null, origin: session.origin, sessionId: session.sessionId, stage, status: "initialized", openedAt: needs.now() };
+    const host: HostRecord = {
+      hostId,
+      place,
+      tabId: null,
+      origin: session.origin,
+      sessionId: session.sessionId,
+      stage,
+      status: "initialized",
+      openedAt: needs.now(),
+    };
     void needs.journal.append({ action: "add_browser", data: host });
-    await needs.journal.append({ action: "add_model_to_browser", data: { sessionId: session.sessionId, stage, hostId, attempt } });
+    await needs.journal.append({
+      action: "add_model_to_browser",
+      data: { sessionId: session.sessionId, stage, hostId, attempt },
+    });
     const tabId = await needs.openPage(hostId, place);
-    if (tabId !== null) void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
+    if (tabId !== null)
+      void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
     this.boot(hostId, attempt);
     return hostId;
   }
 
   /** A fresh frame in the page the host already has. */
   restart(session: SessionRecord, stage: number, hostId: string, attempt: number): void {
-    void this.needs.journal.append({ action: "add_model_to_browser", data: { sessionId: session.sessionId, stage, hostId, attempt } });
+    void this.needs.journal.append({
+      action: "add_model_to_browser",
+      data: { sessionId: session.sessionId, stage, hostId, attempt },
+    });
     this.boot(hostId, attempt);
   }
 
@@ -69,12 +85,20 @@ export class HostManager {
     const { hostId, attempt } = record;
     this.booted.delete(hostId);
     const durable = LEVELS[session.options.faultToleranceLevel].keepsState;
-    this.needs.toHost(hostId, "load", { hostId, attempt, sessionId: session.sessionId, stage, planId: session.planId, durable });
+    this.needs.toHost(hostId, "load", {
+      hostId,
+      attempt,
+      sessionId: session.sessionId,
+      stage,
+      planId: session.planId,
+      durable,
+    });
     this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
   }
 
   progressed(hostId: string, attempt: number): void {
-    if (this.deadlines.has(hostId)) this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
+    if (this.deadlines.has(hostId))
+      this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
   }
 
   settled(hostId: string): void {

@@ -1,5 +1,5 @@
-import type { PoolEvents, PoolToHost } from "../protocol/pool.ts";
 import type { Place } from "../protocol/options.ts";
+import type { PoolEvents, PoolToHost } from "../protocol/pool.ts";
 import type { PoolState, TransactionBody } from "../state/pool-state.ts";
 
 /** Everything the pool needs from the browser; tests and the simulator give their own. */

@@ -43,8 +43,17 @@ export class RecoveryManager {
     if (record === undefined || this.recoveries.has(`${sessionId} ${stage}`)) return;
     const host = this.needs.journal.state.hosts[record.hostId];
     const lease = { hostId: record.hostId, attempt: record.attempt };
-    if (record.phase === "starting") this.fault(lease, "no sign of life since the pool restarted", { pageGone: host === undefined, hostDropped: true });
-    else this.step(sessionId, stage, { type: "fault", fault: { category: "CRASH", signal: "recovery was cut short", pageGone: host === undefined, hostDropped: true }, now: this.needs.now() });
+    if (record.phase === "starting")
+      this.fault(lease, "no sign of life since the pool restarted", {
+        pageGone: host === undefined,
+        hostDropped: true,
+      });
+    else
+      this.step(sessionId, stage, {
+        type: "fault",
+        fault: { category: "CRASH", signal: "recovery was cut short", pageGone: host === undefined, hostDropped: true },
+        now: this.needs.now(),
+      });
   }
 
   ready(sessionId: string, stage: number): void {
@@ -64,7 +73,8 @@ export class RecoveryManager {
     const host = state.hosts[hostId];
     const session = host === undefined ? undefined : state.sessions[host.sessionId];
     const record = host === undefined ? undefined : session?.stages[host.stage];
-    if (host === undefined || session === undefined || record?.hostId !== hostId || record.attempt !== attempt) return null;
+    if (host === undefined || session === undefined || record?.hostId !== hostId || record.attempt !== attempt)
+      return null;
     return { session, stage: host.stage };
   }
 
@@ -110,11 +120,15 @@ export class RecoveryManager {
   private countGpuLoss(session: SessionRecord): void {
     // One dead GPU process is reported by every stage that used it; losses close together are one.
     const recent = this.needs.journal.state.faults.filter(
-      (fault) => fault.sessionId === session.sessionId && fault.category === "WEBGPU" && this.needs.now() - fault.at < 2_000,
+      (fault) =>
+        fault.sessionId === session.sessionId && fault.category === "WEBGPU" && this.needs.now() - fault.at < 2_000,
     );
     if (recent.length > 1) return;
     const gpuLosses = Math.min(session.gpuLosses + 1, GPU_LOSSES_MAX + 1);
-    void this.needs.journal.append({ action: "update_session", data: { sessionId: session.sessionId, gpuLosses, at: this.needs.now() } });
+    void this.needs.journal.append({
+      action: "update_session",
+      data: { sessionId: session.sessionId, gpuLosses, at: this.needs.now() },
+    });
   }
 
   private giveUp(session: SessionRecord, stage: number, signal: string): void {

@@ -2,7 +2,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
-import type { PopupCalls, PoolStatus } from "../protocol/popup.ts";
+import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
@@ -21,7 +21,9 @@ export class ResourcePool {
 
   constructor(private readonly needs: PoolNeeds) {
     this.consent = new ConsentDesk(needs);
-    this.hosts = new HostManager(needs, (lease, signal) => this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }));
+    this.hosts = new HostManager(needs, (lease, signal) =>
+      this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
+    );
     this.recovery = new RecoveryManager(needs, this.hosts, (session, event) => this.tell(session, event));
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
@@ -31,7 +33,9 @@ export class ResourcePool {
   }
 
   /** What a bridge's driver may call. `bridgeId` and `origin` come from the bridge frame, not from the page. */
-  bridgeCalls(): { readonly [M in keyof PoolCalls]: (params: PoolCalls[M]["params"]) => Promise<PoolCalls[M]["result"]> } {
+  bridgeCalls(): {
+    readonly [M in keyof PoolCalls]: (params: PoolCalls[M]["params"]) => Promise<PoolCalls[M]["result"]>;
+  } {
     return {
       hello: async ({ origin, framedBy }) => {
         await this.consent.require(origin, framedBy);
@@ -100,8 +104,8 @@ export class ResourcePool {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
       },
-      fault: ({ hostId, attempt, signal }) => this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
-      held: () => undefined,
+      fault: ({ hostId, attempt, signal }) =>
+        this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
     };
   }
 
@@ -134,19 +138,34 @@ export class ResourcePool {
     this.lost(host.hostId, "host tab closed", true);
   }
 
-  popupCalls(): { readonly [M in "status" | "withdraw" | "closeSession"]: (params: PopupCalls[M]["params"]) => Promise<PopupCalls[M]["result"]> } {
+  popupCalls(): {
+    readonly [M in "status" | "withdraw" | "closeSession"]: (
+      params: PopupCalls[M]["params"],
+    ) => Promise<PopupCalls[M]["result"]>;
+  } {
     return {
       status: async (): Promise<PoolStatus> => poolStatus(this.state),
       withdraw: async ({ origin }) => {
         await this.needs.journal.append({ action: "remove_consent", data: { origin } });
         for (const session of Object.values(this.state.sessions)) {
-          if (session.origin === origin) await this.sessions.end(session, new HoldfastError("PERMISSION_DENIED", "The user withdrew this site's permission; ask them to allow it again."));
+          if (session.origin === origin)
+            await this.sessions.end(
+              session,
+              new HoldfastError(
+                "PERMISSION_DENIED",
+                "The user withdrew this site's permission; ask them to allow it again.",
+              ),
+            );
         }
         return null;
       },
       closeSession: async ({ sessionId }) => {
         const session = this.state.sessions[sessionId];
-        if (session !== undefined) await this.sessions.end(session, new HoldfastError("SESSION_RELEASED", "The user closed this session in Holdfast's popup; open it again."));
+        if (session !== undefined)
+          await this.sessions.end(
+            session,
+            new HoldfastError("SESSION_RELEASED", "The user closed this session in Holdfast's popup; open it again."),
+          );
         return null;
       },
     };
@@ -156,7 +175,8 @@ export class ResourcePool {
   lost(hostId: string, signal: string, pageGone: boolean): void {
     const host = this.state.hosts[hostId];
     const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
-    if (record?.hostId === hostId) this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
+    if (record?.hostId === hostId)
+      this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
   }
 
   /** A recovery that the end of a service worker cut short. */
@@ -166,7 +186,12 @@ export class ResourcePool {
     this.recovery.resume(sessionId, stage);
   }
 
-  private async stageReady(session: SessionRecord, stage: number, provider: "webgpu" | "webnn" | "wasm", weightBytes: number): Promise<void> {
+  private async stageReady(
+    session: SessionRecord,
+    stage: number,
+    provider: "webgpu" | "webnn" | "wasm",
+    weightBytes: number,
+  ): Promise<void> {
     const { sessionId } = session;
     const before = session.stages[stage]?.provider ?? null;
     await this.needs.journal.append({ action: "stage_ready", data: { sessionId, stage, provider, weightBytes } });

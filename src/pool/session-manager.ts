@@ -1,5 +1,5 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, PAGE_GRACE_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
+import { HOSTS_MAX, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -27,10 +27,20 @@ export class SessionManager {
     private readonly recovery: RecoveryManager,
   ) {}
 
-  async open({ bridgeId, origin, model, options: asked, ingestId }: PoolCalls["openSession"]["params"]): Promise<SessionInfo> {
+  async open({
+    bridgeId,
+    origin,
+    model,
+    options: asked,
+    ingestId,
+  }: PoolCalls["openSession"]["params"]): Promise<SessionInfo> {
     const { needs } = this;
     const options = parseSessionOptions(asked);
-    this.checkRoom(origin, options.shards ?? 1, options.faultToleranceLevel === "none" && options.place === "offscreen");
+    this.checkRoom(
+      origin,
+      options.shards ?? 1,
+      options.faultToleranceLevel === "none" && options.place === "offscreen",
+    );
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -52,7 +62,9 @@ export class SessionManager {
     const { sessionId } = session;
     void needs.journal.append({ action: "open_session", data: session });
     this.watchOwners();
-    const ready = new Promise<SessionInfo>((resolve, reject) => this.opening.set(sessionId, { ingestId, resolve, reject }));
+    const ready = new Promise<SessionInfo>((resolve, reject) =>
+      this.opening.set(sessionId, { ingestId, resolve, reject }),
+    );
     try {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
@@ -73,7 +85,13 @@ export class SessionManager {
     const session = this.session(sessionId);
     if (session === undefined) return;
     if (plan.shards.length > HOSTS_MAX) {
-      this.failOpen(sessionId, new HoldfastError("TOO_MANY_HOSTS", `${plan.shards.length} shards need ${plan.shards.length} hosts; at most ${HOSTS_MAX} run at once. Ask for fewer shards.`));
+      this.failOpen(
+        sessionId,
+        new HoldfastError(
+          "TOO_MANY_HOSTS",
+          `${plan.shards.length} shards need ${plan.shards.length} hosts; at most ${HOSTS_MAX} run at once. Ask for fewer shards.`,
+        ),
+      );
       return;
     }
     for (const index of plan.shards.keys()) this.hosts.loadIfBooted(session, index);
@@ -92,13 +110,18 @@ export class SessionManager {
   progress(sessionId: string, event: SessionEvent): void {
     const session = this.session(sessionId);
     const opening = this.opening.get(sessionId);
-    if (session !== undefined && opening !== undefined) this.needs.toBridge(session.bridgeId, "progress", { ingestId: opening.ingestId, event });
+    if (session !== undefined && opening !== undefined)
+      this.needs.toBridge(session.bridgeId, "progress", { ingestId: opening.ingestId, event });
   }
 
   /** A host said that this model or provider cannot work: trying again would not help. */
   stageRefused(session: SessionRecord, error: ErrorData): void {
     if (this.opening.has(session.sessionId)) this.failOpen(session.sessionId, HoldfastError.from(error));
-    else this.needs.toBridge(session.bridgeId, "session", { sessionId: session.sessionId, event: { type: "failed", error } });
+    else
+      this.needs.toBridge(session.bridgeId, "session", {
+        sessionId: session.sessionId,
+        event: { type: "failed", error },
+      });
   }
 
   failOpen(sessionId: string, error: HoldfastError): void {
@@ -110,7 +133,8 @@ export class SessionManager {
 
   async abortOpen(ingestId: string): Promise<null> {
     for (const [sessionId, opening] of this.opening) {
-      if (opening.ingestId === ingestId) this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
+      if (opening.ingestId === ingestId)
+        this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
     }
     return null;
   }
@@ -122,14 +146,28 @@ export class SessionManager {
     const session = this.session(sessionId);
     // One answer for "not yours" and "not there": an id tells a stranger nothing.
     if (session === undefined || session.origin !== origin || session.secret !== secret) {
-      if (session !== undefined) throw await refuse(origin, "A session was asked for that this page does not own; create one with createSession.");
+      if (session !== undefined)
+        throw await refuse(
+          origin,
+          "A session was asked for that this page does not own; create one with createSession.",
+        );
       throw new HoldfastError("SESSION_UNKNOWN", "There is no such session any more; create a new one.");
     }
     if (session.status !== "live") {
-      throw new HoldfastError(session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED", `The session is ${session.status}; create a new one.`);
+      throw new HoldfastError(
+        session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
+        `The session is ${session.status}; create a new one.`,
+      );
     }
-    if (session.bridgeId !== bridgeId && session.ownerLostAt === null && (await this.needs.liveBridges()).has(session.bridgeId)) {
-      throw new HoldfastError("SESSION_IN_USE", "Another page owns this session; release it there or create a new one.");
+    if (
+      session.bridgeId !== bridgeId &&
+      session.ownerLostAt === null &&
+      (await this.needs.liveBridges()).has(session.bridgeId)
+    ) {
+      throw new HoldfastError(
+        "SESSION_IN_USE",
+        "Another page owns this session; release it there or create a new one.",
+      );
     }
     await this.update(sessionId, { bridgeId, ownerLostAt: null });
     return this.info(sessionId);
@@ -144,14 +182,23 @@ export class SessionManager {
   /** The user or a withdrawal ends a session; its page hears why. */
   async end(session: SessionRecord, error: HoldfastError): Promise<void> {
     this.failOpen(session.sessionId, error);
-    this.needs.toBridge(session.bridgeId, "session", { sessionId: session.sessionId, event: { type: "failed", error: toErrorData(error) } });
+    this.needs.toBridge(session.bridgeId, "session", {
+      sessionId: session.sessionId,
+      event: { type: "failed", error: toErrorData(error) },
+    });
     await this.remove(session.sessionId);
   }
 
   async pause(session: SessionRecord): Promise<void> {
-    const error = new HoldfastError("SESSION_PAUSED", "The user closed two host tabs within a minute, which pauses the session. Create a new session when the user asks for it.");
+    const error = new HoldfastError(
+      "SESSION_PAUSED",
+      "The user closed two host tabs within a minute, which pauses the session. Create a new session when the user asks for it.",
+    );
     await this.update(session.sessionId, { status: "paused" });
-    this.needs.toBridge(session.bridgeId, "session", { sessionId: session.sessionId, event: { type: "failed", error: toErrorData(error) } });
+    this.needs.toBridge(session.bridgeId, "session", {
+      sessionId: session.sessionId,
+      event: { type: "failed", error: toErrorData(error) },
+    });
     await this.closeHosts(session.sessionId);
   }
 
@@ -159,7 +206,8 @@ export class SessionManager {
   async bridgeLost(bridgeId: string): Promise<void> {
     for (const session of Object.values(this.needs.journal.state.sessions)) {
       if (session.bridgeId !== bridgeId) continue;
-      if (session.status === "opening") this.failOpen(session.sessionId, new HoldfastError("ABORTED", "The page went away while the session opened."));
+      if (session.status === "opening")
+        this.failOpen(session.sessionId, new HoldfastError("ABORTED", "The page went away while the session opened."));
       else if (session.ownerLostAt === null) await this.update(session.sessionId, { ownerLostAt: this.needs.now() });
     }
     this.watchOwners();
@@ -170,6 +218,8 @@ export class SessionManager {
     const bridges = await this.needs.liveBridges();
     const now = this.needs.now();
     for (const session of Object.values(this.needs.journal.state.sessions)) {
+      const waits = session.status === "parked" || session.status === "paused";
+      if (waits && now - session.changedAt >= PARKED_KEPT_MS) await this.remove(session.sessionId);
       if (session.status !== "live") continue;
       if (bridges.has(session.bridgeId)) {
         if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
@@ -195,7 +245,8 @@ export class SessionManager {
 
   private info(sessionId: string): SessionInfo {
     const session = this.session(sessionId);
-    if (session?.plan == null) throw new HoldfastError("SESSION_UNKNOWN", "There is no such session any more; create a new one.");
+    if (session?.plan == null)
+      throw new HoldfastError("SESSION_UNKNOWN", "There is no such session any more; create a new one.");
     const { secret, plan, options } = session;
     return { sessionId, secret, plan, options, stages: stageInfos(this.needs.journal.state, session) };
   }
@@ -204,8 +255,14 @@ export class SessionManager {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(sessionId: string, changes: Partial<Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt">>): Promise<void> {
-    return this.needs.journal.append({ action: "update_session", data: { sessionId, at: this.needs.now(), ...changes } });
+  private update(
+    sessionId: string,
+    changes: Partial<Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt">>,
+  ): Promise<void> {
+    return this.needs.journal.append({
+      action: "update_session",
+      data: { sessionId, at: this.needs.now(), ...changes },
+    });
   }
 
   private async closeHosts(sessionId: string): Promise<void> {
@@ -217,28 +274,45 @@ export class SessionManager {
     const { sessions, hosts } = this.needs.journal.state;
     const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
     if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
-      throw new HoldfastError("LIMIT_REACHED", `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`);
+      throw new HoldfastError(
+        "LIMIT_REACHED",
+        `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`,
+      );
     }
     const used = Object.keys(hosts).length;
     if (shards <= HOSTS_MAX && used + shards > HOSTS_MAX) {
-      throw new HoldfastError("TOO_MANY_HOSTS", `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`);
+      throw new HoldfastError(
+        "TOO_MANY_HOSTS",
+        `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
+      );
     }
     // While an offscreen document lives, the death of the host pages' process would end the whole extension.
-    const clash = open.find(({ options }) => offscreen !== (options.place === "offscreen") && (offscreen ? options.faultToleranceLevel !== "none" : options.place === "offscreen"));
+    const clash = open.find(
+      ({ options }) =>
+        offscreen !== (options.place === "offscreen") &&
+        (offscreen ? options.faultToleranceLevel !== "none" : options.place === "offscreen"),
+    );
     if (clash !== undefined) {
-      throw new HoldfastError("PLACE_IN_USE", offscreen
-        ? "A session above level none is open, and an offscreen document would put it at risk; use place tab."
-        : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.");
+      throw new HoldfastError(
+        "PLACE_IN_USE",
+        offscreen
+          ? "A session above level none is open, and an offscreen document would put it at risk; use place tab."
+          : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.",
+      );
     }
   }
 
   private watchOwners(): void {
-    const live = Object.values(this.needs.journal.state.sessions).some(({ status }) => status === "live" || status === "opening");
+    const live = Object.values(this.needs.journal.state.sessions).some(
+      ({ status }) => status === "live" || status === "opening",
+    );
     if (live) this.needs.setAlarm("owners", PAGE_GRACE_MS);
   }
 
   private allowPopup(): void {
-    const live = Object.values(this.needs.journal.state.sessions).some(({ status }) => status === "live" || status === "opening");
+    const live = Object.values(this.needs.journal.state.sessions).some(
+      ({ status }) => status === "live" || status === "opening",
+    );
     if (!live) this.needs.setPopupAllowed(true);
   }
 }

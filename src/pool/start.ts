@@ -12,7 +12,9 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     // Its caller's promise ended with the last service worker; the client library opens anew.
     if (session.status === "opening") await pool.sessions.remove(session.sessionId);
     if (session.status !== "live") continue;
-    const anyHost = session.stages.some(({ hostId }) => hosts[hostId]?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId));
+    const anyHost = session.stages.some(({ hostId }) =>
+      hosts[hostId]?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId),
+    );
     // Neither page nor hosts: the browser was started anew. Nobody waits, so nothing is computed until somebody comes.
     if (!bridges.has(session.bridgeId) && !anyHost) await pool.sessions.park(session.sessionId);
   }
@@ -25,7 +27,8 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {
     if (session.status !== "live") continue;
-    for (const [stage, record] of session.stages.entries()) if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
+    for (const [stage, record] of session.stages.entries())
+      if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   await pool.sessions.inspectOwners();
 }

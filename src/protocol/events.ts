@@ -26,11 +26,29 @@ export interface FaultInfo {
 
 /** What `session.on(listener)` delivers. Times are epoch milliseconds. */
 export type SessionEvent =
-  | { readonly type: "progress"; readonly phase: "download" | "plan" | "hosts" | "weights"; readonly loadedBytes: number; readonly totalBytes: number | null; readonly stage: number | null }
+  | {
+      readonly type: "progress";
+      readonly phase: "download" | "plan" | "hosts" | "weights";
+      readonly loadedBytes: number;
+      readonly totalBytes: number | null;
+      readonly stage: number | null;
+    }
   | { readonly type: "stage"; readonly stage: StageInfo }
   | ({ readonly type: "fault" } & FaultInfo)
-  | { readonly type: "recovering"; readonly stage: number; readonly step: "reconnect" | "restart" | "failover"; readonly attempt: number }
-  | { readonly type: "recovered"; readonly stage: number; readonly hostId: string; readonly ms: number; readonly replayedRuns: number; readonly restoredRun: number }
+  | {
+      readonly type: "recovering";
+      readonly stage: number;
+      readonly step: "reconnect" | "restart" | "failover";
+      readonly attempt: number;
+    }
+  | {
+      readonly type: "recovered";
+      readonly stage: number;
+      readonly hostId: string;
+      readonly ms: number;
+      readonly replayedRuns: number;
+      readonly restoredRun: number;
+    }
   | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
   | { readonly type: "durable"; readonly run: number }
   | { readonly type: "bridge"; readonly state: "lost" | "restored"; readonly ms: number }

@@ -1,7 +1,7 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
-import type { Hold, HostCapability } from "./host.ts";
+import type { HostCapability } from "./host.ts";
 import type { Provider, SessionOptions } from "./options.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -13,14 +13,17 @@ export interface Lease {
 }
 
 export interface PoolToHost {
-  boot: Lease & { sessionId: string; stage: number; origin: string; providers: readonly Provider[] | null; gpuLosses: number };
+  boot: Lease & {
+    sessionId: string;
+    stage: number;
+    origin: string;
+    providers: readonly Provider[] | null;
+    gpuLosses: number;
+  };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
   ingest: Lease & { sessionId: string; options: SessionOptions; model: string };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
   close: { hostId: string };
-  /** State of a session is no longer wanted. */
-  forget: { sessionId: string };
-  hold: { hostId: string; hold: Hold | null };
 }
 
 export interface HostToPool {
@@ -33,8 +36,12 @@ export interface HostToPool {
   ready: Lease & { provider: Provider; weightBytes: number; ms: number };
   loadFailed: Lease & { error: ErrorData };
   fault: Lease & { signal: string };
-  progress: Lease & { sessionId: string; phase: "download" | "plan" | "weights"; loadedBytes: number; totalBytes: number | null };
-  held: { hostId: string; phase: string };
+  progress: Lease & {
+    sessionId: string;
+    phase: "download" | "plan" | "weights";
+    loadedBytes: number;
+    totalBytes: number | null;
+  };
 }
 
 // Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).
@@ -51,9 +58,15 @@ export interface SessionInfo {
 export interface PoolCalls {
   /** Throws PERMISSION_DENIED when the origin may not use Holdfast. Asks the user when it is not known. */
   hello: { params: { bridgeId: string; origin: string; framedBy: string | null }; result: null };
-  openSession: { params: { bridgeId: string; origin: string; model: string; options: SessionOptions; ingestId: string }; result: SessionInfo };
+  openSession: {
+    params: { bridgeId: string; origin: string; model: string; options: SessionOptions; ingestId: string };
+    result: SessionInfo;
+  };
   /** The session's stages as they are now. The caller becomes the owner when the last owner is gone. */
-  attachSession: { params: { bridgeId: string; origin: string; sessionId: string; secret: string }; result: SessionInfo };
+  attachSession: {
+    params: { bridgeId: string; origin: string; sessionId: string; secret: string };
+    result: SessionInfo;
+  };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
 }
@@ -68,7 +81,13 @@ export interface PoolEvents {
 /** Driver → pool. */
 export interface DriverReports {
   /** Appended to the journal in order: ids emitted since the last report, and the durable point. */
-  journal: { sessionId: string; durableRun: number; base: number; promptIds: readonly number[] | null; ids: readonly number[] };
+  journal: {
+    sessionId: string;
+    durableRun: number;
+    base: number;
+    promptIds: readonly number[] | null;
+    ids: readonly number[];
+  };
   recovered: { sessionId: string; stage: number; ms: number; replayedRuns: number; restoredRun: number };
 }
 

@@ -42,7 +42,11 @@ export interface PoolStatus {
   readonly hosts: readonly HostSummary[];
   readonly sessions: readonly SessionSummary[];
   /** Newest first, bounded. */
-  readonly faults: readonly (FaultInfo & { readonly sessionId: string; readonly category: ErrorCategory; readonly recoveredMs: number | null })[];
+  readonly faults: readonly (FaultInfo & {
+    readonly sessionId: string;
+    readonly category: ErrorCategory;
+    readonly recoveredMs: number | null;
+  })[];
   readonly refusals: readonly RefusalSummary[];
   readonly consents: readonly { readonly origin: string; readonly allowed: boolean; readonly at: number }[];
 }
@@ -55,4 +59,6 @@ export interface PopupCalls {
   withdraw: { params: { origin: string }; result: null };
   closeSession: { params: { sessionId: string }; result: null };
 }
-export type PopupMessage = { readonly [M in keyof PopupCalls]: { readonly holdfast: M; readonly params: PopupCalls[M]["params"] } }[keyof PopupCalls];
+export type PopupMessage = {
+  readonly [M in keyof PopupCalls]: { readonly holdfast: M; readonly params: PopupCalls[M]["params"] };
+}[keyof PopupCalls];

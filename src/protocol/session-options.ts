@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { HoldfastError } from "../base/errors.ts";
-import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
 import { stepsOf, strategiesOf } from "../fault/ladder.ts";
+import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
 import { SHARDING_STRATEGIES } from "../shard/types.ts";
 import { PLACES, PROVIDERS, type SessionOptions } from "./options.ts";
 
@@ -10,7 +10,10 @@ const Schema = v.strictObject({
   shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGIES), "layer_based"),
   faultToleranceLevel: v.optional(v.picklist(FAULT_TOLERANCE_LEVELS), "medium"),
   recoveryStrategy: v.optional(v.picklist(RECOVERY_STRATEGIES), "progressive"),
-  executionProviders: v.optional(v.nullable(v.pipe(v.array(v.picklist(PROVIDERS)), v.minLength(1), v.maxLength(3))), null),
+  executionProviders: v.optional(
+    v.nullable(v.pipe(v.array(v.picklist(PROVIDERS)), v.minLength(1), v.maxLength(3))),
+    null,
+  ),
   place: v.optional(v.picklist(PLACES), "tab"),
   stateBindings: v.optional(v.union([v.literal("auto"), v.record(v.string(), v.string())]), "auto"),
 });
@@ -24,22 +27,37 @@ export function parseSessionOptions(input: unknown): SessionOptions {
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const path = issue === undefined ? "options" : (v.getDotPath(issue) ?? "options");
-    throw new HoldfastError("BAD_OPTIONS", `The option ${path} is not valid: ${issue?.message ?? "unknown"}. Correct it or leave it out.`);
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      `The option ${path} is not valid: ${issue?.message ?? "unknown"}. Correct it or leave it out.`,
+    );
   }
   const options: SessionOptions = parsed.output;
   const { faultToleranceLevel: level, recoveryStrategy: strategy } = options;
   if (!LEVELS[level].supported) {
-    throw new HoldfastError("LEVEL_UNSUPPORTED", `This version does not offer level ${level} yet; use none, low or medium.`);
+    throw new HoldfastError(
+      "LEVEL_UNSUPPORTED",
+      `This version does not offer level ${level} yet; use none, low or medium.`,
+    );
   }
   // Level none has no ladder, so its strategy is ignored.
   if (level !== "none" && stepsOf(level, strategy).length === 0) {
-    throw new HoldfastError("BAD_OPTIONS", `Level ${level} leaves no step to strategy ${strategy}; use ${strategiesOf(level).join(", ")}.`);
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      `Level ${level} leaves no step to strategy ${strategy}; use ${strategiesOf(level).join(", ")}.`,
+    );
   }
   if (options.shardingStrategy !== "layer_based") {
-    throw new HoldfastError("BAD_OPTIONS", `This version does not offer shardingStrategy ${options.shardingStrategy} yet; use layer_based.`);
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      `This version does not offer shardingStrategy ${options.shardingStrategy} yet; use layer_based.`,
+    );
   }
   if (options.place === "offscreen" && level !== "none") {
-    throw new HoldfastError("BAD_OPTIONS", "The offscreen document serves level none only: its death would end the extension. Use place tab, or level none.");
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      "The offscreen document serves level none only: its death would end the extension. Use place tab, or level none.",
+    );
   }
   return options;
 }

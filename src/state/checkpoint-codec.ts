@@ -12,7 +12,13 @@ export interface CheckpointKey {
 interface Header extends CheckpointKey {
   readonly run: number;
   readonly previous: number | null;
-  readonly tensors: readonly { readonly input: string; readonly appendAxis: number | null; readonly type: ElementType; readonly dims: readonly number[]; readonly bytes: number }[];
+  readonly tensors: readonly {
+    readonly input: string;
+    readonly appendAxis: number | null;
+    readonly type: ElementType;
+    readonly dims: readonly number[];
+    readonly bytes: number;
+  }[];
 }
 
 /** A record as it lies in storage. `digest` covers header and payload. */
@@ -26,7 +32,13 @@ export interface StoredCheckpoint {
 }
 
 export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRecord): Promise<StoredCheckpoint> {
-  const tensors = record.tensors.map(({ input, appendAxis, tensor }) => ({ input, appendAxis, type: tensor.type, dims: tensor.dims, bytes: tensor.data.byteLength }));
+  const tensors = record.tensors.map(({ input, appendAxis, tensor }) => ({
+    input,
+    appendAxis,
+    type: tensor.type,
+    dims: tensor.dims,
+    bytes: tensor.data.byteLength,
+  }));
   const header = JSON.stringify({ ...key, run: record.run, previous: record.previous, tensors } satisfies Header);
   const payload = new Uint8Array(tensors.reduce((sum, tensor) => sum + tensor.bytes, 0));
   let at = 0;
@@ -34,14 +46,27 @@ export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRec
     payload.set(bytesOf(tensor), at);
     at += tensor.data.byteLength;
   }
-  return { sessionId: key.sessionId, stage: key.stage, run: record.run, header, payload, digest: await digestOf(header, payload) };
+  return {
+    sessionId: key.sessionId,
+    stage: key.stage,
+    run: record.run,
+    header,
+    payload,
+    digest: await digestOf(header, payload),
+  };
 }
 
 /** Null when the record is not intact or belongs to something else. */
 export async function decodeCheckpoint(key: CheckpointKey, stored: StoredCheckpoint): Promise<CheckpointRecord | null> {
   if ((await digestOf(stored.header, stored.payload)) !== stored.digest) return null;
   const header = JSON.parse(stored.header) as Header;
-  if (header.sessionId !== key.sessionId || header.stage !== key.stage || header.planId !== key.planId || header.run !== stored.run) return null;
+  if (
+    header.sessionId !== key.sessionId ||
+    header.stage !== key.stage ||
+    header.planId !== key.planId ||
+    header.run !== stored.run
+  )
+    return null;
   let at = 0;
   const tensors: CheckpointTensor[] = header.tensors.map(({ input, appendAxis, type, dims, bytes }) => {
     const data = new (arrayOf(type))(stored.payload.slice(at, at + bytes).buffer as ArrayBuffer);

@@ -68,19 +68,65 @@ export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, fa
 /** The seed's transaction log: what happened, in the seed's words where it has them. */
 export type TransactionBody =
   | { readonly action: "add_browser"; readonly data: HostRecord }
-  | { readonly action: "update_browser_status"; readonly data: { readonly hostId: string; readonly status: HostStatus; readonly tabId?: number } }
+  | {
+      readonly action: "update_browser_status";
+      readonly data: { readonly hostId: string; readonly status: HostStatus; readonly tabId?: number };
+    }
   | { readonly action: "remove_browser"; readonly data: { readonly hostId: string } }
-  | { readonly action: "add_model_to_browser"; readonly data: { readonly sessionId: string; readonly stage: number; readonly hostId: string; readonly attempt: number } }
-  | { readonly action: "stage_ready"; readonly data: { readonly sessionId: string; readonly stage: number; readonly provider: Provider; readonly weightBytes: number } }
+  | {
+      readonly action: "add_model_to_browser";
+      readonly data: {
+        readonly sessionId: string;
+        readonly stage: number;
+        readonly hostId: string;
+        readonly attempt: number;
+      };
+    }
+  | {
+      readonly action: "stage_ready";
+      readonly data: {
+        readonly sessionId: string;
+        readonly stage: number;
+        readonly provider: Provider;
+        readonly weightBytes: number;
+      };
+    }
   | { readonly action: "stage_fault"; readonly data: FaultRecord }
-  | { readonly action: "stage_recovered"; readonly data: { readonly sessionId: string; readonly stage: number; readonly ms: number } }
+  | {
+      readonly action: "stage_recovered";
+      readonly data: { readonly sessionId: string; readonly stage: number; readonly ms: number };
+    }
   | { readonly action: "open_session"; readonly data: SessionRecord }
-  | { readonly action: "plan_session"; readonly data: { readonly sessionId: string; readonly planId: string; readonly plan: PlanSummary } }
-  | { readonly action: "update_session"; readonly data: { readonly sessionId: string; readonly at: number } & Partial<Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt" | "gpuLosses">> }
-  | { readonly action: "add_tokens"; readonly data: { readonly sessionId: string; readonly durableRun: number; readonly base: number; readonly promptIds: readonly number[] | null; readonly ids: readonly number[] } }
+  | {
+      readonly action: "plan_session";
+      readonly data: { readonly sessionId: string; readonly planId: string; readonly plan: PlanSummary };
+    }
+  | {
+      readonly action: "update_session";
+      readonly data: { readonly sessionId: string; readonly at: number } & Partial<
+        Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt" | "gpuLosses">
+      >;
+    }
+  | {
+      readonly action: "add_tokens";
+      readonly data: {
+        readonly sessionId: string;
+        readonly durableRun: number;
+        readonly base: number;
+        readonly promptIds: readonly number[] | null;
+        readonly ids: readonly number[];
+      };
+    }
   | { readonly action: "remove_session"; readonly data: { readonly sessionId: string } }
-  | { readonly action: "set_consent"; readonly data: { readonly origin: string; readonly allowed: boolean; readonly at: number } }
+  | {
+      readonly action: "set_consent";
+      readonly data: { readonly origin: string; readonly allowed: boolean; readonly at: number };
+    }
   | { readonly action: "remove_consent"; readonly data: { readonly origin: string } }
   | { readonly action: "refuse"; readonly data: RefusalSummary };
 
-export type Transaction = TransactionBody & { readonly id: string; readonly timestamp: number; readonly sequence: number };
+export type Transaction = TransactionBody & {
+  readonly id: string;
+  readonly timestamp: number;
+  readonly sequence: number;
+};

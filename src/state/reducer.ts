@@ -8,26 +8,47 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
     case "add_browser":
       return { ...state, hosts: { ...state.hosts, [data.hostId]: data } };
     case "update_browser_status":
-      return withHost(state, data.hostId, { status: data.status, ...(data.tabId === undefined ? {} : { tabId: data.tabId }) });
+      return withHost(state, data.hostId, {
+        status: data.status,
+        ...(data.tabId === undefined ? {} : { tabId: data.tabId }),
+      });
     case "remove_browser":
       return { ...state, hosts: without(state.hosts, data.hostId) };
     case "add_model_to_browser": {
-      const stage: StageRecord = { hostId: data.hostId, attempt: data.attempt, phase: "starting", provider: null, weightBytes: 0 };
+      const stage: StageRecord = {
+        hostId: data.hostId,
+        attempt: data.attempt,
+        phase: "starting",
+        provider: null,
+        weightBytes: 0,
+      };
       return withStage(withHost(state, data.hostId, { status: "recovering" }), data.sessionId, data.stage, () => stage);
     }
     case "stage_ready": {
       const { sessionId, provider, weightBytes } = data;
       const hostId = state.sessions[sessionId]?.stages[data.stage]?.hostId;
-      const next = withStage(state, sessionId, data.stage, (stage) => ({ ...stage, phase: "ready", provider, weightBytes }));
+      const next = withStage(state, sessionId, data.stage, (stage) => ({
+        ...stage,
+        phase: "ready",
+        provider,
+        weightBytes,
+      }));
       return hostId === undefined ? next : withHost(next, hostId, { status: "running" });
     }
     case "stage_fault": {
       const next = withStage(state, data.sessionId, data.stage, (stage) => ({ ...stage, phase: "lost" }));
-      return withHost({ ...next, faults: [data, ...state.faults].slice(0, STATUS_ROWS_MAX) }, data.hostId, { status: "failed" });
+      return withHost({ ...next, faults: [data, ...state.faults].slice(0, STATUS_ROWS_MAX) }, data.hostId, {
+        status: "failed",
+      });
     }
     case "stage_recovered": {
-      const index = state.faults.findIndex((fault) => fault.sessionId === data.sessionId && fault.stage === data.stage && fault.recoveredMs === null);
-      return { ...state, faults: state.faults.map((fault, at) => (at === index ? { ...fault, recoveredMs: data.ms } : fault)) };
+      const index = state.faults.findIndex(
+        (fault) => fault.sessionId === data.sessionId && fault.stage === data.stage && fault.recoveredMs === null,
+      );
+      return {
+        ...state,
+        faults: state.faults.map((fault, at) => (at === index ? { ...fault, recoveredMs: data.ms } : fault)),
+      };
     }
     case "open_session":
       return { ...state, sessions: { ...state.sessions, [data.sessionId]: data } };
@@ -43,7 +64,11 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
       if (session === undefined) return state;
       // A report that overlaps what is known (a new driver repeats it) overwrites, never doubles.
       const kept = promptIds === null ? session.ids.slice(0, base) : [];
-      return withSession(state, sessionId, { durableRun, promptIds: promptIds ?? session.promptIds, ids: [...kept, ...ids] });
+      return withSession(state, sessionId, {
+        durableRun,
+        promptIds: promptIds ?? session.promptIds,
+        ids: [...kept, ...ids],
+      });
     }
     case "remove_session":
       return { ...state, sessions: without(state.sessions, data.sessionId) };
@@ -70,13 +95,22 @@ function withHost(state: PoolState, hostId: string, changes: Partial<HostRecord>
 
 function withSession(state: PoolState, sessionId: string, changes: Partial<SessionRecord>): PoolState {
   const session = state.sessions[sessionId];
-  return session === undefined ? state : { ...state, sessions: { ...state.sessions, [sessionId]: { ...session, ...changes } } };
+  return session === undefined
+    ? state
+    : { ...state, sessions: { ...state.sessions, [sessionId]: { ...session, ...changes } } };
 }
 
-function withStage(state: PoolState, sessionId: string, index: number, change: (stage: StageRecord) => StageRecord): PoolState {
+function withStage(
+  state: PoolState,
+  sessionId: string,
+  index: number,
+  change: (stage: StageRecord) => StageRecord,
+): PoolState {
   const session = state.sessions[sessionId];
   if (session === undefined) return state;
   const stages = [...session.stages];
-  stages[index] = change(stages[index] ?? { hostId: "", attempt: 0, phase: "starting", provider: null, weightBytes: 0 });
+  stages[index] = change(
+    stages[index] ?? { hostId: "", attempt: 0, phase: "starting", provider: null, weightBytes: 0 },
+  );
   return withSession(state, sessionId, { stages });
 }

@@ -48,7 +48,12 @@ async function open(pool: Pool, model: string, onEvent: OnEvent): Promise<Sessio
   return session;
 }
 
-async function run(session: Session, input: string, output: string, planes: Planes): Promise<{ data: Float32Array; dims: readonly number[] }> {
+async function run(
+  session: Session,
+  input: string,
+  output: string,
+  planes: Planes,
+): Promise<{ data: Float32Array; dims: readonly number[] }> {
   const outputs = await session.run({ [input]: new Tensor("float32", planes.data, [...planes.dims]) });
   const answer = outputs[output];
   if (!(answer?.data instanceof Float32Array)) throw new Error(`the model gave no ${output}`);

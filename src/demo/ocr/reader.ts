@@ -15,7 +15,11 @@ export type Reading =
   | { readonly step: "read"; readonly index: number; readonly line: ReadLine; readonly ms: number };
 
 /** Times are those of the models' runs, what comes before and after them on the page included. */
-export async function* readPicture(picture: Picture, models: Models, classes: readonly string[]): AsyncGenerator<Reading> {
+export async function* readPicture(
+  picture: Picture,
+  models: Models,
+  classes: readonly string[],
+): AsyncGenerator<Reading> {
   const begin = performance.now();
   const boxes = textBoxes(await models.detect(detectorPlanes(picture)), picture);
   yield { step: "found", boxes, ms: performance.now() - begin };

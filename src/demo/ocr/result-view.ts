@@ -23,7 +23,9 @@ export class ResultView {
 
   show(boxes: readonly TextBox[]): void {
     const polygons = boxes.map(({ box }) => {
-      const points = cornersOf(box).map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
+      const points = cornersOf(box)
+        .map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`)
+        .join(" ");
       return svgEl("polygon", { points, class: "waiting" });
     });
     const items = boxes.map((_, index) => this.#item(index));

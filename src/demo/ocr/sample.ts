@@ -38,7 +38,11 @@ export function drawSample(canvas: HTMLCanvasElement): void {
 }
 
 function drawStains(pen: CanvasRenderingContext2D): void {
-  for (const [x, y, radius] of [[120, 480, 160], [640, 110, 190], [420, 330, 240]] as const) {
+  for (const [x, y, radius] of [
+    [120, 480, 160],
+    [640, 110, 190],
+    [420, 330, 240],
+  ] as const) {
     const stain = pen.createRadialGradient(x, y, 0, x, y, radius);
     stain.addColorStop(0, "#d9c79466");
     stain.addColorStop(1, "#d9c79400");

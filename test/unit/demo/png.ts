@@ -8,7 +8,8 @@ export function decodePng(file: Buffer): Picture {
   const width = file.readUInt32BE(16);
   const height = file.readUInt32BE(20);
   const bytes = BYTES_OF_COLOUR_TYPE[file.readUInt8(25)];
-  if (bytes === undefined || file.readUInt8(24) !== 8 || file.readUInt8(28) !== 0) throw new Error("a PNG of another kind");
+  if (bytes === undefined || file.readUInt8(24) !== 8 || file.readUInt8(28) !== 0)
+    throw new Error("a PNG of another kind");
   const lines = inflateSync(Buffer.concat([...dataChunks(file)]));
   const stride = width * bytes;
   const data = new Uint8ClampedArray(width * height * 4).fill(255);
