@@ -130,8 +130,9 @@ export class Driver {
         if (port !== undefined) this.ingestPorts.set(openId, port);
       },
       abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
-      run: ({ sessionId, run, reset }) => {
+      run: ({ sessionId, run, reset, error }) => {
         const driver = this.sessions.get(sessionId)?.driver;
+        if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
       history: ({ sessionId, base, promptIds, ids }) => {

@@ -1,5 +1,5 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINT_EVERY_RUNS, REPLAY_RUNS_MAX } from "../base/limits.ts";
+import { REPLAY_RUNS_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
@@ -95,6 +95,11 @@ export class SessionDriver {
   poolLost(): void {
     this.poolSeen = false;
     if (this.busy) void this.reattach();
+  }
+
+  /** A run that failed under an earlier driver. */
+  skip(run: number, error: ErrorData): void {
+    this.failedRuns.set(run, error);
   }
 
   /** The outputs of a run that replies to the driver. */
@@ -263,11 +268,12 @@ export class SessionDriver {
     return [...this.submitted.keys()].at(-1) ?? this.acked;
   }
 
+  /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const checkpoint = this.stateful && this.keepsState && (reset || run % CHECKPOINT_EVERY_RUNS === 0);
-    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
-    const failed = this.failedRuns.get(run);
-    this.links[0]?.head(head, feeds, failed ?? null);
+    const failed = this.failedRuns.get(run) ?? null;
+    if (feeds === null && failed === null) return;
+    const head: RunHead = { run, reset, safe: this.safeRun, reply };
+    this.links[0]?.head(head, feeds, failed);
   }
 
   private outputCame(message: StageMessage): void {
@@ -304,9 +310,10 @@ export class SessionDriver {
     this.safeRun = Math.max(before, reached);
     if (this.safeRun === before) return;
     for (const run of this.submitted.keys()) if (run <= this.safeRun) this.submitted.delete(run);
+    for (const run of this.failedRuns.keys()) if (run <= this.safeRun) this.failedRuns.delete(run);
     for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
     this.needs.safe(this.safeRun);
-    this.needs.tell({ type: "durable", run: this.safeRun });
+    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
     this.unblock();
   }
 

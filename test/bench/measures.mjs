@@ -106,7 +106,7 @@ export async function recoverCold({ browser, page }, amount) {
     const { fault, tokens } = await page.evaluate(
       "({ fault: bench.events.find((event) => event.type === 'fault'), tokens: bench.tokens })",
     );
-    if (recovered !== 1 || fault === undefined)
+    if (Number(recovered) !== 1 || fault === undefined)
       throw new Error("another stage failed than the one that was killed");
     detect.push(fault.at - killed);
     // Tokens that were under way when the kill came are not new ones: the first after the fault is.
