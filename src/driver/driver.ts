@@ -158,7 +158,7 @@ export class Driver {
         safe: (run) => client.emit("safe", { sessionId, run }),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
         sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
-        recovered: (report) => needs.reportToPool("recovered", { sessionId, ...report }),
+        verified: () => needs.reportToPool("verified", { sessionId }),
         attach: async () => {
           const attached = await needs.callPool("attachSession", {
             bridgeId: needs.bridgeId,

@@ -16,7 +16,7 @@ export interface SessionDriverNeeds {
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
-  recovered(report: { stage: number; ms: number; replayedRuns: number; restoredRun: number }): void;
+  verified(): void;
   /** The stages as the pool knows them; wakes a sleeping service worker. */
   attach(): Promise<readonly StageInfo[]>;
   now(): number;
@@ -54,6 +54,8 @@ export class SessionDriver {
   private readonly blocked: (() => void)[] = [];
   private readonly verifying = new Map<number, { since: number; replayedRuns: number; restoredRun: number }>();
   private readonly lostSince = new Map<number, number>();
+  /** No run was answered since the last wiring. */
+  private unverified = false;
   private restoreAll = false;
   private poolSeen = true;
   private ended: HoldfastError | null = null;
@@ -250,6 +252,7 @@ export class SessionDriver {
         restoredRun: safe,
       });
     this.lostSince.clear();
+    this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
   }
 
@@ -258,10 +261,11 @@ export class SessionDriver {
     for (const [stage, { since, replayedRuns, restoredRun }] of this.verifying) {
       const ms = this.needs.now() - since;
       const hostId = this.stages[stage]?.hostId ?? "";
-      this.needs.recovered({ stage, ms, replayedRuns, restoredRun });
       this.needs.tell({ type: "recovered", stage, hostId, ms, replayedRuns, restoredRun });
     }
     this.verifying.clear();
+    if (this.unverified) this.needs.verified();
+    this.unverified = false;
   }
 
   private lastRun(): number {
