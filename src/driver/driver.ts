@@ -89,9 +89,7 @@ export class Driver {
         return info;
       },
       release: async ({ sessionId }) => {
-        this.sessions
-          .get(sessionId)
-          ?.driver.end(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+        this.sessions.get(sessionId)?.driver.close();
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
@@ -157,7 +155,12 @@ export class Driver {
         tell: (event) => client.emit("session", { sessionId, event }),
         safe: (run) => client.emit("safe", { sessionId, run }),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
-        sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
+        sessionFailed: (error) => {
+          client.emit("sessionFailed", { sessionId, error });
+          this.sessions.delete(sessionId);
+          // Its hosts are of no more use to anybody.
+          needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
+        },
         verified: () => needs.reportToPool("verified", { sessionId }),
         attach: async () => {
           const attached = await needs.callPool("attachSession", {

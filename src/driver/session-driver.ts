@@ -155,15 +155,24 @@ export class SessionDriver {
     return this.ended === null && (!this.wired || [...this.submitted.keys()].some((run) => run > this.acked));
   }
 
+  /** The page released the session. */
+  close(): void {
+    this.stop(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+  }
+
   end(error: HoldfastError): void {
-    if (this.ended !== null) return;
+    if (this.stop(error)) this.needs.sessionFailed(toErrorData(error));
+  }
+
+  private stop(error: HoldfastError): boolean {
+    if (this.ended !== null) return false;
     this.ended = error;
     this.epoch++;
     for (const link of this.links) link.close();
     for (const { reject } of this.waiters.values()) reject(error);
     this.waiters.clear();
     this.unblock();
-    this.needs.sessionFailed(toErrorData(error));
+    return true;
   }
 
   private stageLost(stage: number, category: ErrorData["category"]): void {

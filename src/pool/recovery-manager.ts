@@ -1,4 +1,4 @@
-import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { HoldfastError } from "../base/errors.ts";
 import { GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
 import { classify } from "../fault/classify.ts";
 import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
@@ -16,7 +16,11 @@ export class RecoveryManager {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
-    private readonly tell: (session: SessionRecord, event: SessionEvent) => void,
+    private readonly events: {
+      tell(session: SessionRecord, event: SessionEvent): void;
+      /** Nothing that may be tried is left: the session ends. */
+      gaveUp(session: SessionRecord, error: HoldfastError): void;
+    },
   ) {}
 
   /** A host was seen to fail. Reports of an earlier attempt change nothing. */
@@ -33,7 +37,7 @@ export class RecoveryManager {
     });
     if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
     this.hosts.settled(hostId);
-    this.tell(session, { type: "fault", at, stage, hostId, category, signal });
+    this.events.tell(session, { type: "fault", at, stage, hostId, category, signal });
     this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
   }
 
@@ -101,7 +105,7 @@ export class RecoveryManager {
     if (session === undefined || record === undefined || record.phase !== "lost") return;
     if (session.status !== "live" && session.status !== "opening") return;
     const attempt = record.attempt + 1;
-    this.tell(session, { type: "recovering", stage, step, attempt });
+    this.events.tell(session, { type: "recovering", stage, step, attempt });
     const host = this.needs.journal.state.hosts[record.hostId];
     if (step !== "failover" && host !== undefined) {
       const pages = await this.needs.livePages();
@@ -137,6 +141,6 @@ export class RecoveryManager {
       `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
       { category: classify(signal) },
     );
-    this.tell(session, { type: "failed", error: toErrorData(error) });
+    this.events.gaveUp(session, error);
   }
 }

@@ -24,7 +24,10 @@ export class ResourcePool {
     this.hosts = new HostManager(needs, (lease, signal) =>
       this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
     );
-    this.recovery = new RecoveryManager(needs, this.hosts, (session, event) => this.tell(session, event));
+    this.recovery = new RecoveryManager(needs, this.hosts, {
+      tell: (session, event) => this.tell(session, event),
+      gaveUp: (session, error) => void this.sessions.end(session, error),
+    });
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
 
@@ -212,6 +215,14 @@ export class ResourcePool {
   }
 
   private tell(session: SessionRecord, event: SessionEvent): void {
+    if (event.type === "fault" && event.stage === 0 && session.planId === null) {
+      // The bytes of the model went with this host: the page has to send them again.
+      const error = new HoldfastError(
+        "HOST_LOST",
+        `The host died while the model came in (${event.signal}); open the session again.`,
+      );
+      this.sessions.failOpen(session.sessionId, error);
+    }
     const { bridgeId } = this.state.sessions[session.sessionId] ?? session;
     this.needs.toBridge(bridgeId, "session", { sessionId: session.sessionId, event });
   }

@@ -237,6 +237,8 @@ export class SessionManager {
 
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
+    // From here on no recovery opens a host for it.
+    void this.update(sessionId, { status: "closing" });
     await this.closeHosts(sessionId);
     await this.needs.journal.append({ action: "remove_session", data: { sessionId } });
     await this.needs.forgetCheckpoints(sessionId);

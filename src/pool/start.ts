@@ -10,7 +10,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   const { hosts, sessions } = pool.state;
   for (const session of Object.values(sessions)) {
     // Its caller's promise ended with the last service worker; the client library opens anew.
-    if (session.status === "opening") await pool.sessions.remove(session.sessionId);
+    if (session.status === "opening" || session.status === "closing") await pool.sessions.remove(session.sessionId);
     if (session.status !== "live") continue;
     const anyHost = session.stages.some(({ hostId }) =>
       hosts[hostId]?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId),
