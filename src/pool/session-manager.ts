@@ -1,6 +1,7 @@
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { HOSTS_MAX, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
+import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import type { PlanSummary } from "../shard/summary.ts";
@@ -141,18 +142,15 @@ export class SessionManager {
 
   async attach(
     { bridgeId, origin, sessionId, secret }: PoolCalls["attachSession"]["params"],
-    refuse: (origin: string, reason: string) => Promise<HoldfastError>,
+    refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
   ): Promise<SessionInfo> {
     const session = this.session(sessionId);
-    // One answer for "not yours" and "not there": an id tells a stranger nothing.
-    if (session === undefined || session.origin !== origin || session.secret !== secret) {
-      if (session !== undefined)
-        throw await refuse(
-          origin,
-          "A session was asked for that this page does not own; create one with createSession.",
-        );
-      throw new HoldfastError("SESSION_UNKNOWN", "There is no such session any more; create a new one.");
-    }
+    // One answer for "not yours" and "not there": an id tells a stranger nothing. Both may be guesses, so both are logged.
+    if (session === undefined || session.origin !== origin || session.secret !== secret)
+      throw await refuse(
+        "SESSION_UNKNOWN",
+        "This page has no session of that id: it has ended, or it is another page's. Create one with createSession.",
+      );
     if (session.status !== "live") {
       throw new HoldfastError(
         session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
