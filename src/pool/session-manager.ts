@@ -37,11 +37,7 @@ export class SessionManager {
   }: PoolCalls["openSession"]["params"]): Promise<SessionInfo> {
     const { needs } = this;
     const options = parseSessionOptions(asked);
-    this.checkRoom(
-      origin,
-      options.shards ?? 1,
-      options.faultToleranceLevel === "none" && options.place === "offscreen",
-    );
+    this.checkRoom(origin, options);
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -268,8 +264,9 @@ export class SessionManager {
     await Promise.all(hosts.map((host) => this.hosts.close(host.hostId)));
   }
 
-  private checkRoom(origin: string, shards: number, offscreen: boolean): void {
+  private checkRoom(origin: string, options: SessionOptions): void {
     const { sessions, hosts } = this.needs.journal.state;
+    const shards = options.shards ?? 1;
     const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
     if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
       throw new HoldfastError(
@@ -285,10 +282,10 @@ export class SessionManager {
       );
     }
     // While an offscreen document lives, the death of the host pages' process would end the whole extension.
-    const clash = open.find(
-      ({ options }) =>
-        offscreen !== (options.place === "offscreen") &&
-        (offscreen ? options.faultToleranceLevel !== "none" : options.place === "offscreen"),
+    const offscreen = options.place === "offscreen";
+    const atRisk = (one: SessionOptions): boolean => one.faultToleranceLevel !== "none";
+    const clash = open.find(({ options: other }) =>
+      offscreen ? atRisk(other) : atRisk(options) && other.place === "offscreen",
     );
     if (clash !== undefined) {
       throw new HoldfastError(
