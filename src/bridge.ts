@@ -46,6 +46,8 @@ async function serve(port: MessagePort, origin: string): Promise<void> {
     reconnect: () => false,
   });
   pool.connect();
+  // A pool that sleeps hears no port break: it is woken to see that this page goes.
+  addEventListener("pagehide", () => pool.connect());
   driver.onmessage = ({ data, ports }: MessageEvent<FromDriver>) => {
     if ("pool" in data) pool.post(data.pool);
     else void navigator.serviceWorker.ready.then(({ active }) => active?.postMessage(data.carry, [...ports]));

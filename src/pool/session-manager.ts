@@ -1,5 +1,5 @@
 import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
+import { HOSTS_MAX, OWNER_CHECK_MS, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
@@ -232,8 +232,8 @@ export class SessionManager {
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
     await this.closeHosts(sessionId);
-    await this.needs.journal.append({ action: "remove_session", data: { sessionId } });
-    await this.needs.forgetCheckpoints(sessionId);
+    await this.needs.journal.append({ action: "remove_session", data: { sessionId } }).catch(() => undefined);
+    await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
     this.allowPopup();
   }
 
@@ -297,11 +297,16 @@ export class SessionManager {
     }
   }
 
+  /** The next look at the owners: when the grace of one is over. Owners that live are rarely looked for: it takes a wake. */
   private watchOwners(): void {
-    const live = Object.values(this.needs.journal.state.sessions).some(
+    const live = Object.values(this.needs.journal.state.sessions).filter(
       ({ status }) => status === "live" || status === "opening",
     );
-    if (live) this.needs.setAlarm("owners", PAGE_GRACE_MS);
+    const now = this.needs.now();
+    const waits = live.map(({ ownerLostAt }) =>
+      ownerLostAt === null ? OWNER_CHECK_MS : Math.max(0, ownerLostAt + PAGE_GRACE_MS - now),
+    );
+    if (waits.length > 0) this.needs.setAlarm("owners", Math.min(...waits));
   }
 
   private allowPopup(): void {
