@@ -1,7 +1,7 @@
 import { HoldfastError } from "../base/errors.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
-import type { DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
+import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { generate, submitHistory } from "./generation.ts";
 import { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, textCodec } from "./text.ts";
@@ -69,13 +69,18 @@ export class Driver {
     this.client.emit("ports", { sessionId, feedsFrom }, [source, sink]);
   }
 
+  private get caller(): Caller {
+    const { bridgeId, origin, framedBy } = this.needs;
+    return { bridgeId, origin, framedBy };
+  }
+
   private calls(): CallHandlers<ClientCalls> {
     const { needs } = this;
-    const self = { bridgeId: needs.bridgeId, origin: needs.origin };
+    const self = this.caller;
     return {
       ping: () => null,
       hello: async () => {
-        await needs.callPool("hello", { ...self, framedBy: needs.framedBy });
+        await needs.callPool("hello", self);
         return null;
       },
       open: async ({ openId, model, options, tokenizer }) => {
@@ -163,13 +168,7 @@ export class Driver {
         },
         verified: () => needs.reportToPool("verified", { sessionId }),
         attach: async () => {
-          const attached = await needs.callPool("attachSession", {
-            bridgeId: needs.bridgeId,
-            origin: needs.origin,
-            sessionId,
-            secret,
-          });
-          return attached.stages;
+          return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
         },
         now: needs.now,
       },

@@ -110,18 +110,14 @@ export class HostKeeper {
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
       await frame.call("load", { graph, spec, last: stage === plan.shards.length - 1, provider, durable, stored });
+      // Small constants are part of the graph; only these bytes are still to come.
+      const totalBytes = spec.weights.reduce((sum, { length }) => sum + length, 0);
       let loadedBytes = 0;
       for (const { path, file, offset, length } of spec.weights) {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", {
-          ...lease,
-          sessionId,
-          phase: "weights",
-          loadedBytes,
-          totalBytes: spec.weightBytes,
-        });
+        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
       }
       await frame.call("create", null);
       if (lease !== this.lease) return;

@@ -126,7 +126,8 @@ export class HostManager {
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
-    await this.needs.journal.append({ action: "remove_browser", data: { hostId } });
+    // A full disk keeps no host alive: the journal writes what it could not with its next transaction.
+    await this.needs.journal.append({ action: "remove_browser", data: { hostId } }).catch(() => undefined);
     this.needs.toHost(hostId, "close", { hostId });
     await this.needs.closePage(host);
     const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");

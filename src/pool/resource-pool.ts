@@ -45,12 +45,12 @@ export class ResourcePool {
         return null;
       },
       openSession: async (params) => {
-        await this.consent.require(params.origin, null);
+        await this.consent.require(params.origin, params.framedBy);
         return this.sessions.open(params);
       },
       attachSession: async (params) => {
-        await this.consent.require(params.origin, null);
-        return this.sessions.attach(params, (origin, reason) => this.consent.refuse(origin, reason));
+        await this.consent.require(params.origin, params.framedBy);
+        return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
       },
       releaseSession: ({ bridgeId, sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
