@@ -227,7 +227,8 @@ export class SessionDriver {
     this.refreshSafe();
     const safe = this.safeRun;
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll });
-    const records = this.stateful && this.keepsState && safe >= 0 && safe >= this.resetAt;
+    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
+    const records = this.stateful && this.keepsState && safe >= 0 && this.submitted.get(safe + 1)?.reset !== true;
     try {
       await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, records)));
     } catch (error) {

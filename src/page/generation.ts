@@ -9,6 +9,8 @@ export interface Generation {
   promptIds: readonly number[] | null;
   readonly ids: number[];
   readonly queue: TokenQueue;
+  /** The page wants no more of it. */
+  stopped: boolean;
 }
 
 /** Tokens between the driver that pushes them and the loop that takes them. */
