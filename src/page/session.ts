@@ -336,7 +336,7 @@ export class Session {
   private isFull(): boolean {
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.nextRun - 1 - this.safeRun > REPLAY_RUNS_MAX;
+    return this.log.replayRuns > REPLAY_RUNS_MAX;
   }
 
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {
