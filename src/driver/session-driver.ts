@@ -39,6 +39,8 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  /** While this wiring finds out what to send again, the safe run stays where it is. */
+  private safeFrozenIn = -1;
   private wired = false;
   private acked: number;
   private resetAt = 0;
@@ -128,7 +130,7 @@ export class SessionDriver {
     this.needs.tell(event);
     if (event.type === "fault") this.stageLost(event.stage, event.category);
     else if (event.type === "stage") {
-      this.stages[event.stage.stage] = event.stage;
+      this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
       if (this.stages.every(({ phase }) => phase === "ready")) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
@@ -136,16 +138,18 @@ export class SessionDriver {
   /** The service worker restarted: what it told nobody is asked for. */
   async reattach(): Promise<void> {
     this.poolSeen = true;
-    let stages: readonly StageInfo[];
+    let told: readonly StageInfo[];
     try {
-      stages = await this.needs.attach();
+      told = await this.needs.attach();
     } catch (error) {
       return this.end(HoldfastError.from(toErrorData(error)));
     }
+    // Events come another way and may have overtaken this answer.
+    const stages = told.map((stage, index) => newer(this.stages[index], stage));
     const changed = stages.some(
       (stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase,
     );
-    this.stages = [...stages];
+    this.stages = stages;
     if (!changed && this.wired) return;
     if (changed) this.wired = false;
     if (stages.every(({ phase }) => phase === "ready")) await this.rewire();
@@ -215,6 +219,7 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
+    if (this.ended !== null) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
@@ -234,11 +239,20 @@ export class SessionDriver {
     if (epoch !== this.epoch || statuses === null) return;
     for (const [stage, status] of statuses.entries()) for (const run of status.stored) this.stored[stage]?.add(run);
     this.refreshSafe();
+    // What is asked for again below must still be there when the request arrives.
+    this.safeFrozenIn = epoch;
     const safe = this.safeRun;
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll });
-    const records = this.stateful && this.keepsState && safe >= 0 && safe >= this.resetAt;
+    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
+    const records = this.stateful && this.keepsState && safe >= 0 && this.submitted.get(safe + 1)?.reset !== true;
     try {
-      await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, records)));
+      await Promise.all(
+        plan.restore.map(async (stage) => {
+          const restored = await wiring.links[stage]?.restore(safe, records);
+          // What it had stored after that belongs to a course of runs that is given up.
+          if (epoch === this.epoch) this.stored[stage] = new Set(restored?.stored);
+        }),
+      );
     } catch (error) {
       if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
       return;
@@ -246,6 +260,7 @@ export class SessionDriver {
     if (epoch !== this.epoch) return;
     this.restoreAll = false;
     this.wired = true;
+    this.safeFrozenIn = -1;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     let replayed = 0;
@@ -261,6 +276,7 @@ export class SessionDriver {
         restoredRun: safe,
       });
     this.lostSince.clear();
+    this.refreshSafe();
     this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
   }
@@ -315,6 +331,7 @@ export class SessionDriver {
   }
 
   private refreshSafe(): void {
+    if (this.safeFrozenIn === this.epoch) return;
     const before = this.safeRun;
     // A run that starts from initial state makes what was before it unimportant.
     const cut = this.acked >= this.resetAt - 1 ? this.resetAt - 1 : -1;
@@ -334,3 +351,10 @@ export class SessionDriver {
     for (const resume of this.blocked.splice(0)) resume();
   }
 }
+
+/** Attempts grow, and within one a stage starts, is ready, and is lost, in this order. */
+function newer(known: StageInfo | undefined, told: StageInfo): StageInfo {
+  if (known === undefined || told.attempt > known.attempt) return told;
+  return told.attempt === known.attempt && PHASES.indexOf(told.phase) >= PHASES.indexOf(known.phase) ? told : known;
+}
+const PHASES: readonly StageInfo["phase"][] = ["starting", "ready", "lost"];

@@ -53,6 +53,7 @@ export class HostKeeper {
   private detector: HangDetector | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
+  private storing: Promise<void> = Promise.resolve();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
@@ -109,7 +110,9 @@ export class HostKeeper {
       const spec = plan.shards[stage];
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
-      await frame.call("load", { graph, spec, last: stage === plan.shards.length - 1, provider, durable, stored });
+      const last = stage === plan.shards.length - 1;
+      const stopsAtFailure = plan.shards.length > 1 && plan.shards.some(({ state }) => state.length > 0);
+      await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
       // Small constants are part of the graph; only these bytes are still to come.
       const totalBytes = spec.weights.reduce((sum, { length }) => sum + length, 0);
       let loadedBytes = 0;
@@ -186,7 +189,8 @@ export class HostKeeper {
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
         checkpoint: (record) => {
-          if (lease === this.lease) void this.store(frame, record);
+          // One after the other: of two records of one run the later one is to stay.
+          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
