@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { continuation, MODEL } from "./checks/decoder.ts";
 import { installRejection } from "./checks/errors.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
@@ -104,9 +106,14 @@ test("@long an idle session lets the service worker sleep; a page that closes th
   expect((await statusOf(browser)).faults).toEqual([]);
 });
 
-test("an extension that restarts leaves no host behind", async ({ launch, site }) => {
+test("an extension that restarts leaves no host behind", async ({ launch, site }, testInfo) => {
   test.setTimeout(180_000);
-  const browser = await launch();
+  // Outside of developer mode the browser leaves an unpacked extension disabled after a reload.
+  const userDataDir = testInfo.outputPath("profile");
+  mkdirSync(join(userDataDir, "Default"), { recursive: true });
+  const preferences = { extensions: { ui: { developer_mode: true } } };
+  writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
+  const browser = await launch({ userDataDir });
   const page = await openConsentedPage(browser, site.origin);
   await installRejection(page);
   await openSession(page, { shards: 3 });
