@@ -154,6 +154,8 @@ export class Session {
         if (options.signal?.aborted) throw aborted(options.signal);
         yield token;
       }
+      // Stopped by the signal, with no token left to be taken.
+      if (options.signal?.aborted) throw aborted(options.signal);
     } finally {
       options.signal?.removeEventListener("abort", stop);
       if (this.generation === generation) {

@@ -54,6 +54,10 @@ export class HostManager {
     }
     if (tabId !== null)
       void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
+    // The one offscreen document said hello before this host was thought of, and will not say it again.
+    const { hosts } = needs.journal.state;
+    if (place === "offscreen" && [...this.reached].some((other) => hosts[other]?.place === "offscreen"))
+      this.pageReached(hostId);
     this.boot(hostId, attempt);
     return hostId;
   }

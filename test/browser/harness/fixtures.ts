@@ -25,6 +25,8 @@ export interface LaunchOptions {
   /** `null`: a browser without the extension. */
   readonly extensionDir?: string | null;
   readonly extraArgs?: readonly string[];
+  /** False: a machine that offers pages no GPU. */
+  readonly gpu?: boolean;
 }
 
 interface WorkerFixtures {
@@ -109,7 +111,7 @@ async function launchForTest(options: LaunchOptions, profiles: string[]): Promis
     userDataDir,
     ...(extensionDir ? { extensionDir } : {}),
     // The only GPU of a test machine is often SwiftShader, which the browser offers pages only with this flag.
-    extraArgs: ["--enable-unsafe-webgpu", ...(options.extraArgs ?? [])],
+    extraArgs: [options.gpu === false ? "--disable-gpu" : "--enable-unsafe-webgpu", ...(options.extraArgs ?? [])],
   });
 }
 

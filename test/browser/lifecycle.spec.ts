@@ -1,0 +1,229 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { continuation, MODEL } from "./checks/decoder.ts";
+import { installRejection } from "./checks/errors.ts";
+import { hostTargets, Popup, statusOf } from "./checks/status.ts";
+import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+
+const { prompt_ids: PROMPT, ids: EXPECTED } = continuation(0);
+/** The grace of a page that is gone, and what a busy machine needs beside it. */
+const PARKED = { timeout: 90_000, intervals: [500] };
+
+async function openSession(page: Page, options: object): Promise<string> {
+  return page.evaluate(
+    async (model, asked) => {
+      const pool = await window.holdfast.connect();
+      const session = await pool.createSession(model, asked);
+      window.kept = { session };
+      return session.id;
+    },
+    MODEL,
+    options,
+  );
+}
+
+async function generate(page: Page, tokens: number): Promise<number[]> {
+  return page.evaluate(
+    async (prompt, maxNewTokens) => {
+      const ids: number[] = [];
+      for await (const { id } of window.kept.session?.generate(prompt, { maxNewTokens }) ?? []) ids.push(id);
+      return ids;
+    },
+    [...PROMPT],
+    tokens,
+  );
+}
+
+/** What the browser has of the pool, from outside and from inside. */
+async function census(browser: Browser) {
+  const { hosts, sessions } = await statusOf(browser);
+  return {
+    targets: (await hostTargets(browser)).length,
+    hosts: hosts.length,
+    sessions: sessions.map(({ status }) => status),
+  };
+}
+
+const NOTHING = { targets: 0, hosts: 0, sessions: [] };
+
+test("the hosts of a session are gone after release(): tabs, frames and processes", async ({ launch, site }) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  expect(await census(browser)).toEqual(NOTHING);
+  await openSession(page, { shards: 3 });
+  // A tab and a sandbox frame each.
+  expect(await census(browser)).toEqual({ targets: 6, hosts: 3, sessions: ["live"] });
+  const hosts = await page.evaluate(() => window.kept.session?.stages.map(({ hostId }) => hostId) ?? []);
+  const pids = await Promise.all(hosts.map((hostId) => browser.processes.pidOfHost(hostId)));
+  await page.evaluate(() => window.kept.session?.release());
+  await expect.poll(() => census(browser), { timeout: 30_000 }).toEqual(NOTHING);
+  await expect
+    .poll(async () => (await browser.processes.rendererPids()).filter((pid) => pids.includes(pid)), { timeout: 30_000 })
+    .toEqual([]);
+});
+
+test("the hosts of a page that was closed are gone after its grace, and its session is parked", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(240_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  await openSession(page, { shards: 2 });
+  // A pool that sleeps hears of it all the same.
+  await browser.stopServiceWorker();
+  await page.close();
+  // In its grace everything is there still, for a page that comes back.
+  expect(await census(browser)).toEqual({ targets: 4, hosts: 2, sessions: ["live"] });
+  await expect.poll(() => hostTargets(browser), PARKED).toEqual([]);
+  expect(await census(browser)).toEqual({ targets: 0, hosts: 0, sessions: ["parked"] });
+});
+
+test("@long an idle session lets the service worker sleep; a page that closes then is noticed, a run then works", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(300_000);
+  const browser = await launch();
+  const [idle, closing] = [
+    await openConsentedPage(browser, site.origin),
+    await openConsentedPage(browser, site.otherOrigin),
+  ];
+  await openSession(idle, { shards: 2 });
+  await openSession(closing, { shards: 1 });
+  const asleep = async () =>
+    !(await browser.targets()).some(
+      ({ type, url }) => type === "service_worker" && url.startsWith(browser.extensionUrl("")),
+    );
+  await expect.poll(asleep, { timeout: 150_000, intervals: [500] }).toBe(true);
+  expect(await generate(idle, 4)).toEqual(EXPECTED.slice(0, 4));
+  await expect.poll(asleep, { timeout: 150_000, intervals: [500] }).toBe(true);
+  await closing.close();
+  // Not looked at from inside: that would wake the service worker.
+  await expect.poll(async () => (await hostTargets(browser)).length, PARKED).toBe(4);
+  expect(await generate(idle, 4)).toEqual(EXPECTED.slice(0, 4));
+  expect((await statusOf(browser)).faults).toEqual([]);
+});
+
+test("an extension that restarts leaves no host behind", async ({ launch, site }, testInfo) => {
+  test.setTimeout(180_000);
+  // Outside of developer mode the browser leaves an unpacked extension disabled after a reload.
+  const userDataDir = testInfo.outputPath("profile");
+  mkdirSync(join(userDataDir, "Default"), { recursive: true });
+  const preferences = { extensions: { ui: { developer_mode: true } } };
+  writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
+  const browser = await launch({ userDataDir });
+  const page = await openConsentedPage(browser, site.origin);
+  await installRejection(page);
+  await openSession(page, { shards: 3 });
+  const pids = await Promise.all(
+    (await statusOf(browser)).hosts.map(({ hostId }) => browser.processes.pidOfHost(hostId)),
+  );
+  const inside = await browser.newPage(browser.extensionUrl("popup/popup.html"));
+  await inside.evaluate(() => chrome.runtime.reload()).catch(() => undefined);
+  await expect.poll(() => hostTargets(browser), { timeout: 30_000 }).toEqual([]);
+  await expect
+    .poll(async () => (await browser.processes.rendererPids()).filter((pid) => pids.includes(pid)), { timeout: 30_000 })
+    .toEqual([]);
+  await expect
+    .poll(async () => census(browser).catch(() => null), { timeout: 60_000 })
+    .toEqual({ targets: 0, hosts: 0, sessions: ["parked"] });
+  // The page is told, and a session opened anew works.
+  const late = await page.evaluateWithin(90_000, () =>
+    window.rejection(window.kept.session?.generate([1]).next() ?? Promise.resolve()),
+  );
+  expect(late).toMatchObject({ typed: true, code: "SESSION_RELEASED" });
+  await page.goto(`${site.origin}/page.html`);
+  await page.waitFor("typeof window.holdfast === 'object'");
+  await openSession(page, { shards: 2 });
+  expect(await generate(page, 4)).toEqual(EXPECTED.slice(0, 4));
+});
+
+test("after the service worker was stopped, sessions and hosts are as they were, and nothing runs twice", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  const sessionId = await openSession(page, { shards: 3 });
+  const before = await statusOf(browser);
+  await browser.stopServiceWorker();
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  const after = await statusOf(browser);
+  const hostsOf = ({ hosts }: typeof after) => hosts.map(({ hostId, stage, attempt }) => ({ hostId, stage, attempt }));
+  expect(hostsOf(after)).toEqual(hostsOf(before));
+  expect(after.sessions).toMatchObject([{ sessionId, status: "live", tokens: 20 }]);
+  expect(after.faults).toEqual([]);
+  expect(await hostTargets(browser)).toHaveLength(6);
+});
+
+test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(240_000);
+  const first = await launch();
+  const page = await openConsentedPage(first, site.origin);
+  const sessionId = await openSession(page, { shards: 2 });
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(async () => (await statusOf(first)).sessions[0]?.tokens).toBe(20);
+  await first.kill();
+
+  const second = await launch({ userDataDir: first.userDataDir });
+  const { sessions, hosts, consents, faults } = await statusOf(second);
+  expect(sessions).toMatchObject([{ sessionId, status: "parked", tokens: 20 }]);
+  expect(hosts).toEqual([]);
+  expect(faults).toEqual([]);
+  expect(consents).toMatchObject([{ origin: site.origin, allowed: true }]);
+  expect(await hostTargets(second)).toEqual([]);
+  // The consent that was given before is remembered: no question, and the model runs.
+  const again = await second.newPage(`${site.origin}/page.html`);
+  await again.waitFor("typeof window.holdfast === 'object'");
+  await openSession(again, { shards: 2 });
+  expect(await generate(again, 4)).toEqual(EXPECTED.slice(0, 4));
+});
+
+test("the offscreen document serves level none, and never beside a session above it", async ({ launch, site }) => {
+  test.setTimeout(240_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  await installRejection(page);
+  const NONE = { place: "offscreen", faultToleranceLevel: "none" };
+  const refused = (options: object) =>
+    page.evaluate(
+      async (model, asked) => {
+        const pool = await window.holdfast.connect();
+        return window.rejection(pool.createSession(model, asked));
+      },
+      MODEL,
+      options,
+    );
+  await openSession(page, { shards: 2, ...NONE });
+  expect(await generate(page, 6)).toEqual(EXPECTED.slice(0, 6));
+  const offscreen = (await browser.targets()).filter(({ url }) => url.includes("offscreen/offscreen.html"));
+  expect(offscreen).toHaveLength(1);
+  expect((await hostTargets(browser)).some((url) => url.includes("host-tab.html"))).toBe(false);
+  expect((await statusOf(browser)).hosts.map(({ place }) => place)).toEqual(["offscreen", "offscreen"]);
+
+  const above = await refused({ shards: 1 });
+  expect(above).toMatchObject({ typed: true, code: "PLACE_IN_USE", category: "UNKNOWN" });
+  expect(above?.message).toMatch(/release/);
+  // Nothing of a session at level none is at risk: it may sit in tabs meanwhile.
+  expect(await refused({ shards: 1, faultToleranceLevel: "none" })).toBeNull();
+  await page.evaluate(() => window.kept.session?.release());
+  await expect
+    .poll(async () => (await hostTargets(browser)).filter((url) => url.includes("offscreen.html")), { timeout: 30_000 })
+    .toEqual([]);
+
+  await openSession(page, { shards: 1 });
+  const beside = await refused({ shards: 1, ...NONE });
+  expect(beside).toMatchObject({ typed: true, code: "PLACE_IN_USE" });
+  expect(beside?.message).toMatch(/place tab/);
+  await page.evaluate(() => window.kept.session?.release());
+  const popup = await Popup.open(browser);
+  for (const { sessionId } of (await popup.status()).sessions) await popup.call("closeSession", { sessionId });
+  await popup.close();
+  await expect.poll(() => census(browser), { timeout: 30_000 }).toEqual(NOTHING);
+});
