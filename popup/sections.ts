@@ -55,9 +55,12 @@ function sessionRow(session: SessionSummary, actions: Actions): HTMLElement {
   );
 }
 
-export function faultRows({ faults }: PoolStatus, now: number): HTMLElement[] {
+export function faultRows({ faults, sessions }: PoolStatus, now: number): HTMLElement[] {
+  const live = new Set(sessions.filter(({ status }) => status === "live").map(({ sessionId }) => sessionId));
   return faults.slice(0, SHOWN_MAX).map((fault) => {
-    const recovered = fault.recoveredMs === null ? "not recovered" : `recovered in ${milliseconds(fault.recoveredMs)}`;
+    // Only an answered run proves a recovery, so an idle session stays "recovering" until its next one.
+    const open = live.has(fault.sessionId) ? "recovering" : "not recovered";
+    const recovered = fault.recoveredMs === null ? open : `recovered in ${milliseconds(fault.recoveredMs)}`;
     const mark = fault.recoveredMs === null ? "failed" : "recovered";
     return row(
       mark,

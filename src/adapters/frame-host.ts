@@ -1,4 +1,5 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
+import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
@@ -126,8 +127,8 @@ export class FrameHost {
     driver.emit("wired", null);
     input.onmessage = (event: MessageEvent<StageMessage | FeedMessage>) => {
       const message = event.data;
-      if ("head" in message) stage.receive(message);
-      else stage.receiveFeeds(message.run, message.feeds);
+      if ("feeds" in message) stage.receiveHead(message.head, message.feeds, null);
+      else stage.receive(message);
     };
     input.start();
   }
@@ -136,7 +137,11 @@ export class FrameHost {
     const last = this.load?.last === true;
     // Errors go to the driver as well as outputs of its own runs: it decides what the page hears.
     if (last && ("error" in message || message.head.reply === "driver")) this.wiring?.driver.emit("output", message);
-    else this.wiring?.output.postMessage(message);
+    else if ("error" in message) this.wiring?.output.postMessage(message);
+    else {
+      const { tensors, transfer } = forPosting(message.tensors);
+      this.wiring?.output.postMessage({ head: message.head, tensors } satisfies StageMessage, transfer);
+    }
   }
 }
 

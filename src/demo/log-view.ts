@@ -62,9 +62,11 @@ function scale(spanMs: number, now: number): HTMLElement {
   const step = TICK_STEPS_S.find((candidate) => spanMs / 1000 / candidate <= TICKS_MAX) ?? TICK_STEPS_S.at(-1) ?? 600;
   const track = el("div", { class: "scale" });
   for (let at = 0; at * 1000 < spanMs; at += step) {
-    const division = el("span", { class: "division" }, `${at} s`);
+    const share = Math.min(1, (spanMs / 1000 - at) / step);
+    // A last division that is cut short has no room for its numeral.
+    const division = el("span", { class: "division" }, share < 0.6 ? "" : `${at} s`);
     place(division, (at * 1000) / spanMs);
-    division.style.width = percent(Math.min((step * 1000) / spanMs, 1 - (at * 1000) / spanMs));
+    division.style.width = percent((share * step * 1000) / spanMs);
     track.append(division);
   }
   const hand = el("span", { class: "now" });

@@ -67,14 +67,8 @@ export function startRun(view: ViewState, now: number): ViewState {
 
 export function applyEvent(view: ViewState, event: SessionEvent, now: number, tokens: number): ViewState {
   switch (event.type) {
-    case "progress": {
-      const of = event.totalBytes === null ? "" : ` of ${bytes(event.totalBytes)}`;
-      const amount = event.loadedBytes > 0 ? `, ${bytes(event.loadedBytes)}${of}` : "";
-      return {
-        ...view,
-        loading: `${LOADING[event.phase]}${event.stage === null ? "" : ` of stage ${event.stage + 1}`}${amount}`,
-      };
-    }
+    case "progress":
+      return withLoading(view, event, now);
     case "stage":
       return withStage(view, event.stage, now);
     case "fault": {
@@ -114,6 +108,19 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
     case "durable":
       return view;
   }
+}
+
+function withLoading(view: ViewState, event: SessionEvent & { type: "progress" }, now: number): ViewState {
+  const of = event.totalBytes === null ? "" : ` of ${bytes(event.totalBytes)}`;
+  const counts = event.phase === "download" || event.phase === "weights";
+  const amount = counts && event.loadedBytes > 0 ? `, ${bytes(event.loadedBytes)}${of}` : "";
+  const stage = event.stage === null ? "" : ` of stage ${event.stage + 1}`;
+  const loading = { ...view, loading: `${LOADING[event.phase]}${stage}${amount}` };
+  if (event.phase === "download" || event.phase === "plan") return loading;
+  // Hosts are being opened, though none has a name yet.
+  return view.boxes
+    .filter((box) => box.state === "vacant" && (event.stage ?? box.stage) === box.stage)
+    .reduce<ViewState>((next, box) => withState(next, box.stage, "starting", now), loading);
 }
 
 export function noted(view: ViewState, entry: LogEntry): ViewState {

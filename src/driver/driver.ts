@@ -130,8 +130,9 @@ export class Driver {
         if (port !== undefined) this.ingestPorts.set(openId, port);
       },
       abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
-      run: ({ sessionId, run, reset }) => {
+      run: ({ sessionId, run, reset, error }) => {
         const driver = this.sessions.get(sessionId)?.driver;
+        if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
       history: ({ sessionId, base, promptIds, ids }) => {
@@ -157,7 +158,7 @@ export class Driver {
         safe: (run) => client.emit("safe", { sessionId, run }),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
         sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
-        recovered: (report) => needs.reportToPool("recovered", { sessionId, ...report }),
+        verified: () => needs.reportToPool("verified", { sessionId }),
         attach: async () => {
           const attached = await needs.callPool("attachSession", {
             bridgeId: needs.bridgeId,

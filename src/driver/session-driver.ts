@@ -1,5 +1,5 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINT_EVERY_RUNS, REPLAY_RUNS_MAX } from "../base/limits.ts";
+import { REPLAY_RUNS_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
@@ -16,7 +16,7 @@ export interface SessionDriverNeeds {
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
-  recovered(report: { stage: number; ms: number; replayedRuns: number; restoredRun: number }): void;
+  verified(): void;
   /** The stages as the pool knows them; wakes a sleeping service worker. */
   attach(): Promise<readonly StageInfo[]>;
   now(): number;
@@ -54,6 +54,8 @@ export class SessionDriver {
   private readonly blocked: (() => void)[] = [];
   private readonly verifying = new Map<number, { since: number; replayedRuns: number; restoredRun: number }>();
   private readonly lostSince = new Map<number, number>();
+  /** No run was answered since the last wiring. */
+  private unverified = false;
   private restoreAll = false;
   private poolSeen = true;
   private ended: HoldfastError | null = null;
@@ -95,6 +97,11 @@ export class SessionDriver {
   poolLost(): void {
     this.poolSeen = false;
     if (this.busy) void this.reattach();
+  }
+
+  /** A run that failed under an earlier driver. */
+  skip(run: number, error: ErrorData): void {
+    this.failedRuns.set(run, error);
   }
 
   /** The outputs of a run that replies to the driver. */
@@ -245,6 +252,7 @@ export class SessionDriver {
         restoredRun: safe,
       });
     this.lostSince.clear();
+    this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
   }
 
@@ -253,21 +261,23 @@ export class SessionDriver {
     for (const [stage, { since, replayedRuns, restoredRun }] of this.verifying) {
       const ms = this.needs.now() - since;
       const hostId = this.stages[stage]?.hostId ?? "";
-      this.needs.recovered({ stage, ms, replayedRuns, restoredRun });
       this.needs.tell({ type: "recovered", stage, hostId, ms, replayedRuns, restoredRun });
     }
     this.verifying.clear();
+    if (this.unverified) this.needs.verified();
+    this.unverified = false;
   }
 
   private lastRun(): number {
     return [...this.submitted.keys()].at(-1) ?? this.acked;
   }
 
+  /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const checkpoint = this.stateful && this.keepsState && (reset || run % CHECKPOINT_EVERY_RUNS === 0);
-    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
-    const failed = this.failedRuns.get(run);
-    this.links[0]?.head(head, feeds, failed ?? null);
+    const failed = this.failedRuns.get(run) ?? null;
+    if (feeds === null && failed === null) return;
+    const head: RunHead = { run, reset, safe: this.safeRun, reply };
+    this.links[0]?.head(head, feeds, failed);
   }
 
   private outputCame(message: StageMessage): void {
@@ -304,9 +314,10 @@ export class SessionDriver {
     this.safeRun = Math.max(before, reached);
     if (this.safeRun === before) return;
     for (const run of this.submitted.keys()) if (run <= this.safeRun) this.submitted.delete(run);
+    for (const run of this.failedRuns.keys()) if (run <= this.safeRun) this.failedRuns.delete(run);
     for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
     this.needs.safe(this.safeRun);
-    this.needs.tell({ type: "durable", run: this.safeRun });
+    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
     this.unblock();
   }
 

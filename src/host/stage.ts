@@ -1,7 +1,7 @@
 import { type ErrorData, toErrorData } from "../base/errors.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
-import type { RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
+import { isCheckpoint, type RunHead, type StageMessage, type StageStatus } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
 
@@ -131,7 +131,7 @@ export class Stage {
       this.run = message.head.run;
       if (this.options.durable) this.keep(answer);
       this.needs.send(answer);
-      if (message.head.checkpoint && this.options.durable && this.residents.any) {
+      if (isCheckpoint(message.head) && this.options.durable && this.residents.any) {
         this.needs.checkpoint(this.residents.checkpoint(message.head.run));
       }
     }

@@ -1,4 +1,5 @@
 import { byteLengthOf } from "../base/bytes.ts";
+import type { ErrorData } from "../base/errors.ts";
 import type { WireTensors } from "../base/tensor.ts";
 
 type Entry =
@@ -6,7 +7,8 @@ type Entry =
       readonly kind: "run";
       readonly run: number;
       readonly reset: boolean;
-      readonly feeds: WireTensors;
+      readonly feeds: WireTensors | null;
+      readonly error: ErrorData | null;
       readonly bytes: number;
     }
   | {
@@ -29,7 +31,7 @@ export class RunLog {
   addRun(run: number, reset: boolean, feeds: WireTensors): void {
     const bytes = byteLengthOf(feeds);
     this.size += bytes;
-    this.kept.push({ kind: "run", run, reset, feeds, bytes });
+    this.kept.push({ kind: "run", run, reset, feeds, error: null, bytes });
   }
 
   addGeneration(base: number, promptIds: readonly number[], ids: readonly number[]): void {
@@ -46,7 +48,16 @@ export class RunLog {
     return this.kept;
   }
 
-  feedsFrom(run: number): { readonly run: number; readonly feeds: WireTensors }[] {
-    return this.kept.flatMap((entry) => (entry.kind === "run" && entry.run >= run ? [entry] : []));
+  /** The run failed: it keeps its number, is not fed again, and is skipped when the runs around it are replayed. */
+  markFailed(run: number, error: ErrorData): void {
+    this.kept = this.kept.map((entry) =>
+      entry.kind === "run" && entry.run === run ? { ...entry, feeds: null, error, bytes: 0 } : entry,
+    );
+  }
+
+  feedsFrom(run: number): { readonly run: number; readonly reset: boolean; readonly feeds: WireTensors }[] {
+    return this.kept.flatMap((entry) =>
+      entry.kind === "run" && entry.run >= run && entry.feeds !== null ? [{ ...entry, feeds: entry.feeds }] : [],
+    );
   }
 }

@@ -1,11 +1,19 @@
 import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
-import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX, RESEND_BYTES_MAX, RUNS_UNANSWERED_MAX } from "../base/limits.ts";
+import {
+  NEW_TOKENS_MAX,
+  PROMPT_CHARS_MAX,
+  REPLAY_RUNS_MAX,
+  RESEND_BYTES_MAX,
+  RUNS_UNANSWERED_MAX,
+} from "../base/limits.ts";
+import { forPosting } from "../base/post.ts";
+import type { WireTensors } from "../base/tensor.ts";
 import type { GenerationRequest, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { FeedMessage, StageMessage } from "../protocol/stage.ts";
+import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
@@ -56,6 +64,7 @@ export class Session {
   private sink: MessagePort | null = null;
   private nextRun = 0;
   private acked = -1;
+  private safeRun = -1;
   private generation: Generation | null = null;
   private readonly roomWaiters: (() => void)[] = [];
   private ended: HoldfastError | null = null;
@@ -113,8 +122,8 @@ export class Session {
     this.log.addRun(run, reset || run === 0, wire);
     const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
     signal?.addEventListener("abort", () => this.runFailed(run, aborted(signal)), { once: true });
-    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0 });
-    this.source?.postMessage({ run, feeds: wire } satisfies FeedMessage);
+    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null });
+    this.feed({ run, reset: reset || run === 0, feeds: wire });
     return answer;
   }
 
@@ -181,8 +190,7 @@ export class Session {
     this.source = source;
     this.sink = sink;
     sink.onmessage = ({ data }: MessageEvent<StageMessage>) => this.answered(data);
-    for (const { run, feeds } of this.log.feedsFrom(feedsFrom))
-      source.postMessage({ run, feeds } satisfies FeedMessage);
+    for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
   }
 
   event(event: SessionEvent): void {
@@ -196,6 +204,7 @@ export class Session {
   }
 
   safe(run: number): void {
+    this.safeRun = run;
     this.log.drop(run);
     this.makeRoom();
   }
@@ -216,6 +225,8 @@ export class Session {
   runFailed(run: number, error: HoldfastError): void {
     this.waiting.get(run)?.reject(error);
     this.waiting.delete(run);
+    // A failed run is skipped when the runs around it are replayed; the driver says so to the stages.
+    if (error.code !== "ABORTED") this.log.markFailed(run, toErrorData(error));
     this.ackAnswered();
     this.makeRoom();
   }
@@ -246,7 +257,8 @@ export class Session {
       const info = await peer.call("attach", { sessionId, secret, acked: this.acked, tokenizer: this.tokenizer });
       this.currentStages = info.stages;
       for (const entry of this.log.entries()) {
-        if (entry.kind === "run") peer.emit("run", { sessionId, run: entry.run, reset: entry.reset });
+        if (entry.kind === "run")
+          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error });
         else peer.emit("history", { sessionId, base: entry.base, promptIds: entry.promptIds, ids: entry.ids });
       }
       if (this.generation !== null) this.askGeneration(this.generation);
@@ -304,10 +316,22 @@ export class Session {
   /** Holds new runs back while too much is under way. */
   private async room(signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) throw aborted(signal);
-    while (this.ended === null && (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX)) {
+    while (this.ended === null && this.isFull()) {
       await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
     }
     if (this.ended !== null) throw this.ended;
+  }
+
+  private isFull(): boolean {
+    if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
+    // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
+    return this.nextRun - 1 - this.safeRun > REPLAY_RUNS_MAX;
+  }
+
+  private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {
+    const { tensors, transfer } = forPosting(feeds);
+    const head: RunHead = { run, reset, safe: this.safeRun, reply: "page" };
+    this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
   }
 
   private makeRoom(): void {

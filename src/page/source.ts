@@ -32,7 +32,7 @@ export function filesOf(model: ModelSource): ModelFile[] {
 export function nameOf(model: ModelSource): string {
   const [main] = filesOf(model);
   if (main === undefined || isBytes(main.source)) return "model given as bytes";
-  return new URL(main.source, location.href).pathname.split("/").slice(-2).join("/");
+  return new URL(main.source, location.href).pathname.split("/").slice(-3).join("/");
 }
 
 /**

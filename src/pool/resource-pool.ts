@@ -57,9 +57,16 @@ export class ResourcePool {
   driverReports(): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
     return {
       journal: (data) => void this.needs.journal.append({ action: "add_tokens", data }),
-      recovered: ({ sessionId, stage, ms }) => {
-        void this.needs.journal.append({ action: "stage_recovered", data: { sessionId, stage, ms } });
-        this.recovery.verified(sessionId, stage);
+      verified: ({ sessionId }) => {
+        const now = this.needs.now();
+        for (const fault of this.state.faults) {
+          const stage = this.state.sessions[sessionId]?.stages[fault.stage];
+          if (fault.sessionId !== sessionId || fault.recoveredMs !== null || stage?.phase !== "ready") continue;
+          const data = { sessionId, stage: fault.stage, ms: now - fault.at };
+          void this.needs.journal.append({ action: "stage_recovered", data });
+        }
+        for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
+          this.recovery.verified(sessionId, stage);
       },
     };
   }

@@ -55,8 +55,8 @@ export interface ClientEvents {
   /** The model's bytes for an open come over this port. */
   ingest: { openId: string };
   abortOpen: { openId: string };
-  /** A run whose feeds go over the source port. */
-  run: { sessionId: string; run: number; reset: boolean };
+  /** A run whose feeds go over the source port. `error`: it failed before; only to be skipped in a replay. */
+  run: { sessionId: string; run: number; reset: boolean; error: ErrorData | null };
   /** Runs of a generation that has ended, for replay only. */
   history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[] };
   /** After an attach: all runs that may have to be replayed were named; go on. */

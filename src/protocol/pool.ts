@@ -88,7 +88,8 @@ export interface DriverReports {
     promptIds: readonly number[] | null;
     ids: readonly number[];
   };
-  recovered: { sessionId: string; stage: number; ms: number; replayedRuns: number; restoredRun: number };
+  /** The stages answered a run since they were wired: whatever was recovered before then works. */
+  verified: { sessionId: string };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

@@ -1,20 +1,24 @@
 import type { ErrorData } from "../base/errors.ts";
+import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 
 /** Who gets the last stage's outputs: the page over its own port, or the driver (token loop). */
 export type ReplyTo = "page" | "driver";
 
-/** What every stage must know of a run. Travels driver → first stage, then in band with the tensors. */
+/** What every stage must know of a run. Travels in band with the tensors, from whoever feeds the run. */
 export interface RunHead {
   /** 0, 1, 2 … without gaps within a session. */
   readonly run: number;
   /** The run starts from initial state, not from the state after the run before. */
   readonly reset: boolean;
-  /** The state after this run is to be checkpointed. */
-  readonly checkpoint: boolean;
   /** Outputs of runs up to this one are never asked for again; stages drop them. -1: none yet. */
   readonly safe: number;
   readonly reply: ReplyTo;
+}
+
+/** The state after these runs is stored: every sequence's first, and some on the way. Known to all without a word. */
+export function isCheckpoint({ run, reset }: { readonly run: number; readonly reset: boolean }): boolean {
+  return reset || run % CHECKPOINT_EVERY_RUNS === 0;
 }
 
 /** Stage → stage, and last stage → page or driver. A run that failed in one stage passes through the others. */
@@ -22,9 +26,9 @@ export type StageMessage =
   | { readonly head: RunHead; readonly tensors: WireTensors }
   | { readonly head: RunHead; readonly error: ErrorData };
 
-/** Page → first stage: the feeds of one run; the head comes from the driver. */
+/** Page → first stage, and nobody between: a run's head and feeds. The driver hears of the run beside it. */
 export interface FeedMessage {
-  readonly run: number;
+  readonly head: RunHead;
   readonly feeds: WireTensors;
 }
 

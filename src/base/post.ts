@@ -1,0 +1,20 @@
+import type { WireTensor, WireTensors } from "./tensor.ts";
+
+/** From this size on, a copy that is transferred is cheaper than a structured clone, whose serializer copies byte by byte. */
+const TRANSFER_MIN_BYTES = 16 * 1024;
+
+/** Tensors to post while the sender keeps its own: large ones are copied once and transferred, small ones cloned. */
+export function forPosting(tensors: WireTensors): { readonly tensors: WireTensors; readonly transfer: ArrayBuffer[] } {
+  const transfer: ArrayBuffer[] = [];
+  const posted: Record<string, WireTensor> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (tensor.data.byteLength < TRANSFER_MIN_BYTES) {
+      posted[name] = tensor;
+      continue;
+    }
+    const data = tensor.data.slice();
+    transfer.push(data.buffer);
+    posted[name] = { ...tensor, data };
+  }
+  return { tensors: posted, transfer };
+}

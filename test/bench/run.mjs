@@ -1,0 +1,62 @@
+/**
+ * `npm run bench [-- --only NAME] [-- --rounds N]`: measures what metrics.md of the design names, ours and plain
+ * onnxruntime-web interleaved in one browser, and writes test/bench/results.json.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "../../src/demo/launch/commands.mjs";
+import { checkNode, installPackages, ROOT } from "../../src/demo/launch/setup.mjs";
+
+/** Rounds of each measure; a recovery counts 50, so that a 95th percentile means something. */
+const ROUNDS = 20;
+const RECOVERIES = 50;
+const BUILD_TIMEOUT_MS = 4 * 60_000;
+const FILE = join(ROOT, "test/bench/results.json");
+
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs"), readonly rounds: number }[]} */
+const MEASURES = [
+  { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
+  { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
+  { prefixes: ["decode"], measure: "decode", rounds: ROUNDS },
+  { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
+];
+
+/** @param {string} name */
+function option(name) {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+checkNode();
+await installPackages(console.error);
+const only = option("only");
+const rounds = option("rounds");
+const chosen = MEASURES.filter(
+  ({ prefixes }) => only === undefined || prefixes.some((prefix) => only.startsWith(prefix) || prefix.startsWith(only)),
+);
+if (chosen.length === 0)
+  throw new Error(
+    `--only ${only} names no measure; they are ${MEASURES.flatMap(({ prefixes }) => prefixes).join(", ")}`,
+  );
+
+const built = await run("npm", ["run", "--silent", "build"], { timeoutMs: BUILD_TIMEOUT_MS, cwd: ROOT });
+if (built.code !== 0) throw new Error(`the build failed:\n${built.output}`);
+const [{ openSetting }, measures] = await Promise.all([import("./setting.mjs"), import("./measures.mjs")]);
+/** @type {import("./measures.mjs").Results} */
+const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
+for (const { measure, rounds: usual } of chosen) {
+  const setting = await openSetting();
+  try {
+    const found = await measures[measure](setting, rounds === undefined ? usual : Number(rounds));
+    for (const [name, { value, unit, baseline, n, ci, note }] of Object.entries(found)) {
+      const beside = baseline === null ? "" : ` (baseline ${baseline})`;
+      console.log(
+        `${name.padEnd(30)} ${value} ${unit}${beside}, 95 % ${ci.join(" … ")}, n ${n}${note ? `, ${note}` : ""}`,
+      );
+    }
+    Object.assign(results, found);
+    writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  } finally {
+    await setting.close();
+  }
+}

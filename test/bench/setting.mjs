@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { launchBrowser } from "../../src/demo/launch/browser.mjs";
+import { findBrowser } from "../../src/demo/launch/find-browser.mjs";
+import { serve } from "../../src/demo/launch/serve.mjs";
+import { ROOT } from "../../src/demo/launch/setup.mjs";
+import { chainModel } from "./models.mjs";
+
+/** @typedef {import("../../src/demo/launch/browser.mjs").Browser} Browser */
+/** @typedef {import("../../src/demo/launch/page.mjs").Page} Page */
+/** @typedef {{ browser: Browser, page: Page, origin: string, close: () => Promise<void> }} Setting */
+
+/** One browser with the built extension and one page that has the client library and plain onnxruntime-web side by side. @returns {Promise<Setting>} */
+export async function openSetting() {
+  const roots = {
+    "/": join(ROOT, "test/bench/site"),
+    "/client/": join(ROOT, "dist/client"),
+    "/ort/": join(ROOT, "node_modules/onnxruntime-web/dist"),
+    "/models/moby-llama/": join(ROOT, "test/models/moby-llama"),
+  };
+  const site = await serve({
+    roots,
+    cors: true,
+    routes: {
+      "GET /models/chain": (_request, response, url) => {
+        const [length, stages] = [Number(url.searchParams.get("length")), Number(url.searchParams.get("stages"))];
+        response.end(chainModel(length, stages));
+      },
+    },
+  });
+  const userDataDir = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+  const browser = await launchBrowser({
+    executable: await findBrowser(console.error),
+    userDataDir,
+    extensionDir: join(ROOT, "dist/chrome"),
+  });
+  const page = await browser.newPage(`${site.origin}/bench.html`);
+  await connect(browser, page);
+  return {
+    browser,
+    page,
+    origin: site.origin,
+    close: async () => {
+      await browser.close();
+      await site.close();
+      rmSync(userDataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    },
+  };
+}
+
+/** @param {Browser} browser @param {Page} page */
+async function connect(browser, page) {
+  await page.waitFor("typeof window.bench === 'object'");
+  let settled = false;
+  const connected = page.evaluate("bench.connect()").finally(() => {
+    settled = true;
+  });
+  await Promise.all([connected, browser.clickConsentUnless(() => settled)]);
+}

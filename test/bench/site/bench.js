@@ -1,0 +1,152 @@
+// In the page: the same work through Holdfast and through plain onnxruntime-web, one thread each, wasm.
+import * as holdfast from "/client/holdfast.js";
+import * as ort from "/ort/ort.wasm.min.mjs";
+
+ort.env.wasm.numThreads = 1;
+ort.env.wasm.wasmPaths = "/ort/";
+
+const MOBY = "/models/moby-llama/onnx/model.onnx";
+const LAYERS = 6;
+let pool;
+const sessions = new Map();
+
+export const bench = {
+  async connect() {
+    pool = await holdfast.connect();
+  },
+
+  async openChain(length, stages, shards) {
+    const url = `/models/chain?length=${length}&stages=${stages}`;
+    const ours = await pool.createSession(url, { shards, executionProviders: ["wasm"] });
+    const plain = await ort.InferenceSession.create(url, { executionProviders: ["wasm"] });
+    sessions.set("chain", { ours, plain, length });
+  },
+
+  /** Latencies in ms, A B A B …: ours and plain onnxruntime-web. */
+  async runChain(rounds) {
+    const { ours, plain, length } = sessions.get("chain");
+    const x = new ort.Tensor(
+      "float32",
+      Float32Array.from({ length }, (_, index) => index % 13),
+      [1, length],
+    );
+    const times = { ours: [], plain: [] };
+    for (let round = 0; round < rounds; round++) {
+      times.ours.push(await timed(() => ours.run({ x })));
+      times.plain.push(await timed(() => plain.run({ x })));
+    }
+    return times;
+  },
+
+  async closeChain() {
+    const { ours, plain } = sessions.get("chain");
+    await ours.release();
+    await plain.release();
+  },
+
+  async openMoby(shards) {
+    const ours = await pool.createSession(MOBY, {
+      shards,
+      executionProviders: ["wasm"],
+      onEvent: (event) => bench.events.push(event),
+    });
+    sessions.set("moby", ours);
+    return ours.stages.map(({ hostId }) => hostId);
+  },
+
+  async openPlainMoby() {
+    bench.plain = await ort.InferenceSession.create(MOBY, { executionProviders: ["wasm"] });
+  },
+
+  /** Tokens a second of the decode steps (the prompt's run left out). */
+  async decodeOurs(promptIds, tokens) {
+    let first = 0;
+    for await (const { index } of sessions.get("moby").generate(promptIds, { maxNewTokens: tokens }))
+      if (index === 0) first = performance.now();
+    return ((tokens - 1) * 1000) / (performance.now() - first);
+  },
+
+  async decodePlain(promptIds, tokens) {
+    let first = 0;
+    for await (const index of plainTokens(promptIds, tokens)) if (index === 0) first = performance.now();
+    return ((tokens - 1) * 1000) / (performance.now() - first);
+  },
+
+  async closeMoby() {
+    await sessions.get("moby").release();
+  },
+
+  // A generation that runs on while the launcher kills: the page only notes when tokens came.
+  events: [],
+  tokens: [],
+  start(promptIds, maxNewTokens) {
+    bench.events = [];
+    bench.tokens = [];
+    bench.ended = null;
+    const stop = new AbortController();
+    bench.stop = () => stop.abort();
+    (async () => {
+      for await (const { id } of sessions.get("moby").generate(promptIds, { maxNewTokens, signal: stop.signal }))
+        bench.tokens.push([Date.now(), id]);
+    })().then(
+      () => {
+        bench.ended = "end";
+      },
+      (error) => {
+        bench.ended = String(error.code);
+      },
+    );
+  },
+
+  /** What a page does without Holdfast after its tab died: load the model (from the HTTP cache) and read the prefix again. */
+  async reloadPlain(promptIds) {
+    const begin = performance.now();
+    const session = await ort.InferenceSession.create(MOBY, { executionProviders: ["wasm"] });
+    bench.plain = session;
+    for await (const _ of plainTokens(promptIds, 1)) break;
+    return performance.now() - begin;
+  },
+};
+
+async function* plainTokens(promptIds, tokens) {
+  let past = Object.fromEntries(
+    Array.from({ length: LAYERS }, (_, layer) =>
+      ["key", "value"].map((kind) => [
+        `past_key_values.${layer}.${kind}`,
+        new ort.Tensor("float32", new Float32Array(0), [1, 2, 0, 32]),
+      ]),
+    ).flat(),
+  );
+  let input = promptIds;
+  let length = 0;
+  for (let index = 0; index < tokens; index++) {
+    length += input.length;
+    const start = length - input.length;
+    const row = (values) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
+    const outputs = await bench.plain.run({
+      input_ids: row(input),
+      attention_mask: row(Array.from({ length }, () => 1)),
+      position_ids: row(input.map((_, at) => start + at)),
+      ...past,
+    });
+    const { data, dims } = outputs.logits;
+    const last = data.subarray(data.length - dims[2]);
+    let best = 0;
+    for (let id = 1; id < last.length; id++) if (last[id] > last[best]) best = id;
+    past = Object.fromEntries(
+      Object.entries(outputs).flatMap(([name, tensor]) =>
+        name === "logits" ? [] : [[name.replace("present", "past_key_values"), tensor]],
+      ),
+    );
+    input = [best];
+    yield index;
+  }
+}
+
+async function timed(action) {
+  const begin = performance.now();
+  await action();
+  return performance.now() - begin;
+}
+
+window.bench = bench;
