@@ -56,6 +56,7 @@ export class HostKeeper {
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
+  private storing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly needs: KeeperNeeds,
@@ -171,6 +172,7 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
+    this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -190,7 +192,8 @@ export class HostKeeper {
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
         checkpoint: (record) => {
-          if (lease === this.lease) void this.store(frame, record);
+          // One after the other: a stored delta is worth nothing without the one it continues.
+          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
@@ -207,9 +210,9 @@ export class HostKeeper {
     return lease === this.lease ? this.detector : null;
   }
 
-  private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
-    const { key, lease } = this;
-    if (key === null) return;
+  private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {
+    const { key } = this;
+    if (key === null || lease !== this.lease) return;
     try {
       await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(lease.hostId, record.run));
       frame.emit("stored", { run: record.run, error: null });
