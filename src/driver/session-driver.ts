@@ -4,7 +4,7 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { ReplyTo, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { ReplyTo, RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
 import { commonCheckpoint, planReplay } from "./replay.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -21,6 +21,8 @@ export interface SessionDriverNeeds {
   attach(): Promise<readonly StageInfo[]>;
   now(): number;
 }
+
+const PHASES: readonly StageInfo["phase"][] = ["starting", "ready", "lost"];
 
 interface Submitted {
   readonly run: number;
@@ -73,11 +75,13 @@ export class SessionDriver {
     this.stored = info.stages.map(() => new Set());
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
+    // A driver that takes a session up may come in the middle of a recovery.
+    for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
-    if (this.stages.every(({ phase }) => phase === "ready")) await this.rewire();
+    if (this.allReady) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
@@ -129,7 +133,7 @@ export class SessionDriver {
     if (event.type === "fault") this.stageLost(event.stage, event.category);
     else if (event.type === "stage") {
       this.stages[event.stage.stage] = event.stage;
-      if (this.stages.every(({ phase }) => phase === "ready")) void this.rewire();
+      if (this.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -142,13 +146,25 @@ export class SessionDriver {
     } catch (error) {
       return this.end(HoldfastError.from(toErrorData(error)));
     }
-    const changed = stages.some(
-      (stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase,
-    );
-    this.stages = [...stages];
-    if (!changed && this.wired) return;
-    if (changed) this.wired = false;
-    if (stages.every(({ phase }) => phase === "ready")) await this.rewire();
+    if (this.ended !== null) return;
+    const before = this.stages;
+    // Events of the pool take another way than its answer and may have overtaken it.
+    this.stages = stages.map((stage, index) => later(stage, before[index]));
+    const changed = this.stages.filter((stage, index) => stage !== before[index]);
+    // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
+    for (const { stage } of changed) this.noteLoss(stage);
+    if (changed.length === 0 && this.wired) return;
+    if (changed.length > 0) this.wired = false;
+    if (this.allReady) await this.rewire();
+  }
+
+  private get allReady(): boolean {
+    return this.stages.every(({ phase }) => phase === "ready");
+  }
+
+  private noteLoss(stage: number): void {
+    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    if (!this.keepsState) this.restoreAll = true;
   }
 
   get busy(): boolean {
@@ -171,9 +187,8 @@ export class SessionDriver {
     if (known !== undefined) this.stages[stage] = { ...known, phase: "lost" };
     this.wired = false;
     this.epoch++;
-    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    this.noteLoss(stage);
     const level = this.info.options.faultToleranceLevel;
-    if (!this.keepsState) this.restoreAll = true;
     // Levels without state: at none every run under way fails; at low a stateless run is tried again.
     if (level === "none")
       this.failRuns(
@@ -206,6 +221,7 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
+    if (this.ended !== null) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
@@ -226,10 +242,12 @@ export class SessionDriver {
     for (const [stage, status] of statuses.entries()) for (const run of status.stored) this.stored[stage]?.add(run);
     this.refreshSafe();
     const safe = this.safeRun;
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll });
-    const records = this.stateful && this.keepsState && safe >= 0 && safe >= this.resetAt;
+    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
+    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
+    const from = this.restoreFrom(safe);
     try {
-      await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, records)));
+      await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, from)));
     } catch (error) {
       if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
       return;
@@ -254,6 +272,13 @@ export class SessionDriver {
     this.lostSince.clear();
     this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
+  }
+
+  private restoreFrom(safe: number): RestoreFrom {
+    if (!this.stateful || safe < 0) return "initial";
+    if (!this.keepsState) return "lost";
+    // A safe run that is not stored stands before a run that starts from initial state.
+    return this.stored.every((runs) => runs.has(safe)) ? "records" : "initial";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -324,4 +349,11 @@ export class SessionDriver {
   private unblock(): void {
     for (const resume of this.blocked.splice(0)) resume();
   }
+}
+
+/** Attempts grow, and within one a stage goes starting → ready → lost. */
+function later(told: StageInfo, known: StageInfo | undefined): StageInfo {
+  if (known === undefined || told.attempt > known.attempt) return told;
+  if (told.attempt < known.attempt) return known;
+  return PHASES.indexOf(told.phase) > PHASES.indexOf(known.phase) ? told : known;
 }
