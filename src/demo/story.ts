@@ -35,6 +35,8 @@ class Story {
       this.progress.ids.push(id);
       this.progress.text += text;
       this.progress.tokens = this.progress.ids.length;
+      // Told at once: the kill is to come at a certain token, and a poll would be late by many.
+      window.storyToken?.(String(this.progress.tokens));
     }
     return this.progress.ids;
   }
@@ -48,6 +50,8 @@ class Story {
 declare global {
   interface Window {
     story: Story;
+    /** Made by the launcher. */
+    storyToken?: (count: string) => void;
   }
 }
 

@@ -104,7 +104,7 @@ export class SessionManager {
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
     void this.update(session.sessionId, { status: "live" }).then(() => opening.resolve(this.info(session.sessionId)));
-    this.needs.setPopupAllowed(false);
+    this.refreshPopup();
   }
 
   progress(sessionId: string, event: SessionEvent): void {
@@ -232,7 +232,7 @@ export class SessionManager {
   async park(sessionId: string): Promise<void> {
     await this.update(sessionId, { status: "parked" });
     await this.closeHosts(sessionId);
-    this.allowPopup();
+    this.refreshPopup();
   }
 
   async remove(sessionId: string): Promise<void> {
@@ -240,7 +240,7 @@ export class SessionManager {
     await this.closeHosts(sessionId);
     await this.needs.journal.append({ action: "remove_session", data: { sessionId } });
     await this.needs.forgetCheckpoints(sessionId);
-    this.allowPopup();
+    this.refreshPopup();
   }
 
   private info(sessionId: string): SessionInfo {
@@ -309,10 +309,11 @@ export class SessionManager {
     if (live) this.needs.setAlarm("owners", PAGE_GRACE_MS);
   }
 
-  private allowPopup(): void {
-    const live = Object.values(this.needs.journal.state.sessions).some(
-      ({ status }) => status === "live" || status === "opening",
+  /** No action popup while a session above level none lives: an open one makes faults fatal to the extension. */
+  refreshPopup(): void {
+    const atRisk = Object.values(this.needs.journal.state.sessions).some(
+      ({ status, options }) => (status === "live" || status === "opening") && options.faultToleranceLevel !== "none",
     );
-    if (!live) this.needs.setPopupAllowed(true);
+    this.needs.setPopupAllowed(!atRisk);
   }
 }

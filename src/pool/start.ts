@@ -30,5 +30,6 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     for (const [stage, record] of session.stages.entries())
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
+  pool.sessions.refreshPopup();
   await pool.sessions.inspectOwners();
 }

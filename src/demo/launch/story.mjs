@@ -12,21 +12,19 @@
  *
  * The page handles no fault: that is the point of the story.
  */
-import { sleep, until } from "./wait.mjs";
+import { until } from "./wait.mjs";
 
 const SHARDS = 3;
 const TOKENS = 64;
 const KILL_AT_TOKEN = 20;
 const START_TIMEOUT_MS = 180_000;
 const GENERATE_TIMEOUT_MS = 180_000;
-const POLL_MS = 10;
 
 /**
  * @typedef {import("./browser.mjs").Browser} Browser
  * @typedef {import("./page.mjs").Page} Page
  * @typedef {{ stage: number, hostId: string, provider: string, bytes: number }} Host
  * @typedef {{ type: string, [name: string]: any }} StoryEvent
- * @typedef {{ tokens: number, text: string, events: StoryEvent[] }} Progress
  * @typedef {(line: string) => void} Say
  */
 
@@ -72,11 +70,14 @@ async function tell(browser, page, say) {
   const pid = await browser.processes.pidOfHost(victim.hostId);
   say(`\nGenerating them again; at token ${KILL_AT_TOKEN} the host of stage 2 gets a SIGKILL:`);
   let killedAt = 0;
-  const disturbed = await generate(page, say, ({ tokens }) => {
-    if (killedAt > 0 || tokens < KILL_AT_TOKEN) return;
+  await page.send("Runtime.enable");
+  await page.send("Runtime.addBinding", { name: "storyToken" });
+  const stop = browser.cdp.on("Runtime.bindingCalled", ({ payload }) => {
+    if (killedAt > 0 || Number(payload) < KILL_AT_TOKEN) return;
     browser.processes.kill(pid);
-    killedAt = tokens;
+    killedAt = Number(payload);
   });
+  const disturbed = await generate(page, say).finally(stop);
   return report(undisturbed, disturbed, killedAt, pid, await readEvents(page), say);
 }
 
@@ -93,29 +94,13 @@ async function startSession(browser, page) {
   return hosts.sort((a, b) => a.stage - b.stage);
 }
 
-/**
- * @param {Page} page
- * @param {Say} say
- * @param {(progress: Progress) => void} [onProgress]
- * @returns {Promise<number[]>}
- */
-async function generate(page, say, onProgress = () => {}) {
+/** @param {Page} page @param {Say} say @returns {Promise<number[]>} */
+async function generate(page, say) {
   const begin = performance.now();
-  let running = true;
-  const ids = /** @type {Promise<number[]>} */ (
-    page.evaluateWithin(GENERATE_TIMEOUT_MS, `window.story.generate({ tokens: ${TOKENS} })`)
-  ).finally(() => {
-    running = false;
-  });
-  // Reported below; without this a failure while polling would count as unhandled.
-  ids.catch(() => {});
-  while (running) {
-    onProgress(await readProgress(page));
-    await sleep(POLL_MS);
-  }
-  const { text } = await readProgress(page);
-  const result = await ids;
-  say(indent(text));
+  const result = /** @type {number[]} */ (
+    await page.evaluateWithin(GENERATE_TIMEOUT_MS, `window.story.generate({ tokens: ${TOKENS} })`)
+  );
+  say(indent(await page.evaluate("window.story.progress.text")));
   say(`  (${result.length} tokens in ${seconds(performance.now() - begin)})`);
   return result;
 }
@@ -143,11 +128,6 @@ function report(undisturbed, disturbed, killedAt, pid, events, say) {
     undisturbed.length === TOKENS;
   say(`Result:    ${equal} of ${TOKENS} tokens equal the undisturbed ones${good ? ". The page noticed nothing." : ""}`);
   return good;
-}
-
-/** @param {Page} page @returns {Promise<Progress>} */
-function readProgress(page) {
-  return page.evaluate("({ tokens: window.story.progress.tokens, text: window.story.progress.text, events: [] })");
 }
 
 /** The report of a recovery may come a moment after the last token. @param {Page} page @returns {Promise<StoryEvent[]>} */
