@@ -1,4 +1,4 @@
-import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { HoldfastError } from "../base/errors.ts";
 import { GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
 import { classify } from "../fault/classify.ts";
 import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
@@ -17,6 +17,8 @@ export class RecoveryManager {
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
     private readonly tell: (session: SessionRecord, event: SessionEvent) => void,
+    /** Nothing helps any more: ends the session, its hosts included. */
+    private readonly end: (session: SessionRecord, error: HoldfastError) => void,
   ) {}
 
   /** A host was seen to fail. Reports of an earlier attempt change nothing. */
@@ -96,10 +98,9 @@ export class RecoveryManager {
   }
 
   private async climb(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
-    const session = this.needs.journal.state.sessions[sessionId];
+    const session = this.recoverable(sessionId);
     const record = session?.stages[stage];
-    if (session === undefined || record === undefined || record.phase !== "lost") return;
-    if (session.status !== "live" && session.status !== "opening") return;
+    if (session === null || record === undefined || record.phase !== "lost") return;
     const attempt = record.attempt + 1;
     this.tell(session, { type: "recovering", stage, step, attempt });
     const host = this.needs.journal.state.hosts[record.hostId];
@@ -113,8 +114,15 @@ export class RecoveryManager {
         return;
       }
     }
+    // It may have been paused or released meanwhile; a host opened now would be closed by nobody.
+    if (this.recoverable(sessionId) === null) return;
     await this.hosts.open(session, stage, attempt);
     await this.hosts.close(record.hostId);
+  }
+
+  private recoverable(sessionId: string): SessionRecord | null {
+    const session = this.needs.journal.state.sessions[sessionId];
+    return session?.status === "live" || session?.status === "opening" ? session : null;
   }
 
   private countGpuLoss(session: SessionRecord): void {
@@ -137,6 +145,6 @@ export class RecoveryManager {
       `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
       { category: classify(signal) },
     );
-    this.tell(session, { type: "failed", error: toErrorData(error) });
+    this.end(session, error);
   }
 }
