@@ -17,21 +17,33 @@ export class HeldHost {
   private constructor(
     readonly hostId: string,
     private readonly tab: Page,
+    private readonly heldBefore: number,
   ) {}
 
   /** Arms the hold; the host goes on until it comes to that phase of that run (or the first one after it). */
   static async arm(browser: Browser, hostId: string, phase: HoldPhase, run: number): Promise<HeldHost> {
     const tab = await browser.attach(({ url }) => url.includes(`host-tab.html?host=${hostId}`));
-    await tab.evaluate((id, hold) => holdfastHooks.hold(id, hold), hostId, { phase, run });
-    return new HeldHost(hostId, tab);
+    const heldBefore = await tab.evaluate(
+      (id, hold) => {
+        holdfastHooks.hold(id, hold);
+        return holdfastHooks.held.length;
+      },
+      hostId,
+      { phase, run },
+    );
+    return new HeldHost(hostId, tab, heldBefore);
   }
 
   /** Resolves when the host stands there. */
   async reached(): Promise<void> {
-    await until(`host ${this.hostId} to be held`, () => this.tab.evaluate(() => holdfastHooks.held.length > 0), {
-      timeoutMs: REACH_TIMEOUT_MS,
-      everyMs: 5,
-    });
+    await until(
+      `host ${this.hostId} to be held`,
+      () => this.tab.evaluate((before) => holdfastHooks.held.length > before, this.heldBefore),
+      {
+        timeoutMs: REACH_TIMEOUT_MS,
+        everyMs: 5,
+      },
+    );
   }
 
   /** Lets the host go on; `lost`: its tab has died with the fault, and there is nobody to let go. */
