@@ -66,7 +66,7 @@ test("two neighbouring stages die at once, and one of them again: 64 of 64 token
   await release(page);
 });
 
-test("a host dies again before its recovery is done: 64 of 64 tokens, each once", async ({ browser, page }) => {
+test("a host dies again before its recovery is done: 64 of 64 tokens, each once @long", async ({ browser, page }) => {
   const { processes } = browser;
   const [hostId = ""] = await openMoby(page);
   const held = await HeldHost.arm(browser, hostId, "compute", 20);
@@ -102,7 +102,7 @@ test("the page's own token loop over a killed host gives the same bits", async (
   await release(page);
 });
 
-test("a host tab that is reloaded comes back", async ({ browser, page }) => {
+test("a host tab that is reloaded comes back @long", async ({ browser, page }) => {
   const [hostId = ""] = await openMoby(page);
   const tab = await browser.attach(({ url }) => url.includes(`host-tab.html?host=${hostId}`));
   const held = await HeldHost.arm(browser, hostId, "dispatch", 20);
