@@ -14,7 +14,9 @@ addEventListener("message", (event) => {
   const [port] = event.ports;
   if (event.source !== parent || parent === window || port === undefined || !isCall(event.data, "holdfast", "connect"))
     return;
-  if (event.origin === "null" || globalThis.origin === "null") {
+  // A sandboxed page hands its sandbox down to this frame, which then has no extension API: nobody can be told. Every
+  // other page without an origin (a data: URL, say) is refused by the pool, which logs it.
+  if (globalThis.origin === "null") {
     refuse(
       port,
       "Holdfast does not serve frames without an origin (sandboxed or data: frames); use a page of an http or https site.",
@@ -44,6 +46,8 @@ async function serve(port: MessagePort, origin: string): Promise<void> {
     reconnect: () => false,
   });
   pool.connect();
+  // A pool that sleeps hears no port break: it is woken to see that this page goes.
+  addEventListener("pagehide", () => pool.connect());
   driver.onmessage = ({ data, ports }: MessageEvent<FromDriver>) => {
     if ("pool" in data) pool.post(data.pool);
     else void navigator.serviceWorker.ready.then(({ active }) => active?.postMessage(data.carry, [...ports]));

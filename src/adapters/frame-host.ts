@@ -57,8 +57,7 @@ export class FrameHost {
         ping: ({ beat }) => keeper.emit("pong", { beat }),
         stored: ({ run, error }) => {
           if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
-          this.stage?.stored(run);
-          this.wiring?.driver.emit("stored", { run });
+          if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
         },
         hold: (hold) => this.hold.set(hold),
       },
@@ -123,6 +122,7 @@ export class FrameHost {
       },
     );
     this.wiring = { driver, output, ports: [driverPort, input, output] };
+    stage.rewired();
     servePort(driverPort, driver);
     driver.emit("wired", null);
     input.onmessage = (event: MessageEvent<StageMessage | FeedMessage>) => {

@@ -1,6 +1,8 @@
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import { JOURNAL_COMPACT_AT } from "../base/limits.ts";
+import { callerError } from "../fault/classify.ts";
 import { EMPTY_POOL, type PoolState, type Transaction, type TransactionBody } from "../state/pool-state.ts";
 import { applyTransaction } from "../state/reducer.ts";
 
@@ -43,12 +45,12 @@ export class JournalStore {
     return this.current;
   }
 
-  /** Applies at once; resolves when the transaction is on disk. */
+  /** Applies at once; resolves when the transaction is on disk. When it cannot be written, it goes out with the next one. */
   append(body: TransactionBody): Promise<void> {
     this.current = applyTransaction(this.current, body);
     this.waiting.push({ ...body, id: newId(), timestamp: Date.now() / 1000, sequence: ++this.sequence });
     // Whatever is appended while a group is being written goes out as one group after it.
-    this.writing = this.writing.then(() => this.writeGroup());
+    this.writing = this.writing.catch(() => undefined).then(() => this.writeGroup());
     return this.writing;
   }
 
@@ -56,17 +58,27 @@ export class JournalStore {
     const group = this.waiting;
     if (group.length === 0) return;
     this.waiting = [];
-    const state = this.current;
-    const sequence = this.sequence;
     const compact = this.sinceSnapshot + group.length >= JOURNAL_COMPACT_AT;
+    try {
+      await this.write(group, compact);
+    } catch (error) {
+      this.waiting = [...group, ...this.waiting];
+      throw HoldfastError.from(callerError(messageOf(error), "INTERNAL"));
+    }
+    this.sinceSnapshot = compact ? 0 : this.sinceSnapshot + group.length;
+  }
+
+  private async write(group: readonly Transaction[], compact: boolean): Promise<void> {
+    const { current: state, sequence } = this;
     const writes = this.db.transaction(["journal", "snapshot"], "readwrite");
+    // A request that fails ends the transaction, and `done` says why.
+    const ignore = (): void => undefined;
     const journal = writes.objectStore("journal");
-    for (const transaction of group) void journal.put(transaction);
+    for (const transaction of group) journal.put(transaction).catch(ignore);
     if (compact) {
-      void writes.objectStore("snapshot").put({ sequence, state }, "latest");
-      void journal.delete(IDBKeyRange.upperBound(sequence));
+      writes.objectStore("snapshot").put({ sequence, state }, "latest").catch(ignore);
+      journal.delete(IDBKeyRange.upperBound(sequence)).catch(ignore);
     }
     await writes.done;
-    this.sinceSnapshot = compact ? 0 : this.sinceSnapshot + group.length;
   }
 }

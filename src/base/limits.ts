@@ -40,6 +40,8 @@ export const RECOVERY_BACKOFF_MS = [0, 100, 500, 2_000] as const;
 export const USER_CLOSE_WINDOW_MS = 60_000;
 /** A page that is gone for this long has its sessions parked. */
 export const PAGE_GRACE_MS = 30_000;
+/** How often the pool looks whether owners live that it has heard nothing of. Longer than the 30 s after which an idle service worker may stop. */
+export const OWNER_CHECK_MS = 120_000;
 /** A parked session's state is kept this long. */
 export const PARKED_KEPT_MS = 24 * 3_600_000;
 /** A dismissed or refused consent counts as "no" for this long. */

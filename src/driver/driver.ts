@@ -1,7 +1,7 @@
 import { HoldfastError } from "../base/errors.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
-import type { DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
+import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { generate, submitHistory } from "./generation.ts";
 import { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, textCodec } from "./text.ts";
@@ -69,13 +69,18 @@ export class Driver {
     this.client.emit("ports", { sessionId, feedsFrom }, [source, sink]);
   }
 
+  private get caller(): Caller {
+    const { bridgeId, origin, framedBy } = this.needs;
+    return { bridgeId, origin, framedBy };
+  }
+
   private calls(): CallHandlers<ClientCalls> {
     const { needs } = this;
-    const self = { bridgeId: needs.bridgeId, origin: needs.origin };
+    const self = this.caller;
     return {
       ping: () => null,
       hello: async () => {
-        await needs.callPool("hello", { ...self, framedBy: needs.framedBy });
+        await needs.callPool("hello", self);
         return null;
       },
       open: async ({ openId, model, options, tokenizer }) => {
@@ -89,9 +94,7 @@ export class Driver {
         return info;
       },
       release: async ({ sessionId }) => {
-        this.sessions
-          .get(sessionId)
-          ?.driver.end(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+        this.sessions.get(sessionId)?.driver.close();
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
@@ -157,16 +160,15 @@ export class Driver {
         tell: (event) => client.emit("session", { sessionId, event }),
         safe: (run) => client.emit("safe", { sessionId, run }),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
-        sessionFailed: (error) => client.emit("sessionFailed", { sessionId, error }),
+        sessionFailed: (error) => {
+          client.emit("sessionFailed", { sessionId, error });
+          this.sessions.delete(sessionId);
+          // Its hosts are of no more use to anybody.
+          needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
+        },
         verified: () => needs.reportToPool("verified", { sessionId }),
         attach: async () => {
-          const attached = await needs.callPool("attachSession", {
-            bridgeId: needs.bridgeId,
-            origin: needs.origin,
-            sessionId,
-            secret,
-          });
-          return attached.stages;
+          return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
         },
         now: needs.now,
       },

@@ -22,8 +22,6 @@ export interface SessionDriverNeeds {
   now(): number;
 }
 
-const PHASES: readonly StageInfo["phase"][] = ["starting", "ready", "lost"];
-
 interface Submitted {
   readonly run: number;
   readonly reset: boolean;
@@ -41,6 +39,8 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  /** While this wiring finds out what to send again, the safe run stays where it is. */
+  private safeFrozenIn = -1;
   private wired = false;
   private acked: number;
   private resetAt = 0;
@@ -132,7 +132,7 @@ export class SessionDriver {
     this.needs.tell(event);
     if (event.type === "fault") this.stageLost(event.stage, event.category);
     else if (event.type === "stage") {
-      this.stages[event.stage.stage] = event.stage;
+      this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
       if (this.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
@@ -140,17 +140,19 @@ export class SessionDriver {
   /** The service worker restarted: what it told nobody is asked for. */
   async reattach(): Promise<void> {
     this.poolSeen = true;
-    let stages: readonly StageInfo[];
+    let told: readonly StageInfo[];
     try {
-      stages = await this.needs.attach();
+      told = await this.needs.attach();
     } catch (error) {
       return this.end(HoldfastError.from(toErrorData(error)));
     }
     if (this.ended !== null) return;
     const before = this.stages;
-    // Events of the pool take another way than its answer and may have overtaken it.
-    this.stages = stages.map((stage, index) => later(stage, before[index]));
-    const changed = this.stages.filter((stage, index) => stage !== before[index]);
+    // Events come another way and may have overtaken this answer.
+    this.stages = told.map((stage, index) => newer(before[index], stage));
+    const changed = this.stages.filter(
+      ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
+    );
     // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
     for (const { stage } of changed) this.noteLoss(stage);
     if (changed.length === 0 && this.wired) return;
@@ -171,15 +173,24 @@ export class SessionDriver {
     return this.ended === null && (!this.wired || [...this.submitted.keys()].some((run) => run > this.acked));
   }
 
+  /** The page released the session. */
+  close(): void {
+    this.stop(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+  }
+
   end(error: HoldfastError): void {
-    if (this.ended !== null) return;
+    if (this.stop(error)) this.needs.sessionFailed(toErrorData(error));
+  }
+
+  private stop(error: HoldfastError): boolean {
+    if (this.ended !== null) return false;
     this.ended = error;
     this.epoch++;
     for (const link of this.links) link.close();
     for (const { reject } of this.waiters.values()) reject(error);
     this.waiters.clear();
     this.unblock();
-    this.needs.sessionFailed(toErrorData(error));
+    return true;
   }
 
   private stageLost(stage: number, category: ErrorData["category"]): void {
@@ -241,13 +252,21 @@ export class SessionDriver {
     if (epoch !== this.epoch || statuses === null) return;
     for (const [stage, status] of statuses.entries()) for (const run of status.stored) this.stored[stage]?.add(run);
     this.refreshSafe();
+    // What is asked for again below must still be there when the request arrives.
+    this.safeFrozenIn = epoch;
     const safe = this.safeRun;
     // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
     const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
     const from = this.restoreFrom(safe);
     try {
-      await Promise.all(plan.restore.map((stage) => this.links[stage]?.restore(safe, from)));
+      await Promise.all(
+        plan.restore.map(async (stage) => {
+          const restored = await wiring.links[stage]?.restore(safe, from);
+          // What it had stored after that belongs to a course of runs that is given up.
+          if (epoch === this.epoch) this.stored[stage] = new Set(restored?.stored);
+        }),
+      );
     } catch (error) {
       if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
       return;
@@ -255,6 +274,7 @@ export class SessionDriver {
     if (epoch !== this.epoch) return;
     this.restoreAll = false;
     this.wired = true;
+    this.safeFrozenIn = -1;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     let replayed = 0;
@@ -270,6 +290,7 @@ export class SessionDriver {
         restoredRun: safe,
       });
     this.lostSince.clear();
+    this.refreshSafe();
     this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
   }
@@ -277,8 +298,8 @@ export class SessionDriver {
   private restoreFrom(safe: number): RestoreFrom {
     if (!this.stateful || safe < 0) return "initial";
     if (!this.keepsState) return "lost";
-    // A safe run that is not stored stands before a run that starts from initial state.
-    return this.stored.every((runs) => runs.has(safe)) ? "records" : "initial";
+    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
+    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -331,6 +352,7 @@ export class SessionDriver {
   }
 
   private refreshSafe(): void {
+    if (this.safeFrozenIn === this.epoch) return;
     const before = this.safeRun;
     // A run that starts from initial state makes what was before it unimportant.
     const cut = this.acked >= this.resetAt - 1 ? this.resetAt - 1 : -1;
@@ -351,9 +373,9 @@ export class SessionDriver {
   }
 }
 
-/** Attempts grow, and within one a stage goes starting → ready → lost. */
-function later(told: StageInfo, known: StageInfo | undefined): StageInfo {
+/** Attempts grow, and within one a stage starts, is ready, and is lost, in this order. */
+function newer(known: StageInfo | undefined, told: StageInfo): StageInfo {
   if (known === undefined || told.attempt > known.attempt) return told;
-  if (told.attempt < known.attempt) return known;
-  return PHASES.indexOf(told.phase) > PHASES.indexOf(known.phase) ? told : known;
+  return told.attempt === known.attempt && PHASES.indexOf(told.phase) >= PHASES.indexOf(known.phase) ? told : known;
 }
+const PHASES: readonly StageInfo["phase"][] = ["starting", "ready", "lost"];

@@ -53,10 +53,10 @@ export class HostKeeper {
   private detector: HangDetector | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
+  private storing: Promise<void> = Promise.resolve();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
-  private storing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly needs: KeeperNeeds,
@@ -110,19 +110,17 @@ export class HostKeeper {
       const spec = plan.shards[stage];
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
-      await frame.call("load", { graph, spec, last: stage === plan.shards.length - 1, provider, durable, stored });
+      const last = stage === plan.shards.length - 1;
+      const stopsAtFailure = plan.shards.length > 1 && plan.shards.some(({ state }) => state.length > 0);
+      await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
+      // Small constants are part of the graph; only these bytes are still to come.
+      const totalBytes = spec.weights.reduce((sum, { length }) => sum + length, 0);
       let loadedBytes = 0;
       for (const { path, file, offset, length } of spec.weights) {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", {
-          ...lease,
-          sessionId,
-          phase: "weights",
-          loadedBytes,
-          totalBytes: spec.weightBytes,
-        });
+        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
       }
       await frame.call("create", null);
       if (lease !== this.lease) return;
@@ -192,7 +190,8 @@ export class HostKeeper {
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
         checkpoint: (record) => {
-          // One after the other: a stored delta is worth nothing without the one it continues.
+          // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
+          // without the one it continues.
           if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {

@@ -45,16 +45,26 @@ export class Stage {
   >();
   private readonly kept = new Map<number, StageMessage>();
   private readonly storedRuns: number[];
+  /** Checkpoints on their way to storage, in order; a restore makes them worthless. */
+  private readonly storing: { readonly run: number; valid: boolean }[] = [];
+  /** A run that should have been checkpointed failed: the next one is, instead. */
+  private owed = false;
   private run: number | null = null;
   private pumping: Promise<void> | null = null;
   private lost = false;
   private stateLost = false;
   private turn: Promise<unknown> = Promise.resolve();
+  private held = true;
 
   constructor(
     private readonly needs: StageNeeds,
     private readonly spec: ShardSpec,
-    private readonly options: { readonly durable: boolean; readonly stored: readonly number[] },
+    private readonly options: {
+      readonly durable: boolean;
+      readonly stored: readonly number[];
+      /** After a failure of its own it waits to be restored: other stages' state has gone on with that run. */
+      readonly stopsAtFailure: boolean;
+    },
   ) {
     this.residents = new Residents(spec.state);
     this.storedRuns = [...options.stored];
@@ -84,10 +94,15 @@ export class Stage {
     this.pump();
   }
 
-  /** New channels: what waited will be sent again. Answers once the run under way has ended. */
+  /** New channels: what waited will be sent again, and until the driver says so nothing is sent or begun. */
+  rewired(): void {
+    this.waiting.clear();
+    this.held = true;
+  }
+
+  /** Answers once the run under way has ended. */
   sync(): Promise<StageStatus> {
     return this.inTurn(async () => {
-      this.waiting.clear();
       await this.pumping;
       return this.status();
     });
@@ -95,11 +110,12 @@ export class Stage {
 
   restore(run: number, from: RestoreFrom): Promise<StageStatus> {
     return this.inTurn(async () => {
-      this.waiting.clear();
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       this.stateLost = from === "lost" && this.residents.any;
       this.kept.clear();
+      this.owed = false;
+      for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
       while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
       return this.status();
@@ -113,12 +129,20 @@ export class Stage {
     return done;
   }
 
+  /** Sends what is kept from this run on, and goes on. */
   resend(from: number): void {
+    this.held = false;
     for (const [run, message] of this.kept) if (run >= from) this.needs.send(message);
+    this.pump();
   }
 
-  stored(run: number): void {
+  /** A checkpoint lies in storage. False: it is one from before a restore and counts for nothing. */
+  stored(run: number): boolean {
+    const index = this.storing.findIndex((checkpoint) => checkpoint.run === run);
+    const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
+    if (checkpoint?.valid !== true) return false;
     if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
+    return true;
   }
 
   private status(): StageStatus {
@@ -143,7 +167,7 @@ export class Stage {
   }
 
   private next(): StageMessage | null {
-    if (this.run === null) return null;
+    if (this.run === null || this.held) return null;
     const slot = this.waiting.get(this.run + 1);
     if (slot === undefined) return null;
     if (slot.message !== null) return slot.message;
@@ -157,17 +181,34 @@ export class Stage {
       if (answer === null) return;
       this.run = message.head.run;
       if (this.options.durable) this.keep(answer);
-      this.needs.send(answer);
-      if (isCheckpoint(message.head) && this.options.durable && this.residents.any) {
-        this.needs.checkpoint(this.residents.checkpoint(message.head.run));
+      // Into channels that nobody has agreed on it would bring what a restore is about to undo; it is kept.
+      if (!this.held) this.needs.send(answer);
+      if ("error" in answer && !("error" in message) && this.options.stopsAtFailure) {
+        this.run = null;
+        return;
       }
+      if (this.options.durable && this.residents.any) this.checkpoint(answer);
     }
   }
 
+  /** A failed run is never a durable point: the stages before the one that failed took its state, the others did not. */
+  private checkpoint(answer: StageMessage): void {
+    const { run } = answer.head;
+    if (!isCheckpoint(answer.head) && !this.owed) return;
+    this.owed = "error" in answer;
+    if (this.owed) return;
+    this.storing.push({ run, valid: true });
+    this.needs.checkpoint(this.residents.checkpoint(run));
+  }
+
   private async process(message: StageMessage): Promise<StageMessage | null> {
-    if ("error" in message) return message;
-    const { head, tensors } = message;
+    const { head } = message;
+    if ("error" in message) {
+      if (head.reset) this.residents.reset();
+      return message;
+    }
     if (this.stateLost && !head.reset) return { head, error: STATE_LOST };
+    const { tensors } = message;
     const state = head.reset ? new Residents(this.spec.state).inputs() : this.residents.inputs();
     const inputs: Record<string, WireTensor> = { ...state };
     for (const name of this.spec.inputs) inputs[name] = tensors[name] as WireTensor;
@@ -190,6 +231,8 @@ export class Stage {
         this.lost = true;
         return null;
       }
+      // Whoever goes on after a reset that failed goes on from initial state, here as in a replay.
+      if (head.reset) this.residents.reset();
       return { head, error: toErrorData(error, "RUN_FAILED") };
     }
   }

@@ -85,7 +85,8 @@ export class BridgeConnection {
         }, reject);
         // Throws in no case: a frame of another origin, or an error page, just does not hear it.
         const knock: Knock = { holdfast: "connect", protocol: CLIENT_PROTOCOL };
-        frame.contentWindow?.postMessage(knock, origin, [port2]);
+        // A sandboxed page hands its sandbox down: the frame has no origin to be named by, and says that it cannot serve.
+        frame.contentWindow?.postMessage(knock, globalThis.origin === "null" ? "*" : origin, [port2]);
       });
       document.documentElement.append(frame);
     });

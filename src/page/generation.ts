@@ -9,6 +9,8 @@ export interface Generation {
   promptIds: readonly number[] | null;
   readonly ids: number[];
   readonly queue: TokenQueue;
+  /** The page wants no more of it. */
+  stopped: boolean;
 }
 
 /** Tokens between the driver that pushes them and the loop that takes them. */
@@ -17,7 +19,7 @@ export class TokenQueue implements AsyncIterable<Token> {
   private wake: (() => void) | null = null;
   private done = false;
   private error: HoldfastError | null = null;
-  private readonly end_ = Promise.withResolvers<void>();
+  private readonly waiters: (() => void)[] = [];
 
   push(token: Token): void {
     this.tokens.push(token);
@@ -26,7 +28,7 @@ export class TokenQueue implements AsyncIterable<Token> {
 
   end(): void {
     this.done = true;
-    this.end_.resolve();
+    for (const resolve of this.waiters.splice(0)) resolve();
     this.wake?.();
   }
 
@@ -36,8 +38,8 @@ export class TokenQueue implements AsyncIterable<Token> {
   }
 
   /** Resolves when no more tokens will come. */
-  settled(): Promise<void> {
-    return this.end_.promise;
+  async settled(): Promise<void> {
+    if (!this.done) await new Promise<void>((resolve) => this.waiters.push(resolve));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Token, void, undefined> {

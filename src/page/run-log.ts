@@ -28,6 +28,14 @@ export class RunLog {
     return this.size;
   }
 
+  /** Runs that a replay would compute; failed ones are only skipped, and a page may feed as many of them as it likes. */
+  get replayRuns(): number {
+    return this.kept.reduce(
+      (sum, entry) => sum + (entry.kind === "generation" ? entry.ids.length : entry.error === null ? 1 : 0),
+      0,
+    );
+  }
+
   addRun(run: number, reset: boolean, feeds: WireTensors): void {
     const bytes = byteLengthOf(feeds);
     this.size += bytes;

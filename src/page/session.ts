@@ -60,6 +60,8 @@ export class Session {
     { resolve(outputs: Record<string, Tensor>): void; reject(error: HoldfastError): void }
   >();
   private readonly log = new RunLog();
+  /** The driver knows this session; false from the loss of a bridge until the next one has taken the session up. */
+  private attached = true;
   private source: MessagePort | null = null;
   private sink: MessagePort | null = null;
   private nextRun = 0;
@@ -139,11 +141,14 @@ export class Session {
     await this.room(options.signal);
     if (this.generation !== null || this.waiting.size > 0) throw busy();
     const queue = new TokenQueue();
-    const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue };
+    const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue, stopped: false };
     this.generation = generation;
-    const stop = (): void => this.peer.emit("stopGeneration", { sessionId: this.id });
+    const stop = (): void => {
+      generation.stopped = true;
+      this.peer.emit("stopGeneration", { sessionId: this.id });
+    };
     options.signal?.addEventListener("abort", stop, { once: true });
-    this.askGeneration(generation);
+    if (this.attached) this.askGeneration(generation);
     try {
       for await (const token of queue) {
         if (options.signal?.aborted) throw aborted(options.signal);
@@ -245,6 +250,7 @@ export class Session {
   }
 
   bridgeLost(): void {
+    this.attached = false;
     this.event({ type: "bridge", state: "lost", ms: 0 });
   }
 
@@ -255,6 +261,9 @@ export class Session {
     const { sessionId, secret } = this.info;
     try {
       const info = await peer.call("attach", { sessionId, secret, acked: this.acked, tokenizer: this.tokenizer });
+      // A release while no driver listened is made good now.
+      if (this.ended !== null) return void peer.call("release", { sessionId }).catch(() => undefined);
+      this.attached = true;
       this.currentStages = info.stages;
       for (const entry of this.log.entries()) {
         if (entry.kind === "run")
@@ -262,6 +271,8 @@ export class Session {
         else peer.emit("history", { sessionId, base: entry.base, promptIds: entry.promptIds, ids: entry.ids });
       }
       if (this.generation !== null) this.askGeneration(this.generation);
+      if (this.generation?.stopped) peer.emit("stopGeneration", { sessionId });
+      peer.emit("ack", { sessionId, run: this.acked });
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
     } catch (error) {
@@ -325,7 +336,7 @@ export class Session {
   private isFull(): boolean {
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.nextRun - 1 - this.safeRun > REPLAY_RUNS_MAX;
+    return this.log.replayRuns > REPLAY_RUNS_MAX;
   }
 
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {

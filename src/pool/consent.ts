@@ -1,4 +1,4 @@
-import { HoldfastError } from "../base/errors.ts";
+import { type ErrorCode, HoldfastError } from "../base/errors.ts";
 import { CONSENT_NO_MS } from "../base/limits.ts";
 import type { PoolNeeds } from "./needs.ts";
 
@@ -13,7 +13,7 @@ export class ConsentDesk {
     if (!/^https?:\/\//.test(origin)) {
       throw await this.refuse(
         origin,
-        "Holdfast serves pages of http and https origins only; open the site in a tab of its own.",
+        "Holdfast serves pages of http and https origins only; use a page that has one, in a tab of its own.",
       );
     }
     if (framedBy !== null) {
@@ -43,10 +43,9 @@ export class ConsentDesk {
   }
 
   /** Logs a refusal and makes the error for it. */
-  async refuse(origin: string, reason: string): Promise<HoldfastError> {
-    const at = this.needs.now();
-    await this.needs.journal.append({ action: "refuse", data: { at, origin, code: "PERMISSION_DENIED", reason } });
-    return new HoldfastError("PERMISSION_DENIED", reason);
+  async refuse(origin: string, reason: string, code: ErrorCode = "PERMISSION_DENIED"): Promise<HoldfastError> {
+    await this.needs.journal.append({ action: "refuse", data: { at: this.needs.now(), origin, code, reason } });
+    return new HoldfastError(code, reason);
   }
 
   private async ask(origin: string): Promise<void> {

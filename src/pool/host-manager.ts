@@ -1,3 +1,4 @@
+import { messageOf } from "../base/errors.ts";
 import { HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease } from "../protocol/pool.ts";
@@ -38,7 +39,19 @@ export class HostManager {
       action: "add_model_to_browser",
       data: { sessionId: session.sessionId, stage, hostId, attempt },
     });
-    const tabId = await needs.openPage(hostId, place);
+    let tabId: number | null;
+    try {
+      tabId = await needs.openPage(hostId, place);
+    } catch (error) {
+      // No window to put a tab in, say: one more failure of this host, which the ladder deals with.
+      this.onOverdue({ hostId, attempt }, `the host's tab could not be opened: ${messageOf(error)}`);
+      return hostId;
+    }
+    // The session ended while the tab opened.
+    if (needs.journal.state.hosts[hostId] === undefined) {
+      await needs.closePage({ ...host, tabId });
+      return hostId;
+    }
     if (tabId !== null)
       void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
     this.boot(hostId, attempt);
@@ -113,7 +126,8 @@ export class HostManager {
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
-    await this.needs.journal.append({ action: "remove_browser", data: { hostId } });
+    // A full disk keeps no host alive: the journal writes what it could not with its next transaction.
+    await this.needs.journal.append({ action: "remove_browser", data: { hostId } }).catch(() => undefined);
     this.needs.toHost(hostId, "close", { hostId });
     await this.needs.closePage(host);
     const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");

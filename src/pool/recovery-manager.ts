@@ -16,9 +16,11 @@ export class RecoveryManager {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
-    private readonly tell: (session: SessionRecord, event: SessionEvent) => void,
-    /** Nothing helps any more: ends the session, its hosts included. */
-    private readonly end: (session: SessionRecord, error: HoldfastError) => void,
+    private readonly events: {
+      tell(session: SessionRecord, event: SessionEvent): void;
+      /** Nothing that may be tried is left: the session ends. */
+      gaveUp(session: SessionRecord, error: HoldfastError): void;
+    },
   ) {}
 
   /** A host was seen to fail. Reports of an earlier attempt change nothing. */
@@ -35,7 +37,7 @@ export class RecoveryManager {
     });
     if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
     this.hosts.settled(hostId);
-    this.tell(session, { type: "fault", at, stage, hostId, category, signal });
+    this.events.tell(session, { type: "fault", at, stage, hostId, category, signal });
     this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
   }
 
@@ -102,7 +104,7 @@ export class RecoveryManager {
     const record = session?.stages[stage];
     if (session === null || record === undefined || record.phase !== "lost") return;
     const attempt = record.attempt + 1;
-    this.tell(session, { type: "recovering", stage, step, attempt });
+    this.events.tell(session, { type: "recovering", stage, step, attempt });
     const host = this.needs.journal.state.hosts[record.hostId];
     if (step !== "failover" && host !== undefined) {
       const pages = await this.needs.livePages();
@@ -145,6 +147,6 @@ export class RecoveryManager {
       `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
       { category: classify(signal) },
     );
-    this.end(session, error);
+    this.events.gaveUp(session, error);
   }
 }

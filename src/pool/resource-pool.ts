@@ -28,12 +28,10 @@ export class ResourcePool {
     this.hosts = new HostManager(needs, (lease, signal) =>
       this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
     );
-    this.recovery = new RecoveryManager(
-      needs,
-      this.hosts,
-      (session, event) => this.tell(session, event),
-      (session, error) => void this.sessions.end(session, error),
-    );
+    this.recovery = new RecoveryManager(needs, this.hosts, {
+      tell: (session, event) => this.tell(session, event),
+      gaveUp: (session, error) => void this.sessions.end(session, error),
+    });
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
 
@@ -51,12 +49,12 @@ export class ResourcePool {
         return null;
       },
       openSession: async (params) => {
-        await this.consent.require(params.origin, null);
+        await this.consent.require(params.origin, params.framedBy);
         return this.sessions.open(params);
       },
       attachSession: async (params) => {
-        await this.consent.require(params.origin, null);
-        return this.sessions.attach(params, (origin, reason) => this.consent.refuse(origin, reason));
+        await this.consent.require(params.origin, params.framedBy);
+        return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
       },
       releaseSession: ({ bridgeId, sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
@@ -245,6 +243,14 @@ export class ResourcePool {
   }
 
   private tell(session: SessionRecord, event: SessionEvent): void {
+    if (event.type === "fault" && event.stage === 0 && session.planId === null) {
+      // The bytes of the model went with this host: the page has to send them again.
+      const error = new HoldfastError(
+        "HOST_LOST",
+        `The host died while the model came in (${event.signal}); open the session again.`,
+      );
+      this.sessions.failOpen(session.sessionId, error);
+    }
     const { bridgeId } = this.state.sessions[session.sessionId] ?? session;
     this.needs.toBridge(bridgeId, "session", { sessionId: session.sessionId, event });
   }

@@ -1,6 +1,7 @@
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
+import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { HOSTS_MAX, OWNER_CHECK_MS, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
+import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import type { PlanSummary } from "../shard/summary.ts";
@@ -36,11 +37,7 @@ export class SessionManager {
   }: PoolCalls["openSession"]["params"]): Promise<SessionInfo> {
     const { needs } = this;
     const options = parseSessionOptions(asked);
-    this.checkRoom(
-      origin,
-      options.shards ?? 1,
-      options.faultToleranceLevel === "none" && options.place === "offscreen",
-    );
+    this.checkRoom(origin, options);
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -137,18 +134,15 @@ export class SessionManager {
 
   async attach(
     { bridgeId, origin, sessionId, secret }: PoolCalls["attachSession"]["params"],
-    refuse: (origin: string, reason: string) => Promise<HoldfastError>,
+    refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
   ): Promise<SessionInfo> {
     const session = this.session(sessionId);
-    // One answer for "not yours" and "not there": an id tells a stranger nothing.
-    if (session === undefined || session.origin !== origin || session.secret !== secret) {
-      if (session !== undefined)
-        throw await refuse(
-          origin,
-          "A session was asked for that this page does not own; create one with createSession.",
-        );
-      throw new HoldfastError("SESSION_UNKNOWN", "There is no such session any more; create a new one.");
-    }
+    // One answer for "not yours" and "not there": an id tells a stranger nothing. Both may be guesses, so both are logged.
+    if (session === undefined || session.origin !== origin || session.secret !== secret)
+      throw await refuse(
+        "SESSION_UNKNOWN",
+        "This page has no session of that id: it has ended, or it is another page's. Create one with createSession.",
+      );
     if (session.status !== "live") {
       throw new HoldfastError(
         session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
@@ -233,9 +227,11 @@ export class SessionManager {
 
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
+    // From here on no recovery opens a host for it.
+    void this.update(sessionId, { status: "closing" });
     await this.closeHosts(sessionId);
-    await this.needs.journal.append({ action: "remove_session", data: { sessionId } });
-    await this.needs.forgetCheckpoints(sessionId);
+    await this.needs.journal.append({ action: "remove_session", data: { sessionId } }).catch(() => undefined);
+    await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
     this.refreshPopup();
   }
 
@@ -266,8 +262,9 @@ export class SessionManager {
     await Promise.all(hosts.map((host) => this.hosts.close(host.hostId)));
   }
 
-  private checkRoom(origin: string, shards: number, offscreen: boolean): void {
+  private checkRoom(origin: string, options: SessionOptions): void {
     const { sessions, hosts } = this.needs.journal.state;
+    const shards = options.shards ?? 1;
     const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
     if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
       throw new HoldfastError(
@@ -283,10 +280,10 @@ export class SessionManager {
       );
     }
     // While an offscreen document lives, the death of the host pages' process would end the whole extension.
-    const clash = open.find(
-      ({ options }) =>
-        offscreen !== (options.place === "offscreen") &&
-        (offscreen ? options.faultToleranceLevel !== "none" : options.place === "offscreen"),
+    const offscreen = options.place === "offscreen";
+    const atRisk = (one: SessionOptions): boolean => one.faultToleranceLevel !== "none";
+    const clash = open.find(({ options: other }) =>
+      offscreen ? atRisk(other) : atRisk(options) && other.place === "offscreen",
     );
     if (clash !== undefined) {
       throw new HoldfastError(
@@ -298,11 +295,16 @@ export class SessionManager {
     }
   }
 
+  /** The next look at the owners: when the grace of one is over. Owners that live are rarely looked for: it takes a wake. */
   private watchOwners(): void {
-    const live = Object.values(this.needs.journal.state.sessions).some(
+    const live = Object.values(this.needs.journal.state.sessions).filter(
       ({ status }) => status === "live" || status === "opening",
     );
-    if (live) this.needs.setAlarm("owners", PAGE_GRACE_MS);
+    const now = this.needs.now();
+    const waits = live.map(({ ownerLostAt }) =>
+      ownerLostAt === null ? OWNER_CHECK_MS : Math.max(0, ownerLostAt + PAGE_GRACE_MS - now),
+    );
+    if (waits.length > 0) this.needs.setAlarm("owners", Math.min(...waits));
   }
 
   /** No action popup while a session above level none lives: an open one makes faults fatal to the extension. */

@@ -17,7 +17,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     host !== undefined && (isAlive(host) || tabLeft(host));
   for (const session of Object.values(sessions)) {
     // Its caller's promise ended with the last service worker; the client library opens anew.
-    if (session.status === "opening") await pool.sessions.remove(session.sessionId);
+    if (session.status === "opening" || session.status === "closing") await pool.sessions.remove(session.sessionId);
     if (session.status !== "live") continue;
     if (bridges.has(session.bridgeId)) continue;
     const left = await Promise.all(session.stages.map(({ hostId }) => isLeft(hosts[hostId])));

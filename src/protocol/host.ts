@@ -66,6 +66,8 @@ export interface ShardLoad {
   readonly provider: Provider;
   /** False at levels that keep no state: outputs are not kept for replay, nothing is checkpointed. */
   readonly durable: boolean;
+  /** The pipeline has state and several stages: a stage that fails waits until all are put back together. */
+  readonly stopsAtFailure: boolean;
   readonly stored: readonly number[];
 }
 

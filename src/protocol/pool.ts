@@ -55,18 +55,20 @@ export interface SessionInfo {
   readonly stages: readonly StageInfo[];
 }
 
+/** A page, as the browser told its bridge. Checked at every call: a page may leave out `hello`. */
+export interface Caller {
+  readonly bridgeId: string;
+  readonly origin: string;
+  /** The origin of a foreign page around it. */
+  readonly framedBy: string | null;
+}
+
 export interface PoolCalls {
   /** Throws PERMISSION_DENIED when the origin may not use Holdfast. Asks the user when it is not known. */
-  hello: { params: { bridgeId: string; origin: string; framedBy: string | null }; result: null };
-  openSession: {
-    params: { bridgeId: string; origin: string; model: string; options: SessionOptions; ingestId: string };
-    result: SessionInfo;
-  };
+  hello: { params: Caller; result: null };
+  openSession: { params: Caller & { model: string; options: SessionOptions; ingestId: string }; result: SessionInfo };
   /** The session's stages as they are now. The caller becomes the owner when the last owner is gone. */
-  attachSession: {
-    params: { bridgeId: string; origin: string; sessionId: string; secret: string };
-    result: SessionInfo;
-  };
+  attachSession: { params: Caller & { sessionId: string; secret: string }; result: SessionInfo };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
 }

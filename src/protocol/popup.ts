@@ -23,7 +23,7 @@ export interface SessionSummary {
   readonly sessionId: string;
   readonly origin: string;
   readonly model: string;
-  readonly status: "opening" | "live" | "parked" | "paused" | "failed";
+  readonly status: "opening" | "live" | "parked" | "paused" | "closing";
   readonly level: FaultToleranceLevel;
   readonly strategy: RecoveryStrategy;
   readonly durableRun: number;

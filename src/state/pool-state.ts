@@ -25,7 +25,7 @@ export interface StageRecord {
   readonly weightBytes: number;
 }
 
-export type SessionStatus = "opening" | "live" | "parked" | "paused";
+export type SessionStatus = "opening" | "live" | "parked" | "paused" | "closing";
 
 export interface SessionRecord {
   readonly sessionId: string;

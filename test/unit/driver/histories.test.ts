@@ -1,0 +1,25 @@
+import { describe, expect, it } from "vitest";
+import { playHistory } from "./world/history.ts";
+import { BAD_ID } from "./world/model.ts";
+
+/** Each history has its own seed; a failure names it, and `playHistory(seed, options)` plays it again. */
+const HISTORIES = 40;
+
+describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed outputs", (stages) => {
+  const play = async (first: number, options: Omit<Parameters<typeof playHistory>[1], "stages">): Promise<void> => {
+    for (let seed = first; seed < first + HISTORIES; seed++)
+      await playHistory(seed * 10 + stages, { stages, ...options });
+  };
+
+  it("when nothing happens", async () => {
+    const world = await playHistory(1, { stages, kills: 0 });
+    expect(world.events.filter(({ type }) => type === "fault")).toEqual([]);
+  });
+  it("when messages come twice", () => play(100, { kills: 0, duplicates: 0.2 }));
+  it("when hosts die", () => play(200, { kills: 3, duplicates: 0.05 }));
+  it("when the service worker dies", () => play(300, { kills: 1, poolLosses: 4 }));
+  it("when the bridge dies", () => play(400, { kills: 0, bridgeLosses: 3 }));
+  it("when everything dies", () => play(500, { kills: 3, bridgeLosses: 2, poolLosses: 2, duplicates: 0.1 }));
+  it("when runs fail on their own account", () => play(600, { kills: 0, badId: BAD_ID }));
+  it("when runs fail and hosts die", () => play(700, { kills: 2, poolLosses: 1, badId: BAD_ID }));
+});

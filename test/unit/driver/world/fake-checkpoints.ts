@@ -1,0 +1,41 @@
+import { HoldfastError } from "../../../../src/base/errors.ts";
+import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
+import {
+  chainTo,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type StoredCheckpoint,
+} from "../../../../src/state/checkpoint-codec.ts";
+
+/** Stored state of all stages, through the real codec; it outlives every host. */
+export class FakeCheckpoints {
+  private readonly stored = new Map<string, StoredCheckpoint>();
+
+  async write(stage: number, record: CheckpointRecord): Promise<void> {
+    const encoded = await encodeCheckpoint(keyOf(stage), record);
+    this.stored.set(`${stage} ${record.run}`, encoded);
+  }
+
+  runs(stage: number): number[] {
+    return [...this.stored.values()]
+      .filter((entry) => entry.stage === stage)
+      .map(({ run }) => run)
+      .sort((a, b) => a - b);
+  }
+
+  async chain(stage: number, run: number): Promise<CheckpointRecord[]> {
+    const records = new Map<number, CheckpointRecord>();
+    for (const stored of this.stored.values()) {
+      if (stored.stage !== stage) continue;
+      const record = await decodeCheckpoint(keyOf(stage), stored);
+      if (record !== null) records.set(record.run, record);
+    }
+    const chain = chainTo(records, run);
+    if (chain === null) throw new HoldfastError("STATE_LOST", `no state after run ${run}`);
+    return chain;
+  }
+}
+
+function keyOf(stage: number) {
+  return { sessionId: "session", stage, planId: "plan" };
+}

@@ -1,0 +1,140 @@
+import { forPosting } from "../../../../src/base/post.ts";
+import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
+import { Stage } from "../../../../src/host/stage.ts";
+import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
+import type {
+  FeedMessage,
+  StageCalls,
+  StageEvents,
+  StageMessage,
+  StageReports,
+} from "../../../../src/protocol/stage.ts";
+import type { ShardSpec } from "../../../../src/shard/types.ts";
+import type { Random } from "../../random.ts";
+import type { FakeCheckpoints } from "./fake-checkpoints.ts";
+import { execute } from "./model.ts";
+
+type DriverPort = RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>;
+
+export interface HostSetting {
+  readonly random: Random;
+  readonly spec: ShardSpec;
+  readonly last: boolean;
+  readonly multistage: boolean;
+  readonly durable: boolean;
+  readonly checkpoints: FakeCheckpoints;
+  readonly duplicates: number;
+}
+
+/** What a frame is to a stage, without a browser: ports, a computation that takes a while, and a death. */
+export class FakeHost {
+  dead = false;
+  executed = 0;
+  private storing: Promise<void> = Promise.resolve();
+  private readonly stage: Stage;
+  private wiring: { driver: DriverPort; output: MessagePort; ports: readonly MessagePort[] } | null = null;
+
+  constructor(private readonly setting: HostSetting) {
+    const { spec, last, durable, checkpoints } = setting;
+    this.stage = new Stage(
+      {
+        execute: async (inputs) => {
+          await this.pause(3);
+          this.executed++;
+          return execute(spec, last, inputs);
+        },
+        send: (message) => this.send(message),
+        checkpoint: (record) => {
+          // A frame posts its record to the keeper: what happens to the tensors afterwards does not change it.
+          const posted = structuredClone(record);
+          this.storing = this.storing.then(() => this.store(posted));
+        },
+        records: (run) => checkpoints.chain(spec.index, run),
+        fatal: () => this.dead,
+        runStarted: () => undefined,
+        runEnded: () => undefined,
+        hold: () => this.pause(1),
+      },
+      spec,
+      {
+        durable,
+        stored: durable ? checkpoints.runs(spec.index) : [],
+        stopsAtFailure: setting.multistage,
+      },
+    );
+  }
+
+  /** Its process is gone: nothing is heard of it any more, and nobody is told. */
+  kill(): void {
+    this.dead = true;
+  }
+
+  close(): void {
+    this.kill();
+    for (const port of this.wiring?.ports ?? []) port.close();
+  }
+
+  wire([driverPort, input, output]: readonly MessagePort[]): void {
+    if (this.dead || driverPort === undefined || input === undefined || output === undefined) return;
+    for (const port of this.wiring?.ports ?? []) port.close();
+    const { stage } = this;
+    const driver: DriverPort = new RpcPeer(
+      (message) => driverPort.postMessage(message),
+      {
+        sync: () => (this.dead ? never() : stage.sync()),
+        restore: ({ run, from }) => (this.dead ? never() : stage.restore(run, from)),
+      },
+      {
+        head: ({ head, feeds, error }) => this.twice(() => stage.receiveHead(head, feeds, error)),
+        resend: ({ from }) => stage.resend(from),
+      },
+    );
+    const wiring = { driver, output, ports: [driverPort, input, output] };
+    this.wiring = wiring;
+    stage.rewired();
+    servePort(driverPort, driver);
+    driver.emit("wired", null);
+    input.onmessage = ({ data }: MessageEvent<StageMessage | FeedMessage>) => {
+      this.twice(() => {
+        if (wiring !== this.wiring) return;
+        if ("feeds" in data) stage.receiveHead(data.head, data.feeds, null);
+        else stage.receive(data);
+      });
+    };
+    input.start();
+  }
+
+  private send(message: StageMessage): void {
+    if (this.dead) return;
+    if (this.setting.last && ("error" in message || message.head.reply === "driver"))
+      this.wiring?.driver.emit("output", message);
+    else if ("error" in message) this.wiring?.output.postMessage(message);
+    else {
+      const { tensors, transfer } = forPosting(message.tensors);
+      this.wiring?.output.postMessage({ head: message.head, tensors }, transfer);
+    }
+  }
+
+  private async store(record: CheckpointRecord): Promise<void> {
+    await this.pause(20);
+    await this.setting.checkpoints.write(this.setting.spec.index, record);
+    await this.pause(4);
+    if (this.stage.stored(record.run)) this.wiring?.driver.emit("stored", { run: record.run });
+  }
+
+  /** Some turns of the event loop; a dead host never goes on. */
+  private async pause(turnsMax: number): Promise<void> {
+    for (let left = this.setting.random.below(turnsMax + 1); left > 0; left--) await new Promise(setImmediate);
+    if (this.dead) await never();
+  }
+
+  private twice(deliver: () => void): void {
+    if (this.dead) return;
+    deliver();
+    if (this.setting.random.chance(this.setting.duplicates)) setImmediate(deliver);
+  }
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}

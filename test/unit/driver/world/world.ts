@@ -1,0 +1,211 @@
+import { HoldfastError } from "../../../../src/base/errors.ts";
+import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
+import { Driver } from "../../../../src/driver/driver.ts";
+import { ChannelWirer } from "../../../../src/driver/wiring.ts";
+import type { FaultToleranceLevel } from "../../../../src/fault/levels.ts";
+import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
+import { Session } from "../../../../src/page/session.ts";
+import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
+import type { PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
+import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
+import { Random } from "../../random.ts";
+import { FakeCheckpoints } from "./fake-checkpoints.ts";
+import { FakeHost } from "./fake-host.ts";
+import { planOf, specsOf } from "./model.ts";
+
+export interface WorldOptions {
+  readonly stages: number;
+  readonly level?: FaultToleranceLevel;
+  /** Share of messages that arrive twice. */
+  readonly duplicates?: number;
+}
+
+const SESSION_ID = "session";
+
+/**
+ * A whole session in one process: the real client session, the real driver and the real stages over real channels. Only
+ * the computation, the storage and the pool are stand-ins, and the pool's part is to say what died and what replaced it.
+ */
+export class World {
+  readonly random: Random;
+  readonly events: SessionEvent[] = [];
+  readonly hosts: FakeHost[];
+  readonly reports: string[] = [];
+  session!: Session;
+  /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
+  losingPorts = false;
+  private readonly buried: FakeHost[] = [];
+  private readonly checkpoints = new FakeCheckpoints();
+  private readonly stages: StageInfo[];
+  private bridge: { driver: Driver; alive: boolean; port: MessagePort; peer: DriverPeer } | null = null;
+  private readonly info: Omit<SessionInfo, "stages">;
+
+  constructor(
+    seed: number,
+    private readonly options: WorldOptions,
+  ) {
+    this.random = new Random(seed);
+    const specs = specsOf(options.stages);
+    const asked = parseSessionOptions({ shards: options.stages, faultToleranceLevel: options.level ?? "medium" });
+    this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
+    this.hosts = specs.map((_, stage) => this.newHost(stage));
+    this.stages = specs.map((_, stage) => stageInfo(stage, 0));
+  }
+
+  async open(): Promise<void> {
+    const peer = this.newBridge();
+    this.session = new Session(
+      peer,
+      this.info.options,
+      null,
+      (event) => this.events.push(event),
+      () => undefined,
+    );
+    const info = await peer.call("open", {
+      openId: "open",
+      model: "model",
+      options: this.info.options,
+      tokenizer: null,
+    });
+    this.session.opened(info);
+  }
+
+  /** Kills a stage's host and, after a while, puts another in its place. */
+  async kill(stage: number): Promise<void> {
+    const old = this.stages[stage];
+    if (old === undefined || old.phase !== "ready") return;
+    const host = this.hosts[stage];
+    host?.kill();
+    if (host !== undefined) this.buried.push(host);
+    this.stages[stage] = { ...old, phase: "lost" };
+    await this.turns(6);
+    this.tell({ type: "fault", at: 0, stage, hostId: old.hostId, category: "CRASH", signal: "frame process gone" });
+    await this.turns(30);
+    this.hosts[stage] = this.newHost(stage);
+    const info = stageInfo(stage, old.attempt + 1);
+    this.stages[stage] = info;
+    this.tell({ type: "stage", stage: info });
+  }
+
+  /** The bridge frame dies with its driver; the page inserts another and takes its session up again. */
+  async loseBridge(): Promise<void> {
+    const old = this.bridge;
+    if (old === null) return;
+    this.bridge = null;
+    old.alive = false;
+    old.port.close();
+    old.peer.fail(new HoldfastError("EXTENSION_DISCONNECTED", "the bridge died"));
+    this.session.bridgeLost();
+    await this.turns(30);
+    void this.session.attach(this.newBridge(), 0);
+  }
+
+  losePool(): void {
+    this.bridge?.driver.poolLost();
+  }
+
+  tell(event: SessionEvent): void {
+    this.bridge?.driver.poolEvents().session({ sessionId: SESSION_ID, event }, []);
+  }
+
+  async turns(max: number): Promise<void> {
+    for (let left = this.random.below(max + 1); left > 0; left--) await new Promise(setImmediate);
+  }
+
+  close(): void {
+    for (const host of [...this.hosts, ...this.buried]) host.close();
+    this.bridge?.port.close();
+    if (this.bridge) this.bridge.alive = false;
+    this.session.fail(new HoldfastError("SESSION_RELEASED", "the test is over"));
+  }
+
+  private newHost(stage: number): FakeHost {
+    const specs = specsOf(this.options.stages);
+    return new FakeHost({
+      random: this.random,
+      spec: specs[stage] as (typeof specs)[number],
+      last: stage === specs.length - 1,
+      multistage: specs.length > 1,
+      durable: (this.options.level ?? "medium") === "medium",
+      checkpoints: this.checkpoints,
+      duplicates: this.options.duplicates ?? 0,
+    });
+  }
+
+  private newBridge(): DriverPeer {
+    const { port1, port2 } = new MessageChannel();
+    const bridge = { alive: true, port: port1 } as NonNullable<World["bridge"]>;
+    const wirer = new ChannelWirer({
+      toHost: (_, { stage }, ports) => {
+        if (bridge.alive && !this.losingPorts) this.hosts[stage]?.wire(ports);
+      },
+      toPage: (sessionId, feedsFrom, source, sink) =>
+        bridge.alive && bridge.driver.givePage(sessionId, feedsFrom, source, sink),
+    });
+    bridge.driver = new Driver(
+      {
+        bridgeId: "bridge",
+        origin: "https://site.example",
+        framedBy: null,
+        callPool: (method) => this.answerPool(method, bridge),
+        reportToPool: (name) => void this.reports.push(name),
+        wirer,
+        carryIngest: () => undefined,
+        now: () => performance.now(),
+      },
+      port2,
+    );
+    bridge.peer = this.pagePeer(port1);
+    this.bridge = bridge;
+    return bridge.peer;
+  }
+
+  private pagePeer(port: MessagePort): DriverPeer {
+    const session = (): Session => this.session;
+    const peer: DriverPeer = new RpcPeer(
+      (message, transfer = []) => port.postMessage(message, transfer),
+      {},
+      {
+        progress: () => undefined,
+        session: ({ event }) => session().event(event),
+        ports: ({ feedsFrom }, [source, sink]) => {
+          if (source !== undefined && sink !== undefined) session().wire(source, sink, feedsFrom);
+        },
+        safe: ({ run }) => session().safe(run),
+        runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
+        sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
+        prompt: ({ base, promptIds }) => session().prompt(base, promptIds),
+        token: ({ base, index, id, text }) => session().token(base, { index, id, text }),
+      },
+    );
+    servePort(port, peer);
+    return peer;
+  }
+
+  private async answerPool<M extends keyof PoolCalls>(
+    method: M,
+    bridge: { alive: boolean },
+  ): Promise<PoolCalls[M]["result"]> {
+    const answer = method === "openSession" || method === "attachSession" ? this.snapshot() : null;
+    await this.turns(5);
+    if (!bridge.alive) await new Promise(() => undefined);
+    return answer as PoolCalls[M]["result"];
+  }
+
+  private snapshot(): SessionInfo {
+    return { ...this.info, stages: [...this.stages] };
+  }
+}
+
+function stageInfo(stage: number, attempt: number): StageInfo {
+  return {
+    stage,
+    hostId: `host ${stage}.${attempt}`,
+    place: "tab",
+    phase: "ready",
+    attempt,
+    provider: "wasm",
+    weightBytes: 0,
+    nodes: 1,
+  };
+}
