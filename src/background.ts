@@ -55,16 +55,15 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
   }
+  const isOnPage = (id: string): boolean =>
+    id === hostId || (hostId === "offscreen" && journal.state.hosts[id]?.place === "offscreen");
   const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>(
     (message) => answer(port, message),
     {},
-    pool.hostReports(),
+    pool.hostReports(isOnPage),
   );
   receive = (message) => peer.receive(message);
-  for (const host of Object.values(journal.state.hosts)) {
-    if (host.hostId === hostId || (hostId === "offscreen" && host.place === "offscreen"))
-      pool.pageConnected(host.hostId);
-  }
+  for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pageConnected(host.hostId);
   for (const message of early) receive(message);
 }
 

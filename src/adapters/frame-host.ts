@@ -115,7 +115,7 @@ export class FrameHost {
     for (const port of this.wiring?.ports ?? []) port.close();
     const driver = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
-      { sync: () => stage.sync(), restore: ({ run, records }) => stage.restore(run, records) },
+      { sync: () => stage.sync(), restore: ({ run, from }) => stage.restore(run, from) },
       {
         head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error),
         resend: ({ from }) => stage.resend(from),

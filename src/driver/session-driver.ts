@@ -4,7 +4,7 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { ReplyTo, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { ReplyTo, RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
 import { commonCheckpoint, planReplay } from "./replay.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -75,11 +75,13 @@ export class SessionDriver {
     this.stored = info.stages.map(() => new Set());
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
+    // A driver that takes a session up may come in the middle of a recovery.
+    for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
-    if (this.stages.every(({ phase }) => phase === "ready")) await this.rewire();
+    if (this.allReady) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
@@ -131,7 +133,7 @@ export class SessionDriver {
     if (event.type === "fault") this.stageLost(event.stage, event.category);
     else if (event.type === "stage") {
       this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
-      if (this.stages.every(({ phase }) => phase === "ready")) void this.rewire();
+      if (this.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -144,15 +146,27 @@ export class SessionDriver {
     } catch (error) {
       return this.end(HoldfastError.from(toErrorData(error)));
     }
+    if (this.ended !== null) return;
+    const before = this.stages;
     // Events come another way and may have overtaken this answer.
-    const stages = told.map((stage, index) => newer(this.stages[index], stage));
-    const changed = stages.some(
-      (stage, index) => stage.attempt !== this.stages[index]?.attempt || stage.phase !== this.stages[index]?.phase,
+    this.stages = told.map((stage, index) => newer(before[index], stage));
+    const changed = this.stages.filter(
+      ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
     );
-    this.stages = stages;
-    if (!changed && this.wired) return;
-    if (changed) this.wired = false;
-    if (stages.every(({ phase }) => phase === "ready")) await this.rewire();
+    // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
+    for (const { stage } of changed) this.noteLoss(stage);
+    if (changed.length === 0 && this.wired) return;
+    if (changed.length > 0) this.wired = false;
+    if (this.allReady) await this.rewire();
+  }
+
+  private get allReady(): boolean {
+    return this.stages.every(({ phase }) => phase === "ready");
+  }
+
+  private noteLoss(stage: number): void {
+    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    if (!this.keepsState) this.restoreAll = true;
   }
 
   get busy(): boolean {
@@ -184,9 +198,8 @@ export class SessionDriver {
     if (known !== undefined) this.stages[stage] = { ...known, phase: "lost" };
     this.wired = false;
     this.epoch++;
-    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    this.noteLoss(stage);
     const level = this.info.options.faultToleranceLevel;
-    if (!this.keepsState) this.restoreAll = true;
     // Levels without state: at none every run under way fails; at low a stateless run is tried again.
     if (level === "none")
       this.failRuns(
@@ -242,13 +255,14 @@ export class SessionDriver {
     // What is asked for again below must still be there when the request arrives.
     this.safeFrozenIn = epoch;
     const safe = this.safeRun;
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll });
-    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    const records = this.stateful && this.keepsState && safe >= 0 && this.submitted.get(safe + 1)?.reset !== true;
+    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
+    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
+    const from = this.restoreFrom(safe);
     try {
       await Promise.all(
         plan.restore.map(async (stage) => {
-          const restored = await wiring.links[stage]?.restore(safe, records);
+          const restored = await wiring.links[stage]?.restore(safe, from);
           // What it had stored after that belongs to a course of runs that is given up.
           if (epoch === this.epoch) this.stored[stage] = new Set(restored?.stored);
         }),
@@ -279,6 +293,13 @@ export class SessionDriver {
     this.refreshSafe();
     this.unverified = true;
     if (this.lastRun() <= this.acked) this.verified();
+  }
+
+  private restoreFrom(safe: number): RestoreFrom {
+    if (!this.stateful || safe < 0) return "initial";
+    if (!this.keepsState) return "lost";
+    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
+    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */

@@ -3,7 +3,15 @@ import { HoldfastError } from "../base/errors.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type { RunHead, StageCalls, StageEvents, StageMessage, StageReports, StageStatus } from "../protocol/stage.ts";
+import type {
+  RestoreFrom,
+  RunHead,
+  StageCalls,
+  StageEvents,
+  StageMessage,
+  StageReports,
+  StageStatus,
+} from "../protocol/stage.ts";
 
 /** Ports that have not arrived by then were lost with a service worker, milliseconds. */
 const ARRIVAL_MS = 1_500;
@@ -11,7 +19,7 @@ const ARRIVAL_MS = 1_500;
 /** The driver's end of one stage. */
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus>;
-  restore(run: number, records: boolean): Promise<StageStatus>;
+  restore(run: number, from: RestoreFrom): Promise<StageStatus>;
   head(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void;
   resend(from: number): void;
   close(): void;
@@ -99,8 +107,8 @@ class PortLink implements StageLink {
   sync(epoch: number): Promise<StageStatus> {
     return this.peer.call("sync", { epoch });
   }
-  restore(run: number, records: boolean): Promise<StageStatus> {
-    return this.peer.call("restore", { run, records });
+  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+    return this.peer.call("restore", { run, from });
   }
   head(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void {
     this.peer.emit("head", { head, feeds, error });

@@ -170,6 +170,7 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
+    this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -189,8 +190,9 @@ export class HostKeeper {
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
         checkpoint: (record) => {
-          // One after the other: of two records of one run the later one is to stay.
-          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, record));
+          // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
+          // without the one it continues.
+          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
@@ -207,9 +209,9 @@ export class HostKeeper {
     return lease === this.lease ? this.detector : null;
   }
 
-  private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
-    const { key, lease } = this;
-    if (key === null) return;
+  private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {
+    const { key } = this;
+    if (key === null || lease !== this.lease) return;
     try {
       await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(lease.hostId, record.run));
       frame.emit("stored", { run: record.run, error: null });

@@ -1,9 +1,22 @@
-import { type ErrorData, toErrorData } from "../base/errors.ts";
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
-import { isCheckpoint, type RunHead, type StageMessage, type StageStatus } from "../protocol/stage.ts";
+import {
+  isCheckpoint,
+  type RestoreFrom,
+  type RunHead,
+  type StageMessage,
+  type StageStatus,
+} from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
+
+const STATE_LOST = toErrorData(
+  new HoldfastError(
+    "STATE_LOST",
+    "A host died and this level keeps no state. Start again with { reset: true }, or use level medium.",
+  ),
+);
 
 export interface StageNeeds {
   /** Runs the shard. Rejects with the runtime's error. */
@@ -39,6 +52,8 @@ export class Stage {
   private run: number | null = null;
   private pumping: Promise<void> | null = null;
   private lost = false;
+  private stateLost = false;
+  private turn: Promise<unknown> = Promise.resolve();
   private held = true;
 
   constructor(
@@ -86,20 +101,32 @@ export class Stage {
   }
 
   /** Answers once the run under way has ended. */
-  async sync(): Promise<StageStatus> {
-    await this.pumping;
-    return this.status();
+  sync(): Promise<StageStatus> {
+    return this.inTurn(async () => {
+      await this.pumping;
+      return this.status();
+    });
   }
 
-  async restore(run: number, records: boolean): Promise<StageStatus> {
-    await this.pumping;
-    this.residents.restore(records ? await this.needs.records(run) : []);
-    this.kept.clear();
-    this.owed = false;
-    for (const checkpoint of this.storing) checkpoint.valid = false;
-    this.run = run;
-    while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
-    return this.status();
+  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+    return this.inTurn(async () => {
+      await this.pumping;
+      this.residents.restore(from === "records" ? await this.needs.records(run) : []);
+      this.stateLost = from === "lost" && this.residents.any;
+      this.kept.clear();
+      this.owed = false;
+      for (const checkpoint of this.storing) checkpoint.valid = false;
+      this.run = run;
+      while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
+      return this.status();
+    });
+  }
+
+  /** A restore that an earlier wiring asked for ends before a later one asks how far this stage is. */
+  private inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(step);
+    this.turn = done.catch(() => undefined);
+    return done;
   }
 
   /** Sends what is kept from this run on, and goes on. */
@@ -180,6 +207,7 @@ export class Stage {
       if (head.reset) this.residents.reset();
       return message;
     }
+    if (this.stateLost && !head.reset) return { head, error: STATE_LOST };
     const { tensors } = message;
     const state = head.reset ? new Residents(this.spec.state).inputs() : this.residents.inputs();
     const inputs: Record<string, WireTensor> = { ...state };
@@ -192,6 +220,7 @@ export class Stage {
       this.needs.runEnded(head.run);
       await this.needs.hold("answer", head.run);
       if (head.reset) this.residents.reset();
+      this.stateLost = false;
       this.residents.take(outputs);
       const emitted: Record<string, WireTensor> = {};
       for (const name of this.spec.emits) emitted[name] = (outputs[name] ?? tensors[name]) as WireTensor;

@@ -100,10 +100,9 @@ export class RecoveryManager {
   }
 
   private async climb(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
-    const session = this.needs.journal.state.sessions[sessionId];
+    const session = this.recoverable(sessionId);
     const record = session?.stages[stage];
-    if (session === undefined || record === undefined || record.phase !== "lost") return;
-    if (session.status !== "live" && session.status !== "opening") return;
+    if (session === null || record === undefined || record.phase !== "lost") return;
     const attempt = record.attempt + 1;
     this.events.tell(session, { type: "recovering", stage, step, attempt });
     const host = this.needs.journal.state.hosts[record.hostId];
@@ -117,8 +116,15 @@ export class RecoveryManager {
         return;
       }
     }
+    // It may have been paused or released meanwhile; a host opened now would be closed by nobody.
+    if (this.recoverable(sessionId) === null) return;
     await this.hosts.open(session, stage, attempt);
     await this.hosts.close(record.hostId);
+  }
+
+  private recoverable(sessionId: string): SessionRecord | null {
+    const session = this.needs.journal.state.sessions[sessionId];
+    return session?.status === "live" || session?.status === "opening" ? session : null;
   }
 
   private countGpuLoss(session: SessionRecord): void {

@@ -3,7 +3,7 @@ import { USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
-import type { SessionRecord } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -11,13 +11,17 @@ import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { poolStatus, stageInfos } from "./status.ts";
 
+const TAB_CLOSED = "host tab closed";
+/** A page whose port broke is looked for again this often, and so many times. */
+const GONE_LOOK_MS = 250;
+const GONE_LOOKS = 4;
+
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
 export class ResourcePool {
   readonly consent: ConsentDesk;
   readonly sessions: SessionManager;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
-  private readonly userCloses = new Map<string, number>();
 
   constructor(private readonly needs: PoolNeeds) {
     this.consent = new ConsentDesk(needs);
@@ -74,8 +78,10 @@ export class ResourcePool {
     };
   }
 
-  /** What host pages report. */
-  hostReports(): { readonly [E in keyof HostToPool]: (payload: HostToPool[E]) => void } {
+  /** What one host page reports; `isOnPage` says which hosts live on it. */
+  hostReports(isOnPage: (hostId: string) => boolean): {
+    readonly [E in keyof HostToPool]: (payload: HostToPool[E]) => void;
+  } {
     const current = (lease: Lease) => this.recovery.stageOf(lease.hostId, lease.attempt);
     return {
       hello: ({ hosts }) => {
@@ -83,6 +89,13 @@ export class ResourcePool {
           if (this.state.hosts[hostId] === undefined) this.needs.toHost(hostId, "close", { hostId });
           else if (current({ hostId, attempt }) === null) continue;
           this.hosts.pageReached(hostId);
+        }
+        // Its fault was told to a service worker that did not live to hear it, or its page was reloaded.
+        for (const { hostId, sessionId, stage } of Object.values(this.state.hosts)) {
+          const record = this.state.sessions[sessionId]?.stages[stage];
+          if (!isOnPage(hostId) || record?.hostId !== hostId || record.phase !== "ready") continue;
+          if (!hosts.some((host) => host.hostId === hostId && host.attempt === record.attempt && host.ready))
+            this.lost(hostId, "the host was lost while the pool was away", false);
         }
       },
       booted: (lease) => {
@@ -125,27 +138,43 @@ export class ResourcePool {
   }
 
   /** A host page's port broke: its tab was closed or reloaded, or its process died. */
-  async pageDisconnected(hostId: string): Promise<void> {
-    const host = this.state.hosts[hostId];
+  async pageDisconnected(hostId: string, looksLeft = GONE_LOOKS): Promise<void> {
     const pages = await this.needs.livePages();
-    const alive = host?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId);
-    if (host === undefined || alive || this.state.hosts[hostId] === undefined) return;
-    this.hosts.pageLost(hostId);
-    const pageGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
-    this.lost(hostId, pageGone ? "host tab closed" : "page process gone", pageGone);
+    const host = this.state.hosts[hostId];
+    if (host === undefined) return;
+    if (host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId)) {
+      // The browser may still list a page whose process has just died.
+      if (looksLeft > 0) this.needs.after(GONE_LOOK_MS, () => void this.pageDisconnected(hostId, looksLeft - 1));
+      return;
+    }
+    const tabGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
+    if (this.state.hosts[hostId] !== undefined) this.pageLost(host, tabGone);
   }
 
-  /** The user closed a host's tab (our own closing removes the host first). Twice within a minute pauses the session. */
-  async tabRemoved(tabId: number): Promise<void> {
+  /** The user closed a host's tab (our own closing removes the host first). */
+  tabRemoved(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
-    const session = host === undefined ? undefined : this.state.sessions[host.sessionId];
-    if (host === undefined || session === undefined) return;
+    if (host !== undefined) this.pageLost(host, true);
+  }
+
+  /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */
+  pageLost(host: HostRecord, tabGone: boolean): void {
+    const { hostId, sessionId } = host;
+    const session = this.state.sessions[sessionId];
     const now = this.needs.now();
-    const last = this.userCloses.get(session.sessionId);
-    this.userCloses.set(session.sessionId, now);
-    if (last !== undefined && now - last < USER_CLOSE_WINDOW_MS) return this.sessions.pause(session);
-    this.hosts.pageLost(host.hostId);
-    this.lost(host.hostId, "host tab closed", true);
+    const closedBefore = this.state.faults.some(
+      (fault) =>
+        fault.sessionId === sessionId &&
+        fault.hostId !== hostId &&
+        fault.signal === TAB_CLOSED &&
+        now - fault.at < USER_CLOSE_WINDOW_MS,
+    );
+    if (tabGone && closedBefore && session?.status === "live") {
+      void this.sessions.pause(session);
+      return;
+    }
+    this.hosts.pageLost(hostId);
+    this.lost(hostId, tabGone ? TAB_CLOSED : "page process gone", tabGone);
   }
 
   popupCalls(): {
@@ -181,8 +210,7 @@ export class ResourcePool {
     };
   }
 
-  /** Stages whose host is not among the living, after a start. */
-  lost(hostId: string, signal: string, pageGone: boolean): void {
+  private lost(hostId: string, signal: string, pageGone: boolean): void {
     const host = this.state.hosts[hostId];
     const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
     if (record?.hostId === hostId)

@@ -114,11 +114,7 @@ export class SessionManager {
   /** A host said that this model or provider cannot work: trying again would not help. */
   stageRefused(session: SessionRecord, error: ErrorData): void {
     if (this.opening.has(session.sessionId)) this.failOpen(session.sessionId, HoldfastError.from(error));
-    else
-      this.needs.toBridge(session.bridgeId, "session", {
-        sessionId: session.sessionId,
-        event: { type: "failed", error },
-      });
+    else void this.end(session, HoldfastError.from(error));
   }
 
   failOpen(sessionId: string, error: HoldfastError): void {

@@ -1,3 +1,4 @@
+import type { HostRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
@@ -8,21 +9,23 @@ import type { ResourcePool } from "./resource-pool.ts";
 export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
   const [pages, bridges] = await Promise.all([needs.livePages(), needs.liveBridges()]);
   const { hosts, sessions } = pool.state;
+  const isAlive = (host: HostRecord): boolean =>
+    host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(host.hostId);
+  const tabLeft = async ({ tabId }: HostRecord): Promise<boolean> => tabId !== null && needs.tabExists(tabId);
+  // A tab whose process died is still there; with all bridges dead as well, it alone tells a crash from a new browser.
+  const isLeft = async (host: HostRecord | undefined): Promise<boolean> =>
+    host !== undefined && (isAlive(host) || tabLeft(host));
   for (const session of Object.values(sessions)) {
     // Its caller's promise ended with the last service worker; the client library opens anew.
     if (session.status === "opening" || session.status === "closing") await pool.sessions.remove(session.sessionId);
     if (session.status !== "live") continue;
-    const anyHost = session.stages.some(({ hostId }) =>
-      hosts[hostId]?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId),
-    );
+    if (bridges.has(session.bridgeId)) continue;
+    const left = await Promise.all(session.stages.map(({ hostId }) => isLeft(hosts[hostId])));
     // Neither page nor hosts: the browser was started anew. Nobody waits, so nothing is computed until somebody comes.
-    if (!bridges.has(session.bridgeId) && !anyHost) await pool.sessions.park(session.sessionId);
+    if (!left.includes(true)) await pool.sessions.park(session.sessionId);
   }
   for (const host of Object.values(pool.state.hosts)) {
-    const alive = host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(host.hostId);
-    if (alive) continue;
-    const pageGone = host.tabId === null || !(await needs.tabExists(host.tabId));
-    pool.lost(host.hostId, pageGone ? "host tab closed" : "page process gone", pageGone);
+    if (!isAlive(host)) pool.pageLost(host, !(await tabLeft(host)));
   }
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {

@@ -32,12 +32,18 @@ export interface FeedMessage {
   readonly feeds: WireTensors;
 }
 
+/**
+ * Where the state after a run comes from: storage; initial state, because nothing came before or the next run starts from
+ * it anyway; or nowhere, because the level keeps none: then only a run that starts from initial state can be done.
+ */
+export type RestoreFrom = "records" | "initial" | "lost";
+
 /** Driver → stage, on the control port. */
 export interface StageCalls {
   /** Once per wiring: what this stage has. */
   sync: { params: { epoch: number }; result: StageStatus };
-  /** Puts a fresh stage at the state after `run` (-1: initial); `records`: whether there is stored state to load. */
-  restore: { params: { run: number; records: boolean }; result: StageStatus };
+  /** Puts a stage at the state after `run` (-1: before the first). */
+  restore: { params: { run: number; from: RestoreFrom }; result: StageStatus };
 }
 export interface StageEvents {
   /** A run for the first stage. Feeds in line when the driver makes them (token loop); `error`: it failed before and is skipped. */

@@ -19,7 +19,8 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
         hostId: data.hostId,
         attempt: data.attempt,
         phase: "starting",
-        provider: null,
+        // What the last host ran on, until the new one is ready: only so can a change be told.
+        provider: state.sessions[data.sessionId]?.stages[data.stage]?.provider ?? null,
         weightBytes: 0,
       };
       return withStage(withHost(state, data.hostId, { status: "recovering" }), data.sessionId, data.stage, () => stage);

@@ -20,11 +20,15 @@ export async function stopServiceWorker(browser) {
   const page = await Page.attach(browser.cdp, targetId);
   /** @type {Map<string, string>} */
   const status = new Map();
+  // Work in flight starts the worker again at once, so "stopped" may stand for less than a look at `status`.
+  const stopped = new Set();
   const scope = browser.extensionUrl("");
   const off = browser.cdp.on("ServiceWorker.workerVersionUpdated", ({ versions }, sessionId) => {
     if (sessionId !== page.sessionId) return;
     for (const { versionId, scriptURL, runningStatus } of versions) {
-      if (scriptURL.startsWith(scope)) status.set(versionId, runningStatus);
+      if (!scriptURL.startsWith(scope)) continue;
+      status.set(versionId, runningStatus);
+      if (runningStatus === "stopped" || runningStatus === "starting") stopped.add(versionId);
     }
   });
   try {
@@ -32,8 +36,9 @@ export async function stopServiceWorker(browser) {
     const running = () => [...status].find(([, state]) => state === "running")?.[0];
     const versionId = await until("a running service worker to stop", running, { timeoutMs: STOP_TIMEOUT_MS });
     const start = performance.now();
+    stopped.clear();
     await page.send("ServiceWorker.stopWorker", { versionId });
-    await until("the service worker to stop", () => status.get(versionId) === "stopped", {
+    await until("the service worker to stop", () => stopped.has(versionId), {
       timeoutMs: STOP_TIMEOUT_MS,
       everyMs: 2,
     });

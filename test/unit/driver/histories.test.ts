@@ -7,7 +7,8 @@ const HISTORIES = 40;
 
 describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed outputs", (stages) => {
   const play = async (first: number, options: Omit<Parameters<typeof playHistory>[1], "stages">): Promise<void> => {
-    for (let seed = first; seed < first + HISTORIES; seed++) await playHistory(seed * 10 + stages, { stages, ...options });
+    for (let seed = first; seed < first + HISTORIES; seed++)
+      await playHistory(seed * 10 + stages, { stages, ...options });
   };
 
   it("when nothing happens", async () => {

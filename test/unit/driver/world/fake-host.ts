@@ -82,7 +82,7 @@ export class FakeHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
-        restore: ({ run, records }) => (this.dead ? never() : stage.restore(run, records)),
+        restore: ({ run, from }) => (this.dead ? never() : stage.restore(run, from)),
       },
       {
         head: ({ head, feeds, error }) => this.twice(() => stage.receiveHead(head, feeds, error)),

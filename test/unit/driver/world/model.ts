@@ -132,5 +132,7 @@ function fold(start: number, values: Iterable<number>): number {
 
 /** Never the largest at BAD_ID, so that no generation comes to feed it. */
 function logitsOf(hash: number): Float32Array {
-  return Float32Array.from({ length: VOCABULARY }, (_, id) => (id === BAD_ID ? -1 : (fold(hash, [id]) >>> 8) / 2 ** 24));
+  return Float32Array.from({ length: VOCABULARY }, (_, id) =>
+    id === BAD_ID ? -1 : (fold(hash, [id]) >>> 8) / 2 ** 24,
+  );
 }
