@@ -2,6 +2,7 @@ import type { FromDriver, ToDriver } from "./adapters/bridge-protocol.ts";
 import { isCall } from "./adapters/host-messages.ts";
 import { WorkPort } from "./adapters/work-port.ts";
 import { HoldfastError, toErrorData } from "./base/errors.ts";
+import { BRIDGE_ORPHAN_CHECK_MS } from "./base/limits.ts";
 import type { RpcMessage } from "./base/rpc.ts";
 
 // The extension's frame inside a web page. Its main thread, shared with all other bridges, only hands messages on; the
@@ -41,11 +42,15 @@ async function serve(port: MessagePort, origin: string): Promise<void> {
   const send = (message: ToDriver, ports: MessagePort[] = []): void => driver.postMessage(message, ports);
   const pool = new WorkPort(`bridge:${bridgeId}`, {
     onMessage: (message) => send({ to: "driver", pool: message }),
-    onDisconnect: () => send({ to: "driver", poolLost: true }),
+    onDisconnect: () => {
+      leaveIfOrphaned();
+      send({ to: "driver", poolLost: true });
+    },
     // The driver calls again when it has work; without any, the service worker may sleep.
     reconnect: () => false,
   });
   pool.connect();
+  setInterval(leaveIfOrphaned, BRIDGE_ORPHAN_CHECK_MS);
   // A pool that sleeps hears no port break: it is woken to see that this page goes.
   addEventListener("pagehide", () => pool.connect());
   driver.onmessage = ({ data, ports }: MessageEvent<FromDriver>) => {
@@ -56,6 +61,14 @@ async function serve(port: MessagePort, origin: string): Promise<void> {
     if (isCall(data, "holdfast", "pool")) send({ to: "driver", pool: (data as { message: RpcMessage }).message });
   });
   send({ to: "driver", page: { bridgeId, origin, framedBy } }, [port]);
+}
+
+/**
+ * An extension that was reloaded or updated leaves its old frames in the pages, without an API. Taking the canary away
+ * tells the client library to put a new one in this one's place.
+ */
+function leaveIfOrphaned(): void {
+  if (chrome.runtime?.id === undefined) canary.remove();
 }
 
 /** The service worker's name for this frame: the browser makes it, so nobody can take another's. */

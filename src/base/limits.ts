@@ -67,6 +67,8 @@ export const CONNECT_TIMEOUT_MS = 5_000;
 /** The client's reading of the bridge's canary, with work in flight and without. */
 export const BRIDGE_CANARY_MS = 20;
 export const BRIDGE_CANARY_IDLE_MS = 1_000;
+/** How often a bridge looks whether the extension that it belongs to is still the one that runs. */
+export const BRIDGE_ORPHAN_CHECK_MS = 1_000;
 /** Bridge frames that may die in a row, without an answer in between, before the page is told. */
 export const BRIDGE_DEATHS_MAX = 5;
 

@@ -290,15 +290,21 @@ test("what is aborted ends with ABORTED, while loading, while running and while 
   }, MODEL);
   expectRejected(before, aborted, "before it began");
 
-  const { run, generation, taken, after } = await page.evaluate(
+  const { run, sent, generation, taken, after } = await page.evaluate(
     async (recogniser, model) => {
       const pool = await window.holdfast.connect();
       const reader = await pool.createSession(recogniser, { shards: 1 });
       const control = new AbortController();
       const x = { type: "float32", dims: [1, 3, 48, 320], data: new Float32Array(3 * 48 * 320) };
-      const running = reader.run({ x }, { signal: control.signal });
+      const early = reader.run({ x }, { signal: control.signal });
       control.abort();
-      const first = await window.witness.during(() => running);
+      const first = await window.witness.during(() => early);
+      const underWay = new AbortController();
+      const running = window.rejection(reader.run({ x }, { signal: underWay.signal }));
+      // Long enough for the run to be sent, too short for any answer: answers are tasks.
+      for (let turn = 0; turn < 20; turn++) await null;
+      underWay.abort();
+      const middle = await running;
       const later = await reader.run({ x });
       await reader.release();
 
@@ -314,12 +320,19 @@ test("what is aborted ends with ABORTED, while loading, while running and while 
       const again: number[] = [];
       for await (const { id } of writer.generate([68, 390], { maxNewTokens: 3 })) again.push(id);
       await writer.release();
-      return { run: first, generation: second, taken: ids, after: [Object.keys(later).length, again] as const };
+      return {
+        run: first,
+        sent: middle,
+        generation: second,
+        taken: ids,
+        after: [Object.keys(later).length, again] as const,
+      };
     },
     RECOGNISER,
     MODEL,
   );
   expectRejected(run, aborted, "a run");
+  expect(sent).toMatchObject({ typed: true, code: "ABORTED" });
   expectRejected(generation, aborted, "a generation");
   expect(after).toEqual([1, taken.slice(0, 3)]);
 });
