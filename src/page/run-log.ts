@@ -23,6 +23,7 @@ type Entry =
 export class RunLog {
   private kept: Entry[] = [];
   private size = 0;
+  private safe = -1;
 
   get bytes(): number {
     return this.size;
@@ -30,10 +31,11 @@ export class RunLog {
 
   /** Runs that a replay would compute; failed ones are only skipped, and a page may feed as many of them as it likes. */
   get replayRuns(): number {
-    return this.kept.reduce(
-      (sum, entry) => sum + (entry.kind === "generation" ? entry.ids.length : entry.error === null ? 1 : 0),
-      0,
-    );
+    return this.kept.reduce((sum, entry) => {
+      // A generation is kept whole while its end is not safe, but only that end would be computed again.
+      if (entry.kind === "generation") return sum + entry.last - Math.max(entry.base - 1, this.safe);
+      return sum + (entry.error === null ? 1 : 0);
+    }, 0);
   }
 
   addRun(run: number, reset: boolean, feeds: WireTensors): void {
@@ -48,6 +50,7 @@ export class RunLog {
 
   /** Forgets what can no longer be needed. */
   drop(safe: number): void {
+    this.safe = safe;
     this.kept = this.kept.filter((entry) => (entry.kind === "run" ? entry.run : entry.last) > safe);
     this.size = this.kept.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
   }
