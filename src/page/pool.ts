@@ -52,16 +52,21 @@ export class Pool {
     timeoutMs: number | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Pool> {
+    const aborted = (): HoldfastError =>
+      new HoldfastError("ABORTED", "connect() was aborted by the signal that it was given.", { cause: signal?.reason });
+    if (signal?.aborted) throw aborted();
     const pool = new Pool(extensionId);
-    const abort = (): void => pool.connection.close();
-    signal?.throwIfAborted();
+    let abort = (): void => undefined;
+    // An extension that is absent, or a user who does not answer, is not waited for any longer.
+    const stopped = new Promise<never>((_, reject) => {
+      abort = () => reject(aborted());
+    });
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      pool.peer = await pool.connection.open(timeoutMs);
+      pool.peer = await Promise.race([pool.connection.open(timeoutMs), stopped]);
       return pool;
     } catch (error) {
       pool.connection.close();
-      if (signal?.aborted) throw new HoldfastError("ABORTED", "connect() was aborted.", { cause: signal.reason });
       throw error;
     } finally {
       signal?.removeEventListener("abort", abort);

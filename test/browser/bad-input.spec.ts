@@ -394,13 +394,15 @@ test("a browser without the extension says so, and an aborted connect too", asyn
   const page: Page = await browser.newPage(`${site.origin}/page.html`);
   await page.waitFor("typeof window.holdfast === 'object'");
   await installRejection(page);
-  const [absent, aborted] = await page.evaluate(() =>
+  const [absent, aborted, before] = await page.evaluate(() =>
     Promise.all([
       window.rejection(window.holdfast.connect({ timeoutMs: 2_000 })),
-      window.rejection(window.holdfast.connect({ timeoutMs: 20_000, signal: AbortSignal.timeout(100) })),
+      window.rejection(window.holdfast.connect({ timeoutMs: 2_000_000, signal: AbortSignal.timeout(100) })),
+      window.rejection(window.holdfast.connect({ signal: AbortSignal.abort() })),
     ]),
   );
   expect(absent).toMatchObject({ typed: true, code: "EXTENSION_ABSENT", category: "CONNECTION" });
   expect(absent?.message).toMatch(/Install or enable/);
   expect(aborted).toMatchObject({ typed: true, code: "ABORTED" });
+  expect(before).toMatchObject({ typed: true, code: "ABORTED" });
 });
