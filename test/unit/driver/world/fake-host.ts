@@ -78,7 +78,7 @@ export class FakeHost {
     if (this.dead || driverPort === undefined || input === undefined || output === undefined) return;
     for (const port of this.wiring?.ports ?? []) port.close();
     const { stage } = this;
-    const driver: DriverPort = new RpcPeer(
+    const driver: DriverPort = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),

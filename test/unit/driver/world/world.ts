@@ -5,6 +5,7 @@ import { ChannelWirer } from "../../../../src/driver/wiring.ts";
 import type { FaultToleranceLevel } from "../../../../src/fault/levels.ts";
 import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import { Session } from "../../../../src/page/session.ts";
+import type { ClientCalls, ClientEvents, DriverEvents } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
 import type { PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
@@ -162,7 +163,7 @@ export class World {
 
   private pagePeer(port: MessagePort): DriverPeer {
     const session = (): Session => this.session;
-    const peer: DriverPeer = new RpcPeer(
+    const peer: DriverPeer = new RpcPeer<ClientCalls, ClientEvents, Record<never, never>, DriverEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {},
       {
