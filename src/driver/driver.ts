@@ -7,6 +7,9 @@ import { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, textCodec } from "./text.ts";
 import type { Wirer } from "./wiring.ts";
 
+/** Events kept for sessions whose opening is under way. */
+const EARLY_EVENTS_MAX = 200;
+
 export interface DriverNeeds {
   readonly bridgeId: string;
   /** The page's origin and the foreign frame around it, as the browser told the bridge. */
@@ -29,6 +32,9 @@ interface Running {
 /** Serves one page's client library: opens sessions at the pool and drives them. Lives in the bridge's worker. */
 export class Driver {
   private readonly sessions = new Map<string, Running>();
+  /** Sessions that are being opened or taken up, and what was told of sessions not known yet. */
+  private arriving = 0;
+  private readonly early: PoolEvents["session"][] = [];
   private readonly ingestPorts = new Map<string, MessagePort>();
   private readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
 
@@ -50,7 +56,11 @@ export class Driver {
 
   poolEvents(): EventHandlers<PoolEvents> {
     return {
-      session: ({ sessionId, event }) => this.sessions.get(sessionId)?.driver.poolEvent(event),
+      session: ({ sessionId, event }) => {
+        const running = this.sessions.get(sessionId);
+        if (running !== undefined) running.driver.poolEvent(event);
+        else if (this.arriving > 0 && this.early.length < EARLY_EVENTS_MAX) this.early.push({ sessionId, event });
+      },
       progress: ({ ingestId, event }) => this.client.emit("progress", { openId: ingestId, event }),
       ingestAt: ({ ingestId, sessionId, hostId }) => {
         const port = this.ingestPorts.get(ingestId);
@@ -84,14 +94,14 @@ export class Driver {
         return null;
       },
       open: async ({ openId, model, options, tokenizer }) => {
-        const info = await needs.callPool("openSession", { ...self, model, options, ingestId: openId });
-        await this.run(info, -1, tokenizer).start();
-        return info;
+        const params = { ...self, model, options, ingestId: openId };
+        const driver = await this.arrival(needs.callPool("openSession", params), -1, tokenizer);
+        await driver.start();
+        return driver.info;
       },
       attach: async ({ sessionId, secret, acked, tokenizer }) => {
-        const info = await needs.callPool("attachSession", { ...self, sessionId, secret });
-        this.run(info, acked, tokenizer);
-        return info;
+        const info = needs.callPool("attachSession", { ...self, sessionId, secret });
+        return (await this.arrival(info, acked, tokenizer)).info;
       },
       release: async ({ sessionId }) => {
         this.sessions.get(sessionId)?.driver.close();
@@ -149,6 +159,23 @@ export class Driver {
         if (generating) generating.stop = true;
       },
     };
+  }
+
+  /** The pool's events of a session may overtake the answer that names it. */
+  private async arrival(
+    info: Promise<SessionInfo>,
+    acked: number,
+    tokenizer: TokenizerFiles | null,
+  ): Promise<SessionDriver> {
+    this.arriving++;
+    try {
+      const driver = this.run(await info, acked, tokenizer);
+      for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
+      return driver;
+    } finally {
+      this.arriving--;
+      if (this.arriving === 0) this.early.length = 0;
+    }
   }
 
   private run(info: SessionInfo, acked: number, tokenizer: TokenizerFiles | null): SessionDriver {

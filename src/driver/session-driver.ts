@@ -130,7 +130,7 @@ export class SessionDriver {
   /** From the pool: faults, replacements, failures. */
   poolEvent(event: SessionEvent): void {
     this.needs.tell(event);
-    if (event.type === "fault") this.stageLost(event.stage, event.category);
+    if (event.type === "fault") this.stageLost(event.stage, event.attempt, event.category);
     else if (event.type === "stage") {
       this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
       if (this.allReady) void this.rewire();
@@ -193,9 +193,11 @@ export class SessionDriver {
     return true;
   }
 
-  private stageLost(stage: number, category: ErrorData["category"]): void {
+  private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
     const known = this.stages[stage];
-    if (known !== undefined) this.stages[stage] = { ...known, phase: "lost" };
+    // News of a host that was replaced meanwhile.
+    if (known === undefined || attempt < known.attempt) return;
+    this.stages[stage] = { ...known, attempt, phase: "lost" };
     this.wired = false;
     this.epoch++;
     this.noteLoss(stage);

@@ -37,7 +37,7 @@ export class RecoveryManager {
     });
     if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
     this.hosts.settled(hostId);
-    this.events.tell(session, { type: "fault", at, stage, hostId, category, signal });
+    this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
     this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
   }
 

@@ -34,7 +34,7 @@ export type SessionEvent =
       readonly stage: number | null;
     }
   | { readonly type: "stage"; readonly stage: StageInfo }
-  | ({ readonly type: "fault" } & FaultInfo)
+  | ({ readonly type: "fault"; readonly attempt: number } & FaultInfo)
   | {
       readonly type: "recovering";
       readonly stage: number;

@@ -80,7 +80,8 @@ export class World {
     if (host !== undefined) this.buried.push(host);
     this.stages[stage] = { ...old, phase: "lost" };
     await this.turns(6);
-    this.tell({ type: "fault", at: 0, stage, hostId: old.hostId, category: "CRASH", signal: "frame process gone" });
+    const { hostId, attempt } = old;
+    this.tell({ type: "fault", at: 0, stage, hostId, attempt, category: "CRASH", signal: "frame process gone" });
     await this.turns(30);
     this.hosts[stage] = this.newHost(stage);
     const info = stageInfo(stage, old.attempt + 1);
