@@ -221,6 +221,11 @@ export class ResourcePool {
       this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
   }
 
+  /** A host that carries no stage any more. */
+  closeHost(hostId: string): Promise<void> {
+    return this.hosts.close(hostId);
+  }
+
   /** A recovery that the end of a service worker cut short. */
   resumeRecovery(sessionId: string, stage: number): void {
     const record = this.state.sessions[sessionId]?.stages[stage];
