@@ -69,7 +69,9 @@ export class SessionManager {
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
       // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.
-      const others = Array.from({ length: hostsFor(options) - 1 }, (_, index) => this.hosts.open(session, index + 1, 0));
+      const others = Array.from({ length: hostsFor(options) - 1 }, (_, index) =>
+        this.hosts.open(session, index + 1, 0),
+      );
       await Promise.all(others);
     } catch (error) {
       this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
