@@ -174,7 +174,8 @@ export class Session {
     if (this.ended !== null) return;
     const { peer, id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    await peer.call("release", { sessionId: id });
+    // With the bridge gone nobody hears it: a bridge that is taking the session up says it, else its grace ends.
+    if (this.attached) await peer.call("release", { sessionId: id });
   }
 
   get busy(): boolean {
