@@ -248,8 +248,7 @@ export class Stage {
 }
 
 function takeInput(tensors: WireTensors, name: string): WireTensor {
-  const tensor: Partial<WireTensor> | undefined = Object.hasOwn(tensors ?? {}, name) ? tensors[name] : undefined;
-  if (tensor !== undefined && Array.isArray(tensor.dims) && ArrayBuffer.isView(tensor.data))
-    return tensor as WireTensor;
+  const tensor: WireTensor | null | undefined = Object.hasOwn(tensors ?? {}, name) ? tensors[name] : undefined;
+  if (tensor && Array.isArray(tensor.dims) && ArrayBuffer.isView(tensor.data)) return tensor;
   throw new HoldfastError("BAD_FEEDS", `The feeds hold no tensor named ${name}; compare them with session.inputs.`);
 }
