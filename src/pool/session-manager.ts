@@ -71,6 +71,8 @@ export class SessionManager {
     const ready = new Promise<SessionInfo>((resolve, reject) =>
       this.opening.set(sessionId, { ingestId, progressAt: needs.now(), resolve, reject }),
     );
+    // It may be aborted while its hosts open, before anybody waits for it.
+    ready.catch(() => undefined);
     this.watchOpening(sessionId, OPEN_STALL_MS);
     try {
       const hostId = await this.hosts.open(session, 0, 0);

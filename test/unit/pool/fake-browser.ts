@@ -1,0 +1,215 @@
+import type { PoolNeeds } from "../../../src/pool/needs.ts";
+import { ResourcePool } from "../../../src/pool/resource-pool.ts";
+import { reconcile } from "../../../src/pool/start.ts";
+import type { SessionEvent } from "../../../src/protocol/events.ts";
+import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
+import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
+import { applyTransaction } from "../../../src/state/reducer.ts";
+import { planOf, specsOf } from "../driver/world/model.ts";
+
+export const ORIGIN = "https://site.example";
+export const BRIDGE = "bridge-1";
+
+interface Tab {
+  readonly hostId: string;
+  alive: boolean;
+}
+
+/** A browser with a clock of its own: tabs, pages in them that do what hosts do, and a service worker that may die. */
+export class FakeBrowser {
+  now = 1_000_000;
+  state: PoolState = EMPTY_POOL;
+  pool: ResourcePool;
+  readonly tabs = new Map<number, Tab>();
+  readonly bridges = new Set([BRIDGE]);
+  readonly told: SessionEvent[] = [];
+  readonly ingestAt: string[] = [];
+  readonly forgotten: string[] = [];
+  readonly asked: string[] = [];
+  readonly alarms: number[] = [];
+  popupAllowed = true;
+  consent: boolean | null = true;
+  /** Hosts of these attempts and later never answer a boot, until it is lowered. */
+  deafFromAttempt = Number.POSITIVE_INFINITY;
+  /** The page sends its model. */
+  sendsModel = true;
+  refuseTabs = false;
+  private timers: { readonly at: number; readonly action: () => void }[] = [];
+  private ids = 0;
+  private tabIds = 0;
+  private readonly needs: PoolNeeds;
+
+  constructor() {
+    this.needs = this.makeNeeds();
+    this.pool = new ResourcePool(this.needs);
+  }
+
+  get liveTabs(): Tab[] {
+    return [...this.tabs.values()].filter(({ alive }) => alive);
+  }
+  get session(): SessionRecord | undefined {
+    return Object.values(this.state.sessions)[0];
+  }
+  hostOf(stage: number): string {
+    return this.session?.stages[stage]?.hostId ?? "";
+  }
+  tabOf(stage: number): number {
+    return this.state.hosts[this.hostOf(stage)]?.tabId ?? -1;
+  }
+
+  /** Lets time pass; everything that is due happens in its order. */
+  async pass(ms: number): Promise<void> {
+    const until = this.now + ms;
+    for (;;) {
+      await settled();
+      const next = this.timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
+      if (next === undefined) break;
+      this.timers = this.timers.filter((timer) => timer !== next);
+      this.now = Math.max(this.now, next.at);
+      next.action();
+    }
+    this.now = until;
+    await settled();
+  }
+
+  open(options: object = {}, bridgeId = BRIDGE): Promise<SessionInfo> {
+    const params = { bridgeId, origin: ORIGIN, framedBy: null, model: "model", ingestId: `ingest-${++this.ids}` };
+    return this.pool.bridgeCalls().openSession({ ...params, options: options as SessionInfo["options"] });
+  }
+  /** A session in so many stages that is live. */
+  async live(shards = 2, options: object = {}): Promise<SessionInfo> {
+    const opened = this.open({ shards, ...options });
+    await this.pass(1_000);
+    return opened;
+  }
+  attach({ sessionId, secret }: SessionInfo, bridgeId = BRIDGE, origin = ORIGIN): Promise<SessionInfo> {
+    return this.pool.bridgeCalls().attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
+  }
+
+  /** The keeper of a stage's host says that its frame has died. */
+  killFrame(stage: number): void {
+    const record = this.session?.stages[stage];
+    if (record !== undefined)
+      this.reports().fault({ hostId: record.hostId, attempt: record.attempt, signal: "frame process gone" });
+  }
+  async killPage(stage: number): Promise<void> {
+    const tab = this.tabs.get(this.tabOf(stage));
+    if (tab === undefined) return;
+    tab.alive = false;
+    await this.pool.pageDisconnected(tab.hostId);
+  }
+  async closeTab(stage: number): Promise<void> {
+    const tabId = this.tabOf(stage);
+    const hostId = this.hostOf(stage);
+    this.tabs.delete(tabId);
+    this.pool.tabRemoved(tabId);
+    await this.pool.pageDisconnected(hostId);
+  }
+
+  /** The service worker dies and starts again: what is not in the journal is gone. */
+  async restartWorker(): Promise<void> {
+    this.killWorker();
+    await reconcile(this.pool, this.needs);
+    for (const { hostId } of this.liveTabs) if (this.state.hosts[hostId] !== undefined) this.pool.pageConnected(hostId);
+  }
+  killWorker(): void {
+    this.timers = [];
+    this.state = structuredClone(this.state);
+    this.pool = new ResourcePool(this.needs);
+  }
+  /** The whole browser: no tab and no page is left. */
+  async restartBrowser(): Promise<void> {
+    this.tabs.clear();
+    this.bridges.clear();
+    await this.restartWorker();
+  }
+
+  reports(): ReturnType<ResourcePool["hostReports"]> {
+    return this.pool.hostReports(() => true);
+  }
+
+  private later(ms: number, action: () => void): void {
+    this.timers.push({ at: this.now + ms, action });
+  }
+
+  private makeNeeds(): PoolNeeds {
+    const self = this;
+    return {
+      journal: {
+        get state() {
+          return self.state;
+        },
+        append: async (body) => {
+          self.state = applyTransaction(self.state, body);
+        },
+      },
+      openPage: async (hostId, place) => {
+        if (place === "offscreen") return null;
+        if (this.refuseTabs) throw new Error("no current window");
+        const tabId = ++this.tabIds;
+        this.tabs.set(tabId, { hostId, alive: true });
+        // A service worker that dies now never hears of the tab.
+        await new Promise<void>((resolve) => this.later(3, resolve));
+        this.later(5, () => this.pool.pageConnected(hostId));
+        return tabId;
+      },
+      closePage: async ({ hostId, tabId }) => {
+        // A page whose tab is not known is asked to leave.
+        for (const [id, tab] of this.tabs) if (id === tabId || tab.hostId === hostId) this.tabs.delete(id);
+      },
+      reloadPage: async (tabId) => {
+        const tab = this.tabs.get(tabId);
+        if (tab === undefined) return false;
+        tab.alive = true;
+        this.later(20, () => this.pool.pageConnected(tab.hostId));
+        return true;
+      },
+      tabExists: async (tabId) => this.tabs.has(tabId),
+      closeOffscreen: async () => undefined,
+      livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),
+      liveBridges: async () => new Set(this.bridges),
+      toHost: (hostId, name, payload) => this.later(1, () => this.hostHears(hostId, name, payload)),
+      toBridge: (_, name, payload) => {
+        if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
+        if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
+      },
+      forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
+      askConsent: async (origin) => {
+        this.asked.push(origin);
+        const allowed = this.consent;
+        if (allowed !== null)
+          self.state = applyTransaction(self.state, { action: "set_consent", data: { origin, allowed, at: this.now } });
+        return allowed;
+      },
+      setAlarm: (_, delayMs) => void this.alarms.push(delayMs),
+      setPopupAllowed: (allowed) => {
+        this.popupAllowed = allowed;
+      },
+      after: (ms, action) => this.later(ms, action),
+      now: () => this.now,
+      newId: () => `id-${++this.ids}`,
+    };
+  }
+
+  /** What a host page does with an order of the pool. */
+  private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
+    if (!this.liveTabs.some((tab) => tab.hostId === hostId) || name === "close") return;
+    const { attempt, sessionId } = payload as PoolToHost["load"];
+    if (attempt >= this.deafFromAttempt) return;
+    const lease = { hostId, attempt };
+    const capability = { providers: ["wasm"] as const, softwareGpu: false };
+    if (name === "boot") this.later(10, () => this.reports().booted({ ...lease, provider: "wasm", capability }));
+    if (name === "load")
+      this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
+    if (name === "ingest" && this.sendsModel) {
+      const { options } = payload as PoolToHost["ingest"];
+      const plan = planOf(specsOf(options.shards ?? 1));
+      this.later(30, () => this.reports().planned({ ...lease, sessionId, planId: "plan", plan }));
+    }
+  }
+}
+
+/** Until nothing that was promised is open. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+}
