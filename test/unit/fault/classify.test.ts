@@ -79,6 +79,30 @@ describe("an error of the caller or the model", () => {
   });
 });
 
+describe("names that the model's author chose", () => {
+  it.each<[string, ErrorCode]>([
+    [
+      "ERROR_CODE: 6, ERROR_MESSAGE: Fatal error: No Op registered for DisconnectTimeout with domain_version of 1",
+      "UNSUPPORTED_OP",
+    ],
+    ["input 'timeout' is missing in 'feeds'.", "BAD_FEEDS"],
+    ["ERROR_CODE: 2, ERROR_MESSAGE: Got invalid dimensions for input: quota", "BAD_FEEDS"],
+    [
+      "Non-zero status code returned while running Add node. Name:'/deadline/disconnect/Add' Status Message: bad axis",
+      "RUN_FAILED",
+    ],
+  ])("accuse no host: %s", (signal, code) => {
+    expect(isHostFailure(signal)).toBe(false);
+    expect(callerError(signal, "RUN_FAILED").code).toBe(code);
+  });
+
+  it("do not hide what the host says beside them", () => {
+    const signal =
+      "Non-zero status code returned while running Add node. Name:'/a/Add' The Device was lost before mapping was resolved";
+    expect(isHostFailure(signal)).toBe(true);
+  });
+});
+
 describe("words that no row knows", () => {
   it("are nobody's failure and keep the fallback's code and category", () => {
     const signal = "invalid session id: 3";
