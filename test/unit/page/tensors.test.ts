@@ -42,10 +42,23 @@ describe("feeds", () => {
     ["no data on the CPU", x({ data: undefined }), /"x" has no data on the CPU/],
     ["data of no typed array", x({ data: [1, 2, 3, 4, 5, 6] }), /"x" has no data on the CPU/],
     ["a DataView", x({ data: new DataView(new ArrayBuffer(24)) }), /"x" has no data on the CPU/],
-    ["data of another dtype than it says", x({ data: new Float64Array(6) }), /"x"/],
+    ["wider data than it says", x({ data: new Float64Array(6) }), /"x" is float32, its data is of type Float64Array/],
+    ["other data than it says", x({ data: new Int32Array(6) }), /"x" is float32, its data is of type Int32Array/],
   ])("are refused by name: %s", (_, feeds, message) => {
     expect(() => takeFeeds(feeds, INPUTS)).toThrow(expect.objectContaining({ code: "BAD_FEEDS" }));
     expect(() => takeFeeds(feeds, INPUTS)).toThrow(message);
+  });
+});
+
+describe("the data of a feed", () => {
+  it.each<[ValueSpec["type"], TensorLike["data"]]>([
+    ["float16", Uint16Array.of(1)],
+    ["bool", Uint8Array.of(1)],
+    ["uint8", Uint8ClampedArray.of(1)],
+    ["uint8", Uint8Array.of(1)],
+    ["uint64", BigUint64Array.of(1n)],
+  ])("of type %s is taken as onnxruntime takes it: %o", (type, data) => {
+    expect(takeFeeds({ x: { type, dims: [1], data } }, [{ name: "x", type, dims: [1] }])["x"]?.data).toEqual(data);
   });
 });
 
