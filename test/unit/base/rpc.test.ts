@@ -17,7 +17,7 @@ type Nothing = Record<never, never>;
 function pair() {
   const heard: string[] = [];
   const sent: RpcMessage[] = [];
-  const server: RpcPeer<Nothing, Nothing, Calls, Events> = new RpcPeer(
+  const server = new RpcPeer<Nothing, Nothing, Calls, Events>(
     (message) => {
       sent.push(message);
       client.receive(structuredClone(message));
@@ -32,7 +32,7 @@ function pair() {
     },
     { news: ({ text }) => heard.push(text) },
   );
-  const client: RpcPeer<Calls, Events, Nothing, Nothing> = new RpcPeer(
+  const client: RpcPeer<Calls, Events, Nothing, Nothing> = new RpcPeer<Calls, Events, Nothing, Nothing>(
     (message) => server.receive(structuredClone(message)),
     {},
     {},
@@ -70,7 +70,7 @@ describe("a call", () => {
   });
 
   it("fails when it cannot be posted, and is forgotten", async () => {
-    const peer: RpcPeer<Calls, Nothing, Nothing, Nothing> = new RpcPeer(
+    const peer = new RpcPeer<Calls, Nothing, Nothing, Nothing>(
       () => {
         throw new Error("could not be cloned");
       },
@@ -95,7 +95,7 @@ describe("a call", () => {
 
   it("whose other end is gone fails, once, and a late answer changes nothing", async () => {
     const messages: RpcMessage[] = [];
-    const peer: RpcPeer<Calls, Nothing, Nothing, Nothing> = new RpcPeer((message) => messages.push(message), {}, {});
+    const peer = new RpcPeer<Calls, Nothing, Nothing, Nothing>((message) => messages.push(message), {}, {});
     const calls = [peer.call("nothing", null), peer.call("add", { a: 1, b: 1 })];
     const gone = new HoldfastError("EXTENSION_DISCONNECTED", "It is gone.");
     peer.fail(gone);
