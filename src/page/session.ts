@@ -173,7 +173,12 @@ export class Session {
     if (this.ended !== null) return;
     const { peer, id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    await peer.call("release", { sessionId: id });
+    try {
+      await peer.call("release", { sessionId: id });
+    } catch (error) {
+      // Without a bridge there is nobody to ask; the pool closes the hosts when the session's owner stays away.
+      if (!(error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED")) throw error;
+    }
   }
 
   get busy(): boolean {

@@ -46,6 +46,7 @@ export class SessionManager {
       options,
       status: "opening",
       bridgeId,
+      openId: ingestId,
       ownerLostAt: null,
       planId: null,
       plan: null,
@@ -129,6 +130,11 @@ export class SessionManager {
       if (opening.ingestId === ingestId)
         this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
     }
+    // Opened, but the answer went with a service worker: nobody knows of it.
+    const orphan = Object.values(this.needs.journal.state.sessions).find(
+      ({ openId, status }) => openId === ingestId && status === "live",
+    );
+    if (orphan !== undefined) await this.remove(orphan.sessionId);
     return null;
   }
 
