@@ -76,5 +76,9 @@ export const BRIDGE_DEATHS_MAX = 5;
 
 /** Tokens of one generation. */
 export const NEW_TOKENS_MAX = 100_000;
+/** Token ids of a prompt. The journal keeps them. */
+export const PROMPT_TOKENS_MAX = 262_144;
+/** Models that a page may be sending at once. */
+export const INGESTS_PER_PAGE_MAX = 16;
 /** Prompt characters. */
 export const PROMPT_CHARS_MAX = 4_000_000;

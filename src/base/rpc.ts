@@ -98,13 +98,27 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
       const value = await this.calls[method as keyof In](params as In[keyof In]["params"], ports);
       this.post({ rpc: "result", id, value: value ?? null });
     } catch (error) {
-      this.post({ rpc: "error", id, error: toErrorData(error) });
+      this.answerError(id, toErrorData(error));
+    }
+  }
+
+  private answerError(id: number, error: ErrorData): void {
+    try {
+      this.post({ rpc: "error", id, error });
+    } catch {
+      // Who asked is gone; nobody waits for the answer.
     }
   }
 }
 
 function isRpcMessage(message: unknown): message is RpcMessage {
-  return typeof message === "object" && message !== null && typeof (message as { rpc?: unknown }).rpc === "string";
+  if (typeof message !== "object" || message === null) return false;
+  const { rpc, id, method, name, error } = message as Record<string, unknown>;
+  if (rpc === "event") return typeof name === "string";
+  if (typeof id !== "number") return false;
+  if (rpc === "call") return typeof method === "string";
+  if (rpc === "error") return typeof error === "object" && error !== null;
+  return rpc === "result";
 }
 
 /** Serves a MessagePort with a peer made around it. */
