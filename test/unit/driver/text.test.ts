@@ -1,0 +1,73 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { TextStream, textCodec } from "../../../src/driver/text.ts";
+
+const MODEL = resolve(import.meta.dirname, "../../models/moby-llama");
+const read = (name: string) => JSON.parse(readFileSync(resolve(MODEL, name), "utf8"));
+const codec = textCodec({ json: read("tokenizer.json"), config: read("tokenizer_config.json") });
+const reference = read("reference.json") as {
+  greedy: readonly { prompt: string; prompt_ids: readonly number[]; ids: readonly number[] }[];
+};
+
+const TEXTS = [
+  "Call me Ishmael.",
+  " leading and trailing ",
+  "two  spaces\nand\ttabs\r\n",
+  "Ünïcödé — “quoted”",
+  "日本語のテキスト",
+  "🐳 the whale 🐋🏴‍☠️",
+  "don't , stop !",
+];
+
+function pieces(ids: readonly number[]): string[] {
+  const stream = new TextStream(codec);
+  return ids.map((id) => stream.push(id));
+}
+
+describe("the tokenizer", () => {
+  it.each(TEXTS)("gives back what it took: %j", (text) => {
+    expect(codec.decode(codec.encode(text))).toBe(text);
+  });
+
+  it("agrees with the model's reference", () => {
+    for (const { prompt, prompt_ids } of reference.greedy) expect(codec.encode(prompt)).toEqual(prompt_ids);
+  });
+
+  it("makes nothing of nothing", () => {
+    expect([codec.encode(""), codec.decode([])]).toEqual([[], ""]);
+  });
+});
+
+describe("streamed text", () => {
+  it.each(TEXTS)("is, joined, the decoding of the whole: %j", (text) => {
+    const ids = codec.encode(text);
+    expect(pieces(ids).join("")).toBe(text);
+  });
+
+  it("is, joined, the decoding of the whole for long generations", () => {
+    for (const { ids } of reference.greedy) expect(pieces(ids).join("")).toBe(codec.decode(ids));
+  });
+
+  it("never shows half a character", () => {
+    const ids = codec.encode("🐳日");
+    const shown = pieces(ids);
+    expect(ids.length).toBeGreaterThan(2);
+    expect(shown.filter((piece) => piece !== "")).toEqual(["🐳", "日"]);
+  });
+
+  it("is taken up by another with the ids that were emitted", () => {
+    const ids = codec.encode("The 🐳 breached, 日本 wide, and the sea was calm again — 🐋!");
+    for (let cut = 0; cut <= ids.length; cut++) {
+      // Whoever takes a generation up says the emitted ids again to a stream of its own.
+      const stream = new TextStream(codec);
+      const again = ids.slice(0, cut).map((id) => stream.push(id));
+      expect(again).toEqual(pieces(ids).slice(0, cut));
+      expect([...again, ...ids.slice(cut).map((id) => stream.push(id))]).toEqual(pieces(ids));
+    }
+  });
+
+  it("is empty without a tokenizer", () => {
+    expect(new TextStream(null).push(5)).toBe("");
+  });
+});
