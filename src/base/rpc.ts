@@ -28,6 +28,7 @@ export type EventHandlers<Events> = {
 export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Received> {
   private readonly pending = new Map<number, { resolve(value: unknown): void; reject(error: HoldfastError): void }>();
   private nextId = 1;
+  private ended: HoldfastError | null = null;
 
   constructor(
     private readonly post: RpcPost,
@@ -40,6 +41,7 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
     params: Out[M]["params"],
     transfer?: Transferable[],
   ): Promise<Out[M]["result"]> {
+    if (this.ended !== null) return Promise.reject(this.ended);
     const id = this.nextId++;
     return new Promise<unknown>((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
@@ -77,7 +79,13 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
     }
   }
 
-  /** The other end is gone: every open call ends with this error. */
+  /** The other end is gone for good: every open call and every later one ends with this error. */
+  end(error: HoldfastError): void {
+    this.ended = error;
+    this.fail(error);
+  }
+
+  /** The other end lost what it was asked: every open call ends with this error. */
   fail(error: HoldfastError): void {
     const open = [...this.pending.values()];
     this.pending.clear();
@@ -90,13 +98,27 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
       const value = await this.calls[method as keyof In](params as In[keyof In]["params"], ports);
       this.post({ rpc: "result", id, value: value ?? null });
     } catch (error) {
-      this.post({ rpc: "error", id, error: toErrorData(error) });
+      this.answerError(id, toErrorData(error));
+    }
+  }
+
+  private answerError(id: number, error: ErrorData): void {
+    try {
+      this.post({ rpc: "error", id, error });
+    } catch {
+      // Who asked is gone; nobody waits for the answer.
     }
   }
 }
 
 function isRpcMessage(message: unknown): message is RpcMessage {
-  return typeof message === "object" && message !== null && typeof (message as { rpc?: unknown }).rpc === "string";
+  if (typeof message !== "object" || message === null) return false;
+  const { rpc, id, method, name, error } = message as Record<string, unknown>;
+  if (rpc === "event") return typeof name === "string";
+  if (typeof id !== "number") return false;
+  if (rpc === "call") return typeof method === "string";
+  if (rpc === "error") return typeof error === "object" && error !== null;
+  return rpc === "result";
 }
 
 /** Serves a MessagePort with a peer made around it. */

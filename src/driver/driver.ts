@@ -1,7 +1,9 @@
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
+import { INGESTS_PER_PAGE_MAX } from "../base/limits.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
+import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
 import { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, textCodec } from "./text.ts";
@@ -9,6 +11,8 @@ import type { Wirer } from "./wiring.ts";
 
 /** Events kept for sessions whose opening is under way. */
 const EARLY_EVENTS_MAX = 200;
+/** Of a model's name only this much is of use to a reader. */
+const MODEL_NAME_CHARS_MAX = 500;
 
 export interface DriverNeeds {
   readonly bridgeId: string;
@@ -44,8 +48,8 @@ export class Driver {
   ) {
     this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
-      this.calls(),
-      this.events(),
+      checkedCalls(this.calls()),
+      checkedEvents(this.events()),
     );
     servePort(port, this.client);
   }
@@ -94,14 +98,21 @@ export class Driver {
         return null;
       },
       open: async ({ openId, model, options, tokenizer }) => {
-        const params = { ...self, model, options, ingestId: openId };
-        const driver = await this.arrival(needs.callPool("openSession", params), -1, tokenizer);
-        await driver.start();
-        return driver.info;
+        // First, so that no session is opened for a tokenizer that cannot be read.
+        const codec = codecOf(tokenizer);
+        const params = { ...self, model: model.slice(0, MODEL_NAME_CHARS_MAX), options, ingestId: openId };
+        try {
+          const driver = await this.arrival(needs.callPool("openSession", params), -1, codec);
+          await driver.start();
+          return driver.info;
+        } finally {
+          this.ingestPorts.delete(openId);
+        }
       },
       attach: async ({ sessionId, secret, acked, tokenizer }) => {
+        const codec = codecOf(tokenizer);
         const info = needs.callPool("attachSession", { ...self, sessionId, secret });
-        return (await this.arrival(info, acked, tokenizer)).info;
+        return (await this.arrival(info, acked, codec)).info;
       },
       release: async ({ sessionId }) => {
         this.sessions.get(sessionId)?.driver.close();
@@ -140,7 +151,7 @@ export class Driver {
   private events(): EventHandlers<ClientEvents> {
     return {
       ingest: ({ openId }, [port]) => {
-        if (port !== undefined) this.ingestPorts.set(openId, port);
+        if (port !== undefined && this.ingestPorts.size < INGESTS_PER_PAGE_MAX) this.ingestPorts.set(openId, port);
       },
       abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
       run: ({ sessionId, run, reset, error }) => {
@@ -148,9 +159,9 @@ export class Driver {
         if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
-      history: ({ sessionId, base, promptIds, ids }) => {
+      history: ({ sessionId, base, promptIds, ids, runs }) => {
         const driver = this.sessions.get(sessionId)?.driver;
-        if (driver !== undefined) submitHistory(driver, base, promptIds, ids);
+        if (driver !== undefined) submitHistory(driver, base, promptIds, ids, Math.min(runs, ids.length + 1));
       },
       resume: ({ sessionId }) => void this.sessions.get(sessionId)?.driver.start(),
       ack: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.ack(run),
@@ -162,14 +173,10 @@ export class Driver {
   }
 
   /** The pool's events of a session may overtake the answer that names it. */
-  private async arrival(
-    info: Promise<SessionInfo>,
-    acked: number,
-    tokenizer: TokenizerFiles | null,
-  ): Promise<SessionDriver> {
+  private async arrival(info: Promise<SessionInfo>, acked: number, codec: TextCodec | null): Promise<SessionDriver> {
     this.arriving++;
     try {
-      const driver = this.run(await info, acked, tokenizer);
+      const driver = this.run(await info, acked, codec);
       for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
       return driver;
     } finally {
@@ -178,8 +185,11 @@ export class Driver {
     }
   }
 
-  private run(info: SessionInfo, acked: number, tokenizer: TokenizerFiles | null): SessionDriver {
+  private run(info: SessionInfo, acked: number, codec: TextCodec | null): SessionDriver {
     const { sessionId, secret } = info;
+    // Its client library never takes a session up twice over one bridge; two drivers would fight over its stages.
+    if (this.sessions.has(sessionId))
+      throw new HoldfastError("SESSION_IN_USE", "This page drives the session already; use the one it has.");
     const { needs, client } = this;
     const driver = new SessionDriver(
       {
@@ -202,7 +212,7 @@ export class Driver {
       info,
       acked,
     );
-    this.sessions.set(sessionId, { driver, codec: tokenizer === null ? null : textCodec(tokenizer), generating: null });
+    this.sessions.set(sessionId, { driver, codec, generating: null });
     return driver;
   }
 
@@ -211,5 +221,18 @@ export class Driver {
     if (running === undefined)
       throw new HoldfastError("SESSION_UNKNOWN", "There is no such session here; create a new one.");
     return running;
+  }
+}
+
+function codecOf(tokenizer: TokenizerFiles | null): TextCodec | null {
+  if (tokenizer === null) return null;
+  try {
+    return textCodec(tokenizer);
+  } catch (error) {
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      `The tokenizer cannot be read (${messageOf(error)}). Give the tokenizer.json that belongs to the model.`,
+      { cause: error },
+    );
   }
 }

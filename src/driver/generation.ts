@@ -1,5 +1,6 @@
 import { arrayOf } from "../base/bytes.ts";
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { PROMPT_TOKENS_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { GenerationRequest } from "../protocol/client.ts";
 import type { PlanSummary } from "../shard/summary.ts";
@@ -75,8 +76,9 @@ export function submitHistory(
   base: number,
   promptIds: readonly number[],
   ids: readonly number[],
+  runs: number,
 ): void {
-  for (let run = 0; run < ids.length; run++) {
+  for (let run = 0; run < runs; run++) {
     driver.submit(runOf(driver.info.plan, base, run, promptIds, ids)).catch(() => undefined);
   }
 }
@@ -86,7 +88,8 @@ function runOf(plan: PlanSummary, base: number, index: number, promptIds: readon
     run: base + index,
     reset: index === 0,
     reply: "driver" as const,
-    feeds: feedsOf(plan, index, promptIds, ids),
+    // Made when they are sent: of a long generation that is taken up, all runs are named and few are needed.
+    feeds: () => feedsOf(plan, index, promptIds, ids),
   };
 }
 
@@ -129,6 +132,8 @@ function promptOf({ promptIds, prompt }: GenerationRequest, codec: TextCodec | n
       "BAD_OPTIONS",
       "A text prompt needs a tokenizer; pass { tokenizer } to createSession, or token ids as the prompt.",
     );
+  if (ids.length > PROMPT_TOKENS_MAX)
+    throw new HoldfastError("BAD_OPTIONS", `The prompt has more than ${PROMPT_TOKENS_MAX} tokens; shorten it.`);
   if (ids.length === 0) throw new HoldfastError("BAD_OPTIONS", "The prompt has no tokens; give at least one.");
   return ids;
 }

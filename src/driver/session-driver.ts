@@ -27,7 +27,7 @@ interface Submitted {
   readonly reset: boolean;
   readonly reply: ReplyTo;
   /** In line for runs that the driver itself feeds; null: the page sends them over the source port. */
-  readonly feeds: WireTensors | null;
+  readonly feeds: (() => WireTensors) | null;
 }
 
 /**
@@ -325,7 +325,7 @@ export class SessionDriver {
     const failed = this.failedRuns.get(run) ?? null;
     if (feeds === null && failed === null) return;
     const head: RunHead = { run, reset, safe: this.safeRun, reply };
-    this.links[0]?.head(head, feeds, failed);
+    this.links[0]?.head(head, failed === null && feeds !== null ? feeds() : null, failed);
   }
 
   private outputCame(message: StageMessage): void {

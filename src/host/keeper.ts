@@ -123,12 +123,13 @@ export class HostKeeper {
         this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
       }
       await frame.call("create", null);
-      if (lease !== this.lease) return;
+      if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
-      if (lease !== this.lease) return;
+      // Its end was reported when the frame was dropped, and says nothing of the model.
+      if (lease !== this.lease || frame !== this.frame) return;
       if (isHostFailure(messageOf(error))) this.fault(messageOf(error));
       else this.needs.report("loadFailed", { ...lease, error: toErrorData(error) });
     }

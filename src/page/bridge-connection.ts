@@ -45,7 +45,7 @@ export class BridgeConnection {
   close(): void {
     this.closed = true;
     this.frame?.remove();
-    this.peer?.fail(
+    this.peer?.end(
       new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."),
     );
   }
@@ -104,7 +104,7 @@ export class BridgeConnection {
 
   private async revive(): Promise<void> {
     const since = performance.now();
-    this.peer?.fail(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died; it is being replaced."));
+    this.peer?.end(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died; it is being replaced."));
     this.events.lost();
     while (!this.closed) {
       if (++this.deaths > BRIDGE_DEATHS_MAX) {

@@ -44,8 +44,9 @@ export class RunLog {
     this.kept.push({ kind: "run", run, reset, feeds, error: null, bytes });
   }
 
-  addGeneration(base: number, promptIds: readonly number[], ids: readonly number[]): void {
-    this.kept.push({ kind: "generation", base, last: base + ids.length - 1, promptIds, ids });
+  /** `runs`: run numbers it used; the last of them may have failed and has given no id. */
+  addGeneration(base: number, promptIds: readonly number[], ids: readonly number[], runs: number): void {
+    this.kept.push({ kind: "generation", base, last: base + runs - 1, promptIds, ids });
   }
 
   /** Forgets what can no longer be needed. */

@@ -125,10 +125,11 @@ export class Session {
     const run = this.nextRun++;
     this.log.addRun(run, reset || run === 0, wire);
     const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
-    signal?.addEventListener("abort", () => this.runFailed(run, aborted(signal)), { once: true });
+    const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
+    signal?.addEventListener("abort", abort, { once: true });
     this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null });
     this.feed({ run, reset: reset || run === 0, feeds: wire });
-    return answer;
+    return answer.finally(() => signal?.removeEventListener("abort", abort));
   }
 
   /**
@@ -173,7 +174,12 @@ export class Session {
     if (this.ended !== null) return;
     const { peer, id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    await peer.call("release", { sessionId: id });
+    try {
+      await peer.call("release", { sessionId: id });
+    } catch (error) {
+      // Without a bridge there is nobody to ask; the pool closes the hosts when the session's owner stays away.
+      if (!(error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED")) throw error;
+    }
   }
 
   get busy(): boolean {
@@ -273,7 +279,10 @@ export class Session {
       for (const entry of this.log.entries()) {
         if (entry.kind === "run")
           peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error });
-        else peer.emit("history", { sessionId, base: entry.base, promptIds: entry.promptIds, ids: entry.ids });
+        else {
+          const { base, promptIds, ids } = entry;
+          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
+        }
       }
       if (this.generation !== null) this.askGeneration(this.generation);
       if (this.generation?.stopped) peer.emit("stopGeneration", { sessionId });
@@ -302,7 +311,7 @@ export class Session {
     this.generation = null;
     const { base, promptIds, ids, queue } = generation;
     this.nextRun = base + runs;
-    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids);
+    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids, runs);
     this.ack(this.nextRun - 1);
     if (error === null) queue.end();
     else queue.fail(error);

@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease } from "../protocol/pool.ts";
@@ -22,6 +22,9 @@ export class HostManager {
   /** A new host for a stage. Journalled before the page opens, so that no page is ever unaccounted for. */
   async open(session: SessionRecord, stage: number, attempt: number): Promise<string> {
     const { needs } = this;
+    const status = needs.journal.state.sessions[session.sessionId]?.status;
+    if (status !== "opening" && status !== "live")
+      throw new HoldfastError("SESSION_RELEASED", "The session ended before this host of it was opened.");
     const hostId = needs.newId();
     const place = session.options.place;
     const host: HostRecord = {

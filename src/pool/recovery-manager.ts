@@ -1,4 +1,4 @@
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, messageOf } from "../base/errors.ts";
 import { GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
 import { classify } from "../fault/classify.ts";
 import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
@@ -95,7 +95,18 @@ export class RecoveryManager {
     this.recoveries.set(key, next);
     for (const command of commands) {
       if (command.type === "give_up") this.giveUp(session, stage, command.fault.signal);
-      else this.needs.after(command.delayMs, () => void this.climb(sessionId, stage, command.step));
+      else this.needs.after(command.delayMs, () => void this.tryStep(sessionId, stage, command.step));
+    }
+  }
+
+  /** A step that the browser does not let us take (no window for a tab, no list of pages) is one more failure. */
+  private async tryStep(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
+    try {
+      await this.climb(sessionId, stage, step);
+    } catch (error) {
+      if (this.recoverable(sessionId)?.stages[stage]?.phase !== "lost") return;
+      const fault = { category: "UNKNOWN", signal: messageOf(error), pageGone: true, hostDropped: true } as const;
+      this.step(sessionId, stage, { type: "fault", fault, now: this.needs.now() });
     }
   }
 

@@ -82,7 +82,11 @@ export class ResourcePool {
   hostReports(isOnPage: (hostId: string) => boolean): {
     readonly [E in keyof HostToPool]: (payload: HostToPool[E]) => void;
   } {
-    const current = (lease: Lease) => this.recovery.stageOf(lease.hostId, lease.attempt);
+    const current = (lease: Lease) => {
+      const found = this.recovery.stageOf(lease.hostId, lease.attempt);
+      // A stage that was declared lost is replaced; what its host may still say comes too late.
+      return found?.session.stages[found.stage]?.phase === "lost" ? null : found;
+    };
     return {
       hello: ({ hosts }) => {
         for (const { hostId, attempt } of hosts) {
@@ -215,6 +219,11 @@ export class ResourcePool {
     const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
     if (record?.hostId === hostId)
       this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
+  }
+
+  /** A host that carries no stage any more. */
+  closeHost(hostId: string): Promise<void> {
+    return this.hosts.close(hostId);
   }
 
   /** A recovery that the end of a service worker cut short. */

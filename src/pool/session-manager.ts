@@ -46,6 +46,7 @@ export class SessionManager {
       options,
       status: "opening",
       bridgeId,
+      openId: ingestId,
       ownerLostAt: null,
       planId: null,
       plan: null,
@@ -68,9 +69,11 @@ export class SessionManager {
         needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
-      // The other hosts start while the model comes in; more than fit are never opened, the plan will say so.
-      const others = Math.min(options.shards ?? 1, HOSTS_MAX);
-      await Promise.all(Array.from({ length: others - 1 }, (_, index) => this.hosts.open(session, index + 1, 0)));
+      // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.
+      const others = Array.from({ length: hostsFor(options) - 1 }, (_, index) =>
+        this.hosts.open(session, index + 1, 0),
+      );
+      await Promise.all(others);
     } catch (error) {
       this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
     }
@@ -129,6 +132,11 @@ export class SessionManager {
       if (opening.ingestId === ingestId)
         this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
     }
+    // Opened, but the answer went with a service worker: nobody knows of it.
+    const orphan = Object.values(this.needs.journal.state.sessions).find(
+      ({ openId, status }) => openId === ingestId && status === "live",
+    );
+    if (orphan !== undefined) await this.remove(orphan.sessionId);
     return null;
   }
 
@@ -207,7 +215,10 @@ export class SessionManager {
   async inspectOwners(): Promise<void> {
     const bridges = await this.needs.liveBridges();
     const now = this.needs.now();
-    for (const session of Object.values(this.needs.journal.state.sessions)) {
+    for (const { sessionId } of Object.values(this.needs.journal.state.sessions)) {
+      // As it is now: it may have been attached or released while another was looked after.
+      const session = this.session(sessionId);
+      if (session === undefined) continue;
       const waits = session.status === "parked" || session.status === "paused";
       if (waits && now - session.changedAt >= PARKED_KEPT_MS) await this.remove(session.sessionId);
       if (session.status !== "live") continue;
@@ -263,8 +274,8 @@ export class SessionManager {
   }
 
   private checkRoom(origin: string, options: SessionOptions): void {
-    const { sessions, hosts } = this.needs.journal.state;
-    const shards = options.shards ?? 1;
+    const { sessions } = this.needs.journal.state;
+    const shards = hostsFor(options);
     const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
     if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
       throw new HoldfastError(
@@ -272,8 +283,9 @@ export class SessionManager {
         `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`,
       );
     }
-    const used = Object.keys(hosts).length;
-    if (shards <= HOSTS_MAX && used + shards > HOSTS_MAX) {
+    // Counted as promised, not as open: another session's hosts may be on their way.
+    const used = open.reduce((sum, session) => sum + hostsFor(session.options), 0);
+    if (used + shards > HOSTS_MAX) {
       throw new HoldfastError(
         "TOO_MANY_HOSTS",
         `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
@@ -314,4 +326,9 @@ export class SessionManager {
     );
     this.needs.setPopupAllowed(!atRisk);
   }
+}
+
+/** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
+function hostsFor({ shards }: SessionOptions): number {
+  return shards === null || shards > HOSTS_MAX ? 1 : shards;
 }

@@ -24,6 +24,11 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     // Neither page nor hosts: the browser was started anew. Nobody waits, so nothing is computed until somebody comes.
     if (!left.includes(true)) await pool.sessions.park(session.sessionId);
   }
+  // A service worker that died between a replacement and the end of what it replaced, or in the middle of a park.
+  for (const { hostId, sessionId, stage } of Object.values(pool.state.hosts)) {
+    const session = pool.state.sessions[sessionId];
+    if (session?.status !== "live" || session.stages[stage]?.hostId !== hostId) await pool.closeHost(hostId);
+  }
   for (const host of Object.values(pool.state.hosts)) {
     if (!isAlive(host)) pool.pageLost(host, !(await tabLeft(host)));
   }

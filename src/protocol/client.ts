@@ -57,8 +57,8 @@ export interface ClientEvents {
   abortOpen: { openId: string };
   /** A run whose feeds go over the source port. `error`: it failed before; only to be skipped in a replay. */
   run: { sessionId: string; run: number; reset: boolean; error: ErrorData | null };
-  /** Runs of a generation that has ended, for replay only. */
-  history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[] };
+  /** Runs of a generation that has ended, for replay only. `runs`: one more than ids when its last run failed. */
+  history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[]; runs: number };
   /** After an attach: all runs that may have to be replayed were named; go on. */
   resume: { sessionId: string };
   /** Answers of all runs up to this one have arrived. */

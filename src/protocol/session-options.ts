@@ -5,6 +5,13 @@ import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/le
 import { SHARDING_STRATEGIES } from "../shard/types.ts";
 import { PLACES, PROVIDERS, type SessionOptions } from "./options.ts";
 
+/** The journal keeps them: names of tensors, not whatever a page would like to store there. */
+const Name = v.pipe(v.string(), v.maxLength(1_000));
+const Bindings = v.pipe(
+  v.record(Name, Name),
+  v.check((bindings) => Object.keys(bindings).length <= 10_000, "too many bindings"),
+);
+
 const Schema = v.strictObject({
   shards: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000))), null),
   shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGIES), "layer_based"),
@@ -15,7 +22,7 @@ const Schema = v.strictObject({
     null,
   ),
   place: v.optional(v.picklist(PLACES), "tab"),
-  stateBindings: v.optional(v.union([v.literal("auto"), v.record(v.string(), v.string())]), "auto"),
+  stateBindings: v.optional(v.union([v.literal("auto"), Bindings]), "auto"),
 });
 
 /**

@@ -7,6 +7,7 @@ const stage = (phase: StageInfo["phase"], hostId: string): SessionEvent => ({
   stage: { stage: 0, hostId, place: "tab", phase, attempt: 1, provider: "wasm", weightBytes: 1, nodes: 1 },
 });
 const fault: SessionEvent = {
+  attempt: 0,
   type: "fault",
   at: 5,
   stage: 0,

@@ -3,7 +3,7 @@ import { playHistory } from "./world/history.ts";
 import { BAD_ID } from "./world/model.ts";
 
 /** Each history has its own seed; a failure names it, and `playHistory(seed, options)` plays it again. */
-const HISTORIES = 40;
+const HISTORIES = 12;
 
 describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed outputs", (stages) => {
   const play = async (first: number, options: Omit<Parameters<typeof playHistory>[1], "stages">): Promise<void> => {

@@ -28,6 +28,7 @@ export const session = (sessionId: string, changes: Partial<SessionRecord> = {})
   },
   status: "opening",
   bridgeId: "b",
+  openId: "open-1",
   ownerLostAt: null,
   planId: null,
   plan: null,
