@@ -51,7 +51,7 @@ describe("what the page keeps", () => {
 });
 
 describe("a generation", () => {
-  beforeEach(() => log.addGeneration(10, [1, 2], [5, 6, 7, 8, 9]));
+  beforeEach(() => log.addGeneration(10, [1, 2], [5, 6, 7, 8, 9], 5));
 
   it("covers one run for each of its ids", () => {
     log.drop(9);
@@ -74,6 +74,15 @@ describe("a generation", () => {
     log.drop(safe);
     expect(log.replayRuns).toBe(count);
     expect(log.entries()).toMatchObject([{ base: 10, ids: [5, 6, 7, 8, 9] }]);
+  });
+
+  it("whose last run failed keeps that run's number", () => {
+    log.drop(14);
+    log.addGeneration(15, [3], [4], 2);
+    log.drop(15);
+    expect(log.entries()).toEqual([{ kind: "generation", base: 15, last: 16, promptIds: [3], ids: [4] }]);
+    log.drop(16);
+    expect(log.entries()).toEqual([]);
   });
 
   it("is forgotten when its last run is safe", () => {
