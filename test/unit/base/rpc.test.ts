@@ -17,7 +17,7 @@ type Nothing = Record<never, never>;
 function pair() {
   const heard: string[] = [];
   const sent: RpcMessage[] = [];
-  const server: RpcPeer<Nothing, Nothing, Calls, Events> = new RpcPeer(
+  const server: RpcPeer<Nothing, Nothing, Calls, Events> = new RpcPeer<Nothing, Nothing, Calls, Events>(
     (message) => {
       sent.push(message);
       client.receive(structuredClone(message));

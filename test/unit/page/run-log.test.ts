@@ -51,7 +51,7 @@ describe("what the page keeps", () => {
 });
 
 describe("a generation", () => {
-  beforeEach(() => log.addGeneration(10, [1, 2], [5, 6, 7, 8, 9]));
+  beforeEach(() => log.addGeneration(10, [1, 2], [5, 6, 7, 8, 9], 5));
 
   it("covers one run for each of its ids", () => {
     log.drop(9);
