@@ -127,6 +127,8 @@ export class FrameHost {
     driver.emit("wired", null);
     input.onmessage = (event: MessageEvent<StageMessage | FeedMessage>) => {
       const message = event.data;
+      // At the first stage this is the page's own port.
+      if (typeof message?.head?.run !== "number") return;
       if ("feeds" in message) stage.receiveHead(message.head, message.feeds, null);
       else stage.receive(message);
     };

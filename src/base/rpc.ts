@@ -28,7 +28,7 @@ export type EventHandlers<Events> = {
 export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Received> {
   private readonly pending = new Map<number, { resolve(value: unknown): void; reject(error: HoldfastError): void }>();
   private nextId = 1;
-  private ended: HoldfastError | null = null;
+  private closed: HoldfastError | null = null;
 
   constructor(
     private readonly post: RpcPost,
@@ -41,7 +41,7 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
     params: Out[M]["params"],
     transfer?: Transferable[],
   ): Promise<Out[M]["result"]> {
-    if (this.ended !== null) return Promise.reject(this.ended);
+    if (this.closed !== null) return Promise.reject(this.closed);
     const id = this.nextId++;
     return new Promise<unknown>((resolve, reject) => {
       this.pending.set(id, { resolve, reject });
@@ -79,13 +79,13 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
     }
   }
 
-  /** The other end is gone for good: every open call and every later one ends with this error. */
-  end(error: HoldfastError): void {
-    this.ended = error;
+  /** The other end is gone for good: calls that are made from now on end as well, instead of waiting for ever. */
+  close(error: HoldfastError): void {
+    this.closed = error;
     this.fail(error);
   }
 
-  /** The other end lost what it was asked: every open call ends with this error. */
+  /** The other end forgot what it was asked: every open call ends with this error. */
   fail(error: HoldfastError): void {
     const open = [...this.pending.values()];
     this.pending.clear();

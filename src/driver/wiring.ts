@@ -118,6 +118,6 @@ class PortLink implements StageLink {
   }
   close(): void {
     this.port.close();
-    this.peer.end(new HoldfastError("HOST_LOST", "the stage was wired anew"));
+    this.peer.close(new HoldfastError("HOST_LOST", "the stage was wired anew"));
   }
 }

@@ -165,7 +165,7 @@ export class HostKeeper {
 
   private drop(): void {
     const held = this.frame !== null;
-    this.frame?.fail(new HoldfastError("HOST_LOST", "the host was replaced"));
+    this.frame?.close(new HoldfastError("HOST_LOST", "the host was replaced"));
     this.port?.close();
     this.frame = null;
     this.port = null;

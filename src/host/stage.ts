@@ -211,8 +211,9 @@ export class Stage {
     const { tensors } = message;
     const state = head.reset ? new Residents(this.spec.state).inputs() : this.residents.inputs();
     const inputs: Record<string, WireTensor> = { ...state };
-    for (const name of this.spec.inputs) inputs[name] = tensors[name] as WireTensor;
     try {
+      // The first stage is fed by the page, which may send anything.
+      for (const name of this.spec.inputs) inputs[name] = takeInput(tensors, name);
       await this.needs.hold("dispatch", head.run);
       this.needs.runStarted(head.run, inputs);
       await this.needs.hold("compute", head.run);
@@ -244,4 +245,11 @@ export class Stage {
       this.kept.delete(run);
     }
   }
+}
+
+function takeInput(tensors: WireTensors, name: string): WireTensor {
+  const tensor: Partial<WireTensor> | undefined = Object.hasOwn(tensors ?? {}, name) ? tensors[name] : undefined;
+  if (tensor !== undefined && Array.isArray(tensor.dims) && ArrayBuffer.isView(tensor.data))
+    return tensor as WireTensor;
+  throw new HoldfastError("BAD_FEEDS", `The feeds hold no tensor named ${name}; compare them with session.inputs.`);
 }

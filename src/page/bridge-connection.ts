@@ -45,7 +45,7 @@ export class BridgeConnection {
   close(): void {
     this.closed = true;
     this.frame?.remove();
-    this.peer?.end(
+    this.peer?.close(
       new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."),
     );
   }
@@ -92,10 +92,27 @@ export class BridgeConnection {
     });
   }
 
+  /** The watch rests while a frame is being replaced: the death of the new one before it has answered is seen here. */
+  private async greet(peer: DriverPeer): Promise<void> {
+    const timer = setInterval(() => {
+      if (this.frameIsDead)
+        peer.close(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died again."));
+    }, BRIDGE_CANARY_MS);
+    try {
+      await peer.call("hello", null);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  private get frameIsDead(): boolean {
+    return this.frame?.contentWindow?.length === 0 || this.frame?.isConnected === false;
+  }
+
   /** The canary frame inside the bridge is readable across origins; no event tells that a frame's process died. */
   private watch(): void {
     if (this.closed) return;
-    if (this.frame?.contentWindow?.length === 0 || this.frame?.isConnected === false) {
+    if (this.frameIsDead) {
       void this.revive();
       return;
     }
@@ -104,7 +121,7 @@ export class BridgeConnection {
 
   private async revive(): Promise<void> {
     const since = performance.now();
-    this.peer?.end(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died; it is being replaced."));
+    this.peer?.close(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died; it is being replaced."));
     this.events.lost();
     while (!this.closed) {
       if (++this.deaths > BRIDGE_DEATHS_MAX) {
@@ -118,7 +135,7 @@ export class BridgeConnection {
       }
       try {
         const peer = await this.insert(CONNECT_TIMEOUT_MS);
-        await peer.call("hello", null);
+        await this.greet(peer);
         this.peer = peer;
         this.deaths = 0;
         this.watch();

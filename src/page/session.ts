@@ -174,10 +174,11 @@ export class Session {
     if (this.ended !== null) return;
     const { peer, id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
+    // With the bridge gone nobody hears it: a bridge that is taking the session up says it, else its grace ends.
+    if (!this.attached) return;
     try {
       await peer.call("release", { sessionId: id });
     } catch (error) {
-      // Without a bridge there is nobody to ask; the pool closes the hosts when the session's owner stays away.
       if (!(error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED")) throw error;
     }
   }

@@ -96,7 +96,7 @@ export class World {
     this.bridge = null;
     old.alive = false;
     old.port.close();
-    old.peer.fail(new HoldfastError("EXTENSION_DISCONNECTED", "the bridge died"));
+    old.peer.close(new HoldfastError("EXTENSION_DISCONNECTED", "the bridge died"));
     this.session.bridgeLost();
     await this.turns(30);
     void this.session.attach(this.newBridge(), 0);
