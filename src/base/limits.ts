@@ -49,6 +49,12 @@ export const PARKED_KEPT_MS = 24 * 3_600_000;
 /** A dismissed or refused consent counts as "no" for this long. */
 export const CONSENT_NO_MS = 3_600_000;
 
+/** The same refusal of the same site is logged so many times in this time. */
+export const REFUSAL_REPEATS_MAX = 10;
+export const REFUSAL_REPEAT_MS = 10_000;
+/** A session that opens and shows no progress for this long is given up: its page sends no bytes any more. */
+export const OPEN_STALL_MS = 120_000;
+
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
 /** Sessions of one origin that are not parked. */

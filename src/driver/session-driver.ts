@@ -324,7 +324,7 @@ export class SessionDriver {
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
     const failed = this.failedRuns.get(run) ?? null;
     if (feeds === null && failed === null) return;
-    const head: RunHead = { run, reset, safe: this.safeRun, reply };
+    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
     this.links[0]?.head(head, failed === null && feeds !== null ? feeds() : null, failed);
   }
 

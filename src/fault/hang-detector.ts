@@ -21,6 +21,8 @@ export class HangDetector {
   private lastSign = 0;
   private current: { run: number; shape: string; since: number } | null = null;
   private readonly times = new Map<string, number[]>();
+  /** Elements of each input's largest shape so far. */
+  private readonly largest: number[] = [];
 
   /** Advances the own clock. Returns what is wrong, or null. */
   tick(now: number): string | null {
@@ -50,6 +52,8 @@ export class HangDetector {
     if (this.current === null) return;
     const { shape, since } = this.current;
     this.current = null;
+    for (const [input, size] of sizesOf(shape).entries())
+      this.largest[input] = Math.max(size, this.largest[input] ?? 1);
     const times = this.times.get(shape) ?? [];
     times.push(this.clock - since);
     if (times.length > RUN_TIMES_KEPT) times.shift();
@@ -62,13 +66,23 @@ export class HangDetector {
     if (own !== undefined) return Math.max(HANG_FLOOR_MS, RUN_DEADLINE_FACTOR * percentile99(own));
     if (this.times.size === 0) return FIRST_RUN_DEADLINE_MS;
     const slowest = Math.max(...[...this.times.values()].map(percentile99));
-    return Math.max(HANG_FLOOR_MS, RUN_DEADLINE_FACTOR * UNKNOWN_SHAPE_FACTOR * slowest);
+    // A prompt of a thousand tokens after runs of one token each: some input is far larger than any before.
+    const growth = Math.max(1, ...sizesOf(shape).map((size, input) => size / (this.largest[input] ?? size)));
+    const usual = RUN_DEADLINE_FACTOR * UNKNOWN_SHAPE_FACTOR * slowest;
+    return Math.max(HANG_FLOOR_MS, usual, Math.min(FIRST_RUN_DEADLINE_MS, usual * growth));
   }
 }
 
 /** Dimensions rounded up to powers of two: a cache that grows by a row is not a new shape each time. */
 function bucket(shape: string): string {
   return shape.replace(/\d+/g, (digits) => String(2 ** Math.ceil(Math.log2(Math.max(1, Number(digits))))));
+}
+
+/** Elements of each input of a shape such as "1x4x32,1x4". */
+function sizesOf(shape: string): number[] {
+  return shape
+    .split(",")
+    .map((dims) => dims.split("x").reduce((product, dim) => product * Math.max(1, Number(dim)), 1));
 }
 
 function percentile99(times: readonly number[]): number {

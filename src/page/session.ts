@@ -356,7 +356,9 @@ export class Session {
 
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {
     const { tensors, transfer } = forPosting(feeds);
-    const head: RunHead = { run, reset, safe: this.safeRun, reply: "page" };
+    // Before the bound is reached, or no run would be left that could make what is kept durable.
+    const checkpoint = this.log.bytes > RESEND_BYTES_MAX / 2;
+    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page" };
     this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
   }
 

@@ -1,5 +1,5 @@
 import { type ErrorCode, HoldfastError } from "../base/errors.ts";
-import { CONSENT_NO_MS } from "../base/limits.ts";
+import { CONSENT_NO_MS, REFUSAL_REPEAT_MS, REFUSAL_REPEATS_MAX } from "../base/limits.ts";
 import type { PoolNeeds } from "./needs.ts";
 
 /** Which sites may use Holdfast. Asks the user once; a dismissed question is a "no" for an hour. */
@@ -44,7 +44,13 @@ export class ConsentDesk {
 
   /** Logs a refusal and makes the error for it. */
   async refuse(origin: string, reason: string, code: ErrorCode = "PERMISSION_DENIED"): Promise<HoldfastError> {
-    await this.needs.journal.append({ action: "refuse", data: { at: this.needs.now(), origin, code, reason } });
+    const at = this.needs.now();
+    // A page that asks again and again fills neither the journal nor the list that people read.
+    const known = this.needs.journal.state.refusals.filter(
+      (row) => row.origin === origin && row.reason === reason && at - row.at < REFUSAL_REPEAT_MS,
+    );
+    if (known.length < REFUSAL_REPEATS_MAX)
+      await this.needs.journal.append({ action: "refuse", data: { at, origin, code, reason } });
     return new HoldfastError(code, reason);
   }
 

@@ -1,5 +1,12 @@
 import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, OWNER_CHECK_MS, PAGE_GRACE_MS, PARKED_KEPT_MS, SESSIONS_PER_ORIGIN_MAX } from "../base/limits.ts";
+import {
+  HOSTS_MAX,
+  OPEN_STALL_MS,
+  OWNER_CHECK_MS,
+  PAGE_GRACE_MS,
+  PARKED_KEPT_MS,
+  SESSIONS_PER_ORIGIN_MAX,
+} from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
@@ -13,6 +20,8 @@ import { stageInfos } from "./status.ts";
 
 interface Opening {
   readonly ingestId: string;
+  /** When it last came on; epoch milliseconds. */
+  progressAt: number;
   resolve(info: SessionInfo): void;
   reject(error: HoldfastError): void;
 }
@@ -61,8 +70,9 @@ export class SessionManager {
     void needs.journal.append({ action: "open_session", data: session });
     this.watchOwners();
     const ready = new Promise<SessionInfo>((resolve, reject) =>
-      this.opening.set(sessionId, { ingestId, resolve, reject }),
+      this.opening.set(sessionId, { ingestId, progressAt: needs.now(), resolve, reject }),
     );
+    this.watchOpening(sessionId, OPEN_STALL_MS);
     try {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
@@ -110,8 +120,22 @@ export class SessionManager {
   progress(sessionId: string, event: SessionEvent): void {
     const session = this.session(sessionId);
     const opening = this.opening.get(sessionId);
-    if (session !== undefined && opening !== undefined)
-      this.needs.toBridge(session.bridgeId, "progress", { ingestId: opening.ingestId, event });
+    if (session === undefined || opening === undefined) return;
+    opening.progressAt = this.needs.now();
+    this.needs.toBridge(session.bridgeId, "progress", { ingestId: opening.ingestId, event });
+  }
+
+  /** A page that stops sending its model would hold its hosts for as long as it lives. */
+  private watchOpening(sessionId: string, ms: number): void {
+    this.needs.after(ms, () => {
+      const opening = this.opening.get(sessionId);
+      if (opening === undefined) return;
+      const left = opening.progressAt + OPEN_STALL_MS - this.needs.now();
+      if (left > 0) return this.watchOpening(sessionId, left);
+      const seconds = OPEN_STALL_MS / 1000;
+      const message = `Nothing of the model came for ${seconds} seconds while the session opened. Open it again.`;
+      this.failOpen(sessionId, new HoldfastError("MODEL_FETCH_STALLED", message));
+    });
   }
 
   /** A host said that this model or provider cannot work: trying again would not help. */

@@ -11,14 +11,16 @@ export interface RunHead {
   readonly run: number;
   /** The run starts from initial state, not from the state after the run before. */
   readonly reset: boolean;
+  /** Whoever feeds the run asks for a durable point after it, because what must be kept for replay grows too large. */
+  readonly checkpoint: boolean;
   /** Outputs of runs up to this one are never asked for again; stages drop them. -1: none yet. */
   readonly safe: number;
   readonly reply: ReplyTo;
 }
 
-/** The state after these runs is stored: every sequence's first, and some on the way. Known to all without a word. */
-export function isCheckpoint({ run, reset }: { readonly run: number; readonly reset: boolean }): boolean {
-  return reset || run % CHECKPOINT_EVERY_RUNS === 0;
+/** The state after these runs is stored: every sequence's first, some on the way, and where it is asked for. */
+export function isCheckpoint({ run, reset, checkpoint }: RunHead): boolean {
+  return reset || checkpoint || run % CHECKPOINT_EVERY_RUNS === 0;
 }
 
 /** Stage → stage, and last stage → page or driver. A run that failed in one stage passes through the others. */

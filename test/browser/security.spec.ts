@@ -140,12 +140,13 @@ test("a page of another origin that knows a session's id gets no more from it th
     method: "attach",
     params: { sessionId: id, secret, acked: -1, tokenizer: null },
   });
+  const request = { promptIds: [1], prompt: null, maxNewTokens: 1, temperature: 0, topK: 0, seed: 0, stopIds: [] };
   const made = "11111111-2222-4333-8444-555555555555";
   const [known, unknown, released, generated] = await other.evaluate(speakByHand, browser.extensionUrl(""), [
     attach(sessionId, made),
     attach(made, made),
     { method: "release", params: { sessionId } },
-    { method: "generate", params: { sessionId, base: 0, request: {}, ids: [] } },
+    { method: "generate", params: { sessionId, base: 0, request, ids: [] } },
   ]);
   expect(known).toMatchObject({ error: { code: "SESSION_UNKNOWN" } });
   expect(unknown).toEqual(known);
