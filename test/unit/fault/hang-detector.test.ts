@@ -84,6 +84,17 @@ describe("a run", () => {
     expect(run(1, "1x512", 2_000 * RUN_DEADLINE_FACTOR * 2)).toBeNull();
   });
 
+  it.each([
+    ["no larger than others", "1x4", "4x1", 16_000],
+    ["twice as large", "1x4", "1x8", 32_000],
+    ["far larger, but never longer than a first run", "1x4", "1x1024", FIRST_RUN_DEADLINE_MS],
+    ["far larger in one input alone", "1x4,1x1", "1x4,1x1024", FIRST_RUN_DEADLINE_MS],
+  ])("has time by the size of a shape that is new here: %s", (_, known, unknown, deadlineMs) => {
+    run(0, known, 1_000);
+    detector.runStarted(1, unknown);
+    expect(pass(2 * FIRST_RUN_DEADLINE_MS)?.after).toBe(deadlineMs + KEEPER_TICK_MS);
+  });
+
   it("is of a known shape when a cache merely grew", () => {
     run(0, "1x5x64", 2_000);
     detector.runStarted(1, "1x8x64");
