@@ -116,6 +116,7 @@ async function browser(reports, { long, words }) {
   if (!report) return count("browser tests", false, output);
   const { expected, flaky, unexpected, skipped } = report.stats;
   total.passed += expected + flaky;
+  if (flaky > 0) say(`  ${flaky} of them passed at the second try only; the list above names them.`);
   total.failed += unexpected;
   total.skipped += skipped;
   for (const { message } of report.errors) count("browser tests load", false, message);

@@ -1,4 +1,5 @@
 import { toErrorData } from "../base/errors.ts";
+import { FRAME_UP_DEADLINE_MS } from "../base/limits.ts";
 import { RpcPeer } from "../base/rpc.ts";
 import { type IngestStores, serveIngest } from "../host/ingest.ts";
 import { HostKeeper, type KeeperNeeds } from "../host/keeper.ts";
@@ -53,9 +54,11 @@ export class KeeperRoom {
         checkpointChain: (key, run) => checkpoints.chain(key, run),
       },
       mountFrame: (hostId) =>
-        new Promise((resolve) => {
+        new Promise((resolve, reject) => {
           this.mounting.set(hostId, resolve);
           post({ from: "keeper", mount: hostId });
+          // Its canary is watched only once it is up; a process that dies before that is noticed here.
+          setTimeout(() => reject(new Error("the frame did not come up before its deadline")), FRAME_UP_DEADLINE_MS);
         }),
       probe: probeProviders,
       unmountFrame: (hostId) => post({ from: "keeper", unmount: hostId }),

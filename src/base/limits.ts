@@ -22,6 +22,8 @@ export const FIRST_RUN_DEADLINE_MS = 60_000;
 /** Run times kept for each shape. */
 export const RUN_TIMES_KEPT = 64;
 
+/** From the insertion of a frame to its first word. */
+export const FRAME_UP_DEADLINE_MS = 10_000;
 /** From the opening of a host to its runtime being loaded. */
 export const HOST_BOOT_DEADLINE_MS = 30_000;
 /** From the assignment of a shard to "ready", counted anew with each sign of progress. */

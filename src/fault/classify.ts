@@ -8,9 +8,31 @@ interface Row {
   readonly advice?: string;
 }
 
-// First match wins; the order is the seed's: connection, crash, memory, timeout, webgpu, webnn, unknown.
+// First match wins. What is the model's or the feeds' own comes first, for it quotes names that the page chose ("timeout");
+// then the seed's order: connection, crash, memory, timeout, webgpu, webnn.
 // The strings are onnxruntime-web 1.30's and the browser's own, as met in Chromium 156.
 const ROWS: readonly Row[] = [
+  {
+    pattern:
+      /protobuf parsing failed|No graph was found|Unsupported model IR version|only \*guarantees\* support for models stamped/i,
+    category: "UNKNOWN",
+    code: "BAD_MODEL",
+    advice: "Give an ONNX file that onnxruntime-web 1.30 can read.",
+  },
+  {
+    pattern:
+      /No Op registered for|is not a registered function\/op|NOT_IMPLEMENTED|ERROR_CODE: 9|Could not find an implementation for/i,
+    category: "UNKNOWN",
+    code: "UNSUPPORTED_OP",
+    advice: "Export the model with operators that onnxruntime-web 1.30 has for this provider.",
+  },
+  {
+    pattern:
+      /is missing in 'feeds'|invalid input '|Got invalid dimensions|Invalid rank for input|Unexpected input data type|does not match data length/i,
+    category: "UNKNOWN",
+    code: "BAD_FEEDS",
+    advice: "Compare the feeds' names, dtypes and dims with session.inputs.",
+  },
   { pattern: /disconnect|Receiving end does not exist|message port closed|tab closed/i, category: "CONNECTION" },
   {
     pattern: /frame process gone|page process gone|RuntimeError: unreachable|memory access out of bounds/i,
@@ -48,28 +70,10 @@ const ROWS: readonly Row[] = [
     code: "PROVIDER_UNAVAILABLE",
     advice: "Leave executionProviders out, or list wasm as well.",
   },
-  {
-    pattern:
-      /protobuf parsing failed|No graph was found|Unsupported model IR version|only \*guarantees\* support for models stamped/i,
-    category: "UNKNOWN",
-    code: "BAD_MODEL",
-    advice: "Give an ONNX file that onnxruntime-web 1.30 can read.",
-  },
-  {
-    pattern:
-      /No Op registered for|is not a registered function\/op|NOT_IMPLEMENTED|ERROR_CODE: 9|Could not find an implementation for/i,
-    category: "UNKNOWN",
-    code: "UNSUPPORTED_OP",
-    advice: "Export the model with operators that onnxruntime-web 1.30 has for this provider.",
-  },
-  {
-    pattern:
-      /is missing in 'feeds'|invalid input '|Got invalid dimensions|Invalid rank for input|Unexpected input data type|does not match data length/i,
-    category: "UNKNOWN",
-    code: "BAD_FEEDS",
-    advice: "Compare the feeds' names, dtypes and dims with session.inputs.",
-  },
 ];
+
+/** A node's name in a runtime error: the model's author chose it, so it says nothing of the host. */
+const NODE_NAME = /Name:'[^']*'/g;
 
 /** The seed's category of a failure, from what was thrown or seen. */
 export function classify(signal: string): ErrorCategory {
@@ -92,7 +96,8 @@ export function callerError(signal: string, fallback: ErrorCode): ErrorData {
 }
 
 function rowOf(signal: string): Row | undefined {
-  return ROWS.find((row) => row.pattern.test(signal));
+  const words = signal.replace(NODE_NAME, "");
+  return ROWS.find((row) => row.pattern.test(words));
 }
 
 function firstLine(signal: string): string {

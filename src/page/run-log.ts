@@ -52,8 +52,7 @@ export class RunLog {
   /** Forgets what can no longer be needed. */
   drop(safe: number): void {
     this.safe = safe;
-    this.kept = this.kept.filter((entry) => (entry.kind === "run" ? entry.run : entry.last) > safe);
-    this.size = this.kept.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
+    this.keep(this.kept.filter((entry) => (entry.kind === "run" ? entry.run : entry.last) > safe));
   }
 
   entries(): readonly Entry[] {
@@ -62,8 +61,10 @@ export class RunLog {
 
   /** The run failed: it keeps its number, is not fed again, and is skipped when the runs around it are replayed. */
   markFailed(run: number, error: ErrorData): void {
-    this.kept = this.kept.map((entry) =>
-      entry.kind === "run" && entry.run === run ? { ...entry, feeds: null, error, bytes: 0 } : entry,
+    this.keep(
+      this.kept.map((entry) =>
+        entry.kind === "run" && entry.run === run ? { ...entry, feeds: null, error, bytes: 0 } : entry,
+      ),
     );
   }
 
@@ -71,5 +72,10 @@ export class RunLog {
     return this.kept.flatMap((entry) =>
       entry.kind === "run" && entry.run >= run && entry.feeds !== null ? [{ ...entry, feeds: entry.feeds }] : [],
     );
+  }
+
+  private keep(entries: Entry[]): void {
+    this.kept = entries;
+    this.size = entries.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
   }
 }

@@ -175,7 +175,12 @@ export class Session {
     const { peer, id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
     // With the bridge gone nobody hears it: a bridge that is taking the session up says it, else its grace ends.
-    if (this.attached) await peer.call("release", { sessionId: id });
+    if (!this.attached) return;
+    try {
+      await peer.call("release", { sessionId: id });
+    } catch (error) {
+      if (!(error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED")) throw error;
+    }
   }
 
   get busy(): boolean {

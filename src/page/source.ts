@@ -47,7 +47,7 @@ export async function sendModel(model: ModelSource, port: MessagePort, signal: A
   );
   servePort(port, keeper);
   const onAbort = (): void =>
-    keeper.fail(new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason }));
+    keeper.close(new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason }));
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     for (const file of filesOf(model)) await sendFile(file, keeper, signal);

@@ -1,8 +1,11 @@
 import { Tensor } from "onnxruntime-common";
-import { elementCount } from "../base/bytes.ts";
+import { arrayOf, elementCount } from "../base/bytes.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { ElementType, TensorData, WireTensor, WireTensors } from "../base/tensor.ts";
 import type { ValueSpec } from "../shard/types.ts";
+
+/** Arrays that onnxruntime takes beside the usual one. */
+const ALSO_TAKEN: Partial<Record<ElementType, string>> = { float16: "Float16Array", uint8: "Uint8ClampedArray" };
 
 /** What `run` takes for one input: onnxruntime's Tensor, of whichever copy of that library the page uses. */
 export interface TensorLike {
@@ -27,6 +30,10 @@ function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefine
   const { data } = tensor;
   if (tensor.type !== type) throw bad(`the input "${name}" is ${tensor.type}, the model takes ${type}`);
   if (!ArrayBuffer.isView(data) || data instanceof DataView) throw bad(`the input "${name}" has no data on the CPU`);
+  const values = data as TensorData;
+  const kind: string = values[Symbol.toStringTag];
+  if (kind !== arrayOf(type).name && kind !== ALSO_TAKEN[type])
+    throw bad(`the input "${name}" is ${type}, its data is of type ${kind}`);
   const described = `[${tensor.dims.join(", ")}]`;
   if (dims !== null && dims.length !== tensor.dims.length) {
     throw bad(
@@ -35,7 +42,6 @@ function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefine
   }
   const wrong = (dims ?? []).findIndex((dim, axis) => typeof dim === "number" && dim !== tensor.dims[axis]);
   if (wrong >= 0) throw bad(`the input "${name}" has the dims ${described}, the model takes [${dims?.join(", ")}]`);
-  const values = data as TensorData;
   if (elementCount(tensor.dims) !== values.length)
     throw bad(`the input "${name}" has ${values.length} elements for the dims ${described}`);
   return { type: tensor.type as ElementType, dims: [...tensor.dims], data: values.slice() };

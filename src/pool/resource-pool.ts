@@ -181,6 +181,12 @@ export class ResourcePool {
     this.lost(hostId, tabGone ? TAB_CLOSED : "page process gone", tabGone);
   }
 
+  /** A page and its tab went, and not by the user's hand: an extension that was reloaded, say. */
+  pageVanished({ hostId }: HostRecord): void {
+    this.hosts.pageLost(hostId);
+    this.lost(hostId, "page process gone, and its tab", true);
+  }
+
   popupCalls(): {
     readonly [M in "status" | "withdraw" | "closeSession"]: (
       params: PopupCalls[M]["params"],

@@ -55,6 +55,7 @@ export class SessionManager {
       options,
       status: "opening",
       bridgeId,
+      openId: ingestId,
       ownerLostAt: null,
       planId: null,
       plan: null,
@@ -157,6 +158,11 @@ export class SessionManager {
       if (opening.ingestId === ingestId)
         this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
     }
+    // Opened, but the answer went with a service worker: nobody knows of it.
+    const orphan = Object.values(this.needs.journal.state.sessions).find(
+      ({ openId, status }) => openId === ingestId && status === "live",
+    );
+    if (orphan !== undefined) await this.remove(orphan.sessionId);
     return null;
   }
 

@@ -29,8 +29,13 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     const session = pool.state.sessions[sessionId];
     if (session?.status !== "live" || session.stages[stage]?.hostId !== hostId) await pool.closeHost(hostId);
   }
-  for (const host of Object.values(pool.state.hosts)) {
-    if (!isAlive(host)) pool.pageLost(host, !(await tabLeft(host)));
+  const gone = Object.values(pool.state.hosts).filter((host) => !isAlive(host));
+  for (const host of gone) {
+    const tabGone = !(await tabLeft(host));
+    // A user closes one tab at a time; several that went while nobody looked went with the extension or the browser.
+    const alone = gone.every(({ sessionId, hostId }) => sessionId !== host.sessionId || hostId === host.hostId);
+    if (tabGone && !alone) pool.pageVanished(host);
+    else pool.pageLost(host, tabGone);
   }
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {

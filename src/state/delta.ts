@@ -45,6 +45,7 @@ export function joinRows(parts: readonly WireTensor[], axis: number): WireTensor
 }
 
 function copy(target: WireTensor["data"], at: number, source: WireTensor, start: number, count: number): void {
+  if (count === 0) return;
   // One element type on both sides: the same typed array, so bytes may be moved as they are.
   const size = source.data.BYTES_PER_ELEMENT;
   const from = new Uint8Array(source.data.buffer, source.data.byteOffset + start * size, count * size);

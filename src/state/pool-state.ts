@@ -36,6 +36,8 @@ export interface SessionRecord {
   readonly options: SessionOptions;
   readonly status: SessionStatus;
   readonly bridgeId: string;
+  /** The client library's name for the call that opened it. */
+  readonly openId: string;
   /** When the owner's bridge was last seen to be gone; null while it lives. */
   readonly ownerLostAt: number | null;
   readonly planId: string | null;

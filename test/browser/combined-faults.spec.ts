@@ -53,7 +53,10 @@ test("two neighbouring stages die at once, and one of them again: 64 of 64 token
   for (const pid of pids) processes.kill(pid);
   await held.release();
   // The frame is a new one, in the same tab.
-  await page.waitFor(() => window.underTest.events.filter(({ type }) => type === "stage").length >= 2);
+  await page.waitFor(() => {
+    const { events } = window.underTest;
+    return events.filter((event) => event.type === "stage" && event.stage.attempt > 0).length >= 2;
+  });
   const again = await HeldHost.arm(browser, one, "dispatch", second);
   const pid = await processes.pidOfHost(one);
   await again.reached();

@@ -10,7 +10,9 @@ export default defineConfig({
   // One browser at a time: the tests measure processes and kill them.
   workers: 1,
   fullyParallel: false,
-  retries: 0,
+  // Real processes are killed on a machine that may be busy: a test gets a second try, and the runner names each that
+  // needed it.
+  retries: 1,
   forbidOnly: process.env["CI"] !== undefined,
   timeout: 60_000,
   globalTimeout: (long ? 170 : 22) * 60_000,

@@ -1,87 +1,107 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { describe, expect, it } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const LINES_MAX = 400;
 
 /**
- * A folder imports only folders that stand before it. `state` stands after `protocol`: what the journal and the
- * checkpoints hold is what the protocol speaks of (options, faults, plans, records).
+ * A folder imports only those that stand before it. `state` stands after `protocol`: its records are made of protocol
+ * types (options, status, faults). That order is this project's own.
  */
-const LAYERS = [
+const ORDER = [
   "base",
   "shard",
   "fault",
-  "history",
   "protocol",
   "state",
+  "history",
   "host",
   "pool",
   "driver",
   "page",
   "link",
   "adapters",
-];
-/** These meet in `protocol` and never import each other. */
-const APART = ["host", "pool", "driver", "page"];
+] as const;
+type Folder = (typeof ORDER)[number];
 
-function filesUnder(folder: string, pattern: RegExp): string[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && pattern.test(entry.name))
-    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)));
+/** They meet in `protocol`; adapters and entries wire them. */
+const SEPARATE: readonly Folder[] = ["pool", "host", "driver", "page"];
+
+function sourceFiles(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .map((name) => join(ROOT, folder, name))
+    .filter((path) => /\.ts$/.test(basename(path)));
 }
 
-/** The folder under src that a file or an import belongs to; undefined for the entries, which wire everything. */
-function layerOf(path: string): string | undefined {
-  const [top, folder, file] = path.split("/");
-  return top === "src" && file !== undefined ? folder : undefined;
+function importsOf(text: string): string[] {
+  const found = text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.[^"]+)"/g);
+  return [...found].map(([, path]) => path as string);
 }
 
-function importsOf(file: string): string[] {
-  const text = readFileSync(join(ROOT, file), "utf8");
-  const found = text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g);
-  return [...found].map(([, path = ""]) => relative(ROOT, resolve(ROOT, file, "..", path)));
+function folderOf(path: string): string {
+  return relative(join(ROOT, "src"), path).split(sep)[0] ?? "";
 }
 
-function allowed(from: string, to: string): boolean {
-  if (from === to) return true;
-  if (APART.includes(from) && APART.includes(to)) return false;
-  return LAYERS.indexOf(to) >= 0 && LAYERS.indexOf(to) < LAYERS.indexOf(from);
+function isFolder(name: string): name is Folder {
+  return (ORDER as readonly string[]).includes(name);
 }
 
-describe("folders under src", () => {
-  const sources = filesUnder("src", /\.ts$/);
+/** Why a file of `from` may not import one of `to`; null: it may. */
+function objection(from: Folder, to: string): string | null {
+  if (from === to) return null;
+  if (!isFolder(to)) return `${to} is an entry or a folder that nothing imports`;
+  if (SEPARATE.includes(from) && SEPARATE.includes(to)) return `${from} and ${to} meet in protocol only`;
+  return ORDER.indexOf(to) < ORDER.indexOf(from) ? null : `${to} stands after ${from}`;
+}
 
-  it("are all known", () => {
-    const folders = new Set(sources.flatMap((file) => layerOf(file) ?? []));
-    expect([...folders].filter((folder) => !LAYERS.includes(folder) && folder !== "demo")).toEqual([]);
+describe("the rule of the layers", () => {
+  it.each<[Folder, string, boolean]>([
+    ["base", "base", true],
+    ["fault", "base", true],
+    ["state", "protocol", true],
+    ["protocol", "state", false],
+    ["host", "pool", false],
+    ["pool", "host", false],
+    ["page", "driver", false],
+    ["adapters", "pool", true],
+    ["base", "background.ts", false],
+    ["page", "demo", false],
+  ])("lets %s import %s: %s", (from, to, allowed) => {
+    expect(objection(from, to) === null).toBe(allowed);
   });
 
-  it("import only what stands before them", () => {
-    const wrong = sources.flatMap((file) => {
-      const from = layerOf(file);
-      if (from === undefined || from === "demo") return [];
-      return importsOf(file)
-        .filter((target) => {
-          const to = layerOf(target);
-          return to === undefined ? target.startsWith("src/") : !allowed(from, to);
-        })
-        .map((target) => `${file} imports ${target}`);
-    });
-    expect(wrong).toEqual([]);
-  });
-
-  it("know the rule: a folder that stands later, and one of the four that stay apart, are seen", () => {
-    expect(allowed("base", "shard")).toBe(false);
-    expect(allowed("driver", "host")).toBe(false);
-    expect(allowed("state", "protocol")).toBe(true);
-    expect(importsOf("src/pool/start.ts")).toContain("src/state/pool-state.ts");
+  it("reads every form of import", () => {
+    const text =
+      'import { a } from "../x.ts";\nimport type { b } from "./y.ts";\nexport { c } from "../z.ts";\nimport "./side.ts";\n' +
+      'const d = await import("./late.ts");\nimport {\n  e,\n} from "../many.ts";\nimport f from "package";';
+    expect(importsOf(text)).toEqual(["../x.ts", "./y.ts", "../z.ts", "./side.ts", "./late.ts", "../many.ts"]);
   });
 });
 
-it("no file is longer than a reader can hold", () => {
-  const files = ["src", "offscreen", "popup"].flatMap((folder) => filesUnder(folder, /\.(ts|mjs|css|html)$/));
-  const long = files.filter((file) => readFileSync(join(ROOT, file), "utf8").split("\n").length - 1 > LINES_MAX);
-  expect(long).toEqual([]);
+describe("the source", () => {
+  const files = sourceFiles("src");
+
+  it("is found", () => {
+    expect(files.length).toBeGreaterThan(50);
+  });
+
+  it("imports only what stands before it", () => {
+    const violations = files.flatMap((file) => {
+      const from = folderOf(file);
+      if (!isFolder(from)) return [];
+      return importsOf(readFileSync(file, "utf8")).flatMap((path) => {
+        const why = objection(from, folderOf(resolve(dirname(file), path)));
+        return why === null ? [] : [`${relative(ROOT, file)} imports ${path}: ${why}`];
+      });
+    });
+    expect(violations).toEqual([]);
+  });
+
+  it.each(["src", "offscreen", "popup"])(`has no file of more than ${LINES_MAX} lines in %s`, (folder) => {
+    const long = sourceFiles(folder)
+      .map((file) => ({ file: relative(ROOT, file), lines: readFileSync(file, "utf8").trimEnd().split("\n").length }))
+      .filter(({ lines }) => lines > LINES_MAX);
+    expect(long).toEqual([]);
+  });
 });

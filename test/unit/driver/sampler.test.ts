@@ -1,46 +1,82 @@
 import { describe, expect, it } from "vitest";
 import { argmax, sample, uniform } from "../../../src/driver/sampler.ts";
 
-const LOGITS = Float32Array.of(0.5, 3, -1, 3, 2.5, -Infinity);
-const draws = (options: { temperature: number; topK: number; seed: number }, count = 2_000) =>
-  Array.from({ length: count }, (_, position) => sample(LOGITS, options, position));
+const LOGITS = Float32Array.of(0.5, 3, -1, 2.5, 3, 0);
+const DRAWN = { temperature: 1, topK: 0, seed: 11 };
+const POSITIONS = Array.from({ length: 4_000 }, (_, position) => position);
 
-describe("greedy", () => {
-  it("takes the first of the largest", () => {
-    expect(argmax(LOGITS)).toBe(1);
-    expect(sample(LOGITS, { temperature: 0, topK: 0, seed: 9 }, 4)).toBe(1);
+describe("the greedy choice", () => {
+  it.each<[readonly number[], number]>([
+    [[1], 0],
+    [[1, 2, 3], 2],
+    [[3, 2, 3], 0],
+    [[-5, -2, -2], 1],
+  ])("of %o is index %d: the first of equals", (values, index) => {
+    expect(argmax(values)).toBe(index);
+  });
+
+  it("is made at temperature 0, whatever the seed", () => {
+    for (const seed of [0, 1, 2 ** 31]) expect(sample(LOGITS, { temperature: 0, topK: 3, seed }, seed)).toBe(1);
+  });
+
+  it("is made when only one may be kept", () => {
+    for (const position of POSITIONS.slice(0, 50)) expect(sample(LOGITS, { ...DRAWN, topK: 1 }, position)).toBe(1);
   });
 });
 
-describe("sampling", () => {
+describe("a draw", () => {
   it("depends on seed and position alone", () => {
-    const options = { temperature: 0.8, topK: 0, seed: 5 };
-    expect(draws(options)).toEqual(draws(options));
-    expect(draws(options, 50)).not.toEqual(draws({ ...options, seed: 6 }, 50));
+    const draws = POSITIONS.slice(0, 100).map((position) => sample(LOGITS, DRAWN, position));
+    const backwards = POSITIONS.slice(0, 100)
+      .reverse()
+      .map((position) => sample(LOGITS, DRAWN, position))
+      .reverse();
+    expect(backwards).toEqual(draws);
+    expect(POSITIONS.slice(0, 100).map((position) => sample(LOGITS, { ...DRAWN, seed: 12 }, position))).not.toEqual(
+      draws,
+    );
   });
-  it("draws as often as softmax says", () => {
-    const seen = draws({ temperature: 1, topK: 0, seed: 1 }, 20_000);
-    const weights = [...LOGITS].map((logit) => Math.exp(logit - 3));
-    const sum = weights.reduce((a, b) => a + b);
+
+  it.each([
+    [1, [1]],
+    [2, [1, 4]],
+    [3, [1, 3, 4]],
+    [100, [0, 1, 2, 3, 4, 5]],
+    [0, [0, 1, 2, 3, 4, 5]],
+  ])("stays within the %d largest", (topK, allowed) => {
+    const seen = new Set(POSITIONS.map((position) => sample(LOGITS, { ...DRAWN, topK }, position)));
+    expect([...seen].sort()).toEqual(allowed);
+  });
+
+  it("follows the softmax of the logits", () => {
+    const counts = new Array<number>(LOGITS.length).fill(0);
+    for (const position of POSITIONS) {
+      const id = sample(LOGITS, DRAWN, position);
+      counts[id] = (counts[id] ?? 0) + 1;
+    }
+    const weights = [...LOGITS].map(Math.exp);
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
     for (const [id, weight] of weights.entries())
-      expect(seen.filter((drawn) => drawn === id).length / seen.length).toBeCloseTo(weight / sum, 1);
-    expect(seen).not.toContain(5);
+      expect((counts[id] ?? 0) / POSITIONS.length).toBeCloseTo(weight / total, 1);
   });
-  it("keeps to the topK largest", () => {
-    expect(new Set(draws({ temperature: 5, topK: 3, seed: 2 }))).toEqual(new Set([1, 3, 4]));
-    expect(new Set(draws({ temperature: 5, topK: 1, seed: 2 }))).toEqual(new Set([1]));
-  });
-  it("at a very low temperature is greedy but for equals", () => {
-    expect([1, 3]).toEqual(expect.arrayContaining(draws({ temperature: 1e-4, topK: 0, seed: 3 }, 100)));
+
+  it("is not upset by logits whose exponential has no bounds", () => {
+    expect(sample([1e30, 0, -1e30], DRAWN, 3)).toBe(0);
+    expect(sample([-1e4, -1e4 - 900], DRAWN, 3)).toBe(0);
   });
 });
 
-it("uniform numbers lie in [0, 1) and fill it evenly", () => {
-  const numbers = Array.from({ length: 10_000 }, (_, position) => uniform(42, position));
-  expect(Math.min(...numbers)).toBeGreaterThanOrEqual(0);
-  expect(Math.max(...numbers)).toBeLessThan(1);
-  for (let tenth = 0; tenth < 10; tenth++) {
-    const share = numbers.filter((value) => Math.floor(value * 10) === tenth).length / numbers.length;
-    expect(share).toBeCloseTo(0.1, 1);
-  }
+describe("the uniform number", () => {
+  it("lies in [0, 1), spreads evenly and does not repeat", () => {
+    const numbers = POSITIONS.map((position) => uniform(7, position));
+    expect(Math.min(...numbers)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...numbers)).toBeLessThan(1);
+    expect(numbers.reduce((sum, value) => sum + value, 0) / numbers.length).toBeCloseTo(0.5, 1);
+    expect(new Set(numbers).size).toBe(numbers.length);
+  });
+
+  it.each([-1, 2 ** 32 + 5, 1.5])("takes the odd seed %d", (seed) => {
+    const number = uniform(seed, 0);
+    expect(number >= 0 && number < 1).toBe(true);
+  });
 });

@@ -4,54 +4,69 @@ import { describe, expect, it } from "vitest";
 import { TextStream, textCodec } from "../../../src/driver/text.ts";
 
 const MODEL = resolve(import.meta.dirname, "../../models/moby-llama");
-const read = (name: string): object => JSON.parse(readFileSync(resolve(MODEL, name), "utf8")) as object;
+const read = (name: string) => JSON.parse(readFileSync(resolve(MODEL, name), "utf8"));
 const codec = textCodec({ json: read("tokenizer.json"), config: read("tokenizer_config.json") });
+const reference = read("reference.json") as {
+  greedy: readonly { prompt: string; prompt_ids: readonly number[]; ids: readonly number[] }[];
+};
 
 const TEXTS = [
   "Call me Ishmael.",
-  "  two  spaces,\n\nand a new line",
-  "æøå – “quoted” … naïve café",
-  "日本語のテキスト、鯨。",
-  "a whale 🐋 and a family 👨‍👩‍👧",
-  "мочи́ть ﷽ ไทย",
+  " leading and trailing ",
+  "two  spaces\nand\ttabs\r\n",
+  "Ünïcödé — “quoted”",
+  "日本語のテキスト",
+  "🐳 the whale 🐋🏴‍☠️",
+  "don't , stop !",
 ];
 
-function streamed(ids: readonly number[]): string[] {
+function pieces(ids: readonly number[]): string[] {
   const stream = new TextStream(codec);
   return ids.map((id) => stream.push(id));
 }
 
-describe("the text of a stream of tokens", () => {
-  it.each(TEXTS)("joined is the decoding of the whole: %s", (text) => {
+describe("the tokenizer", () => {
+  it.each(TEXTS)("gives back what it took: %j", (text) => {
+    expect(codec.decode(codec.encode(text))).toBe(text);
+  });
+
+  it("agrees with the model's reference", () => {
+    for (const { prompt, prompt_ids } of reference.greedy) expect(codec.encode(prompt)).toEqual(prompt_ids);
+  });
+
+  it("makes nothing of nothing", () => {
+    expect([codec.encode(""), codec.decode([])]).toEqual([[], ""]);
+  });
+});
+
+describe("streamed text", () => {
+  it.each(TEXTS)("is, joined, the decoding of the whole: %j", (text) => {
     const ids = codec.encode(text);
+    expect(pieces(ids).join("")).toBe(text);
+  });
+
+  it("is, joined, the decoding of the whole for long generations", () => {
+    for (const { ids } of reference.greedy) expect(pieces(ids).join("")).toBe(codec.decode(ids));
+  });
+
+  it("never shows half a character", () => {
+    const ids = codec.encode("🐳日");
+    const shown = pieces(ids);
     expect(ids.length).toBeGreaterThan(2);
-    expect(streamed(ids).join("")).toBe(codec.decode(ids));
+    expect(shown.filter((piece) => piece !== "")).toEqual(["🐳", "日"]);
   });
-  it.each(TEXTS)("never shows half a character: %s", (text) => {
-    expect(streamed(codec.encode(text)).filter((piece) => piece.includes("\uFFFD"))).toEqual([]);
-  });
-  it("holds a character back until its last token", () => {
-    const ids = codec.encode("🐋");
-    const pieces = streamed(ids);
-    expect(pieces.filter((piece) => piece !== "")).toHaveLength(1);
-    expect(pieces.join("")).toBe(codec.decode(ids));
-  });
-  it("of the reference continuations is what the whole decodes to", () => {
-    const { greedy } = read("reference.json") as { greedy: { prompt: string; prompt_ids: number[]; ids: number[] }[] };
-    for (const { prompt, prompt_ids, ids } of greedy) {
-      expect(codec.encode(prompt)).toEqual(prompt_ids);
-      expect(streamed(ids).join("")).toBe(codec.decode(ids));
+
+  it("is taken up by another with the ids that were emitted", () => {
+    const ids = codec.encode("The 🐳 breached, 日本 wide, and the sea was calm again — 🐋!");
+    for (let cut = 0; cut <= ids.length; cut++) {
+      // Whoever takes a generation up says the emitted ids again to a stream of its own.
+      const stream = new TextStream(codec);
+      const again = ids.slice(0, cut).map((id) => stream.push(id));
+      expect(again).toEqual(pieces(ids).slice(0, cut));
+      expect([...again, ...ids.slice(cut).map((id) => stream.push(id))]).toEqual(pieces(ids));
     }
   });
-  it("goes on where another stream was cut off", () => {
-    const ids = codec.encode(TEXTS.join(" "));
-    for (let cut = 0; cut < ids.length; cut += 7) {
-      const again = new TextStream(codec);
-      const before = ids.slice(0, cut).map((id) => again.push(id));
-      const after = ids.slice(cut).map((id) => again.push(id));
-      expect([...before, ...after].join("")).toBe(codec.decode(ids));
-    }
-  });
+
   it("is empty without a tokenizer", () => {
     expect(new TextStream(null).push(5)).toBe("");
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ERROR_CATEGORIES } from "../../../src/base/errors.ts";
+import { RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../../../src/base/limits.ts";
 import {
   decideRecovery,
   type Fault,
@@ -11,100 +12,140 @@ import {
 import { FAULT_TOLERANCE_LEVELS, RECOVERY_STRATEGIES } from "../../../src/fault/levels.ts";
 import { Random } from "../random.ts";
 
-const HEALTHY = { phase: "healthy" } as Recovery;
+const HEALTHY: Recovery = { phase: "healthy" };
+const LOST: Fault = { category: "CONNECTION", signal: "tab closed", pageGone: false, hostDropped: false };
 const CRASH: Fault = { category: "CRASH", signal: "frame process gone", pageGone: false, hostDropped: true };
-const POLICY: RecoveryPolicy = { level: "medium", strategy: "progressive", attemptsMax: 3, backoffMs: [0, 100, 500] };
+const POLICY: RecoveryPolicy = {
+  level: "medium",
+  strategy: "progressive",
+  attemptsMax: RECOVERY_ATTEMPTS_MAX,
+  backoffMs: RECOVERY_BACKOFF_MS,
+};
 
-function play(events: readonly RecoveryEvent[], policy = POLICY): { state: Recovery; commands: RecoveryCommand[] } {
+const faultAt = (now: number, fault: Fault = LOST): RecoveryEvent => ({ type: "fault", fault, now });
+
+function follow(events: readonly RecoveryEvent[], policy: RecoveryPolicy = POLICY) {
+  let state: Recovery = HEALTHY;
   const commands: RecoveryCommand[] = [];
-  let state = HEALTHY;
   for (const event of events) {
-    const [next, some] = decideRecovery(state, event, policy);
+    const [next, more] = decideRecovery(state, event, policy);
     state = next;
-    commands.push(...some);
+    commands.push(...more);
   }
   return { state, commands };
 }
-const fault = (now = 0, what = CRASH): RecoveryEvent => ({ type: "fault", fault: what, now });
 
-describe("one recovery", () => {
-  it("climbs at once, verifies and is healthy", () => {
-    const { state, commands } = play([fault(5), { type: "ready" }, { type: "verified" }]);
-    expect(commands).toEqual([{ type: "climb", step: "restart", delayMs: 0 }]);
-    expect(state).toEqual(HEALTHY);
+describe("each phase", () => {
+  const trying: Recovery = { phase: "trying", climbs: 1, since: 5, fault: LOST };
+  const verifying: Recovery = { phase: "verifying", climbs: 1, since: 5, fault: LOST };
+  const givenUp: Recovery = { phase: "given_up", fault: LOST };
+  const climbed = (climbs: number, since: number, fault: Fault): Recovery => ({
+    phase: "trying",
+    climbs,
+    since,
+    fault,
   });
-  it("climbs higher and waits longer when it fails again, then gives up", () => {
-    const { state, commands } = play([fault(1), fault(2), { type: "ready" }, fault(3), fault(4)]);
+
+  it.each<[Recovery, RecoveryEvent, Recovery]>([
+    [HEALTHY, faultAt(9), climbed(1, 9, LOST)],
+    [HEALTHY, { type: "ready" }, HEALTHY],
+    [HEALTHY, { type: "verified" }, HEALTHY],
+    [trying, faultAt(9, CRASH), climbed(2, 5, CRASH)],
+    [trying, { type: "ready" }, verifying],
+    [trying, { type: "verified" }, trying],
+    [verifying, faultAt(9, CRASH), climbed(2, 5, CRASH)],
+    [verifying, { type: "ready" }, verifying],
+    [verifying, { type: "verified" }, HEALTHY],
+    [givenUp, faultAt(9, CRASH), givenUp],
+    [givenUp, { type: "ready" }, givenUp],
+    [givenUp, { type: "verified" }, givenUp],
+  ])("%o, told %o, becomes %o", (state, event, next) => {
+    expect(decideRecovery(state, event, POLICY)[0]).toEqual(next);
+  });
+});
+
+describe("a stage that keeps failing", () => {
+  it("climbs the ladder with growing waits, then gives up with the last fault", () => {
+    const { state, commands } = follow([faultAt(1), faultAt(2), faultAt(3), faultAt(4, CRASH), faultAt(5)]);
     expect(commands).toEqual([
-      { type: "climb", step: "restart", delayMs: 0 },
-      { type: "climb", step: "failover", delayMs: 100 },
-      { type: "climb", step: "failover", delayMs: 500 },
+      { type: "climb", step: "reconnect", delayMs: RECOVERY_BACKOFF_MS[0] },
+      { type: "climb", step: "restart", delayMs: RECOVERY_BACKOFF_MS[1] },
+      { type: "climb", step: "failover", delayMs: RECOVERY_BACKOFF_MS[2] },
       { type: "give_up", fault: CRASH },
     ]);
     expect(state).toEqual({ phase: "given_up", fault: CRASH });
   });
-  it("starts anew after verified work", () => {
-    const healed: RecoveryEvent[] = [fault(), { type: "ready" }, { type: "verified" }];
-    expect(play([...healed, ...healed, ...healed, ...healed]).commands).toHaveLength(4);
+
+  it("repeats the last step and the last wait of a list that is too short", () => {
+    const policy: RecoveryPolicy = { ...POLICY, strategy: "restart", attemptsMax: 4, backoffMs: [7, 8] };
+    const { commands } = follow(
+      [1, 2, 3, 4].map((now) => faultAt(now)),
+      policy,
+    );
+    expect(commands.map((command) => command.type === "climb" && [command.step, command.delayMs])).toEqual([
+      ["restart", 7],
+      ["restart", 8],
+      ["restart", 8],
+      ["restart", 8],
+    ]);
   });
-  it("counts a fault before anything was verified as the same trouble", () => {
-    expect(play([fault(7), { type: "ready" }, fault(9)]).state).toMatchObject({ phase: "trying", climbs: 2, since: 7 });
+
+  it("gives up at once where no step can help", () => {
+    const { commands } = follow([faultAt(1, CRASH)], { ...POLICY, strategy: "reconnect" });
+    expect(commands).toEqual([{ type: "give_up", fault: CRASH }]);
   });
-  it("gives up at once where the strategy has no step", () => {
-    expect(play([fault()], { ...POLICY, strategy: "reconnect" }).commands).toEqual([{ type: "give_up", fault: CRASH }]);
+
+  it("starts from the first step again once it did verified work", () => {
+    const { commands } = follow([faultAt(1), faultAt(2), { type: "ready" }, { type: "verified" }, faultAt(3)]);
+    expect(commands.at(-1)).toEqual({ type: "climb", step: "reconnect", delayMs: 0 });
+  });
+
+  it("does not start again merely because a replacement was ready", () => {
+    const events: RecoveryEvent[] = [1, 2, 3].flatMap((now) => [faultAt(now), { type: "ready" }]);
+    expect(follow([...events, faultAt(4)]).state.phase).toBe("given_up");
   });
 });
 
-describe("events that come too late or too early change nothing", () => {
-  const states: readonly Recovery[] = [
-    HEALTHY,
-    { phase: "trying", climbs: 1, since: 0, fault: CRASH },
-    { phase: "verifying", climbs: 1, since: 0, fault: CRASH },
-    { phase: "given_up", fault: CRASH },
-  ];
-  it.each([
-    ["ready", ["healthy", "verifying", "given_up"]],
-    ["verified", ["healthy", "trying", "given_up"]],
-    ["fault", ["given_up"]],
-  ] as const)("%s in %j", (type, phases) => {
-    for (const state of states.filter(({ phase }) => (phases as readonly string[]).includes(phase))) {
-      const [next, commands] = decideRecovery(state, type === "fault" ? fault() : { type }, POLICY);
-      expect(next).toBe(state);
-      expect(commands).toEqual([]);
+describe("any sequence of events", () => {
+  const SEEDS = Array.from({ length: 300 }, (_, seed) => seed);
+
+  it("climbs at most attemptsMax times without verified work, and given_up is final", () => {
+    for (const seed of SEEDS) {
+      const random = new Random(seed);
+      const policy: RecoveryPolicy = {
+        level: random.pick(FAULT_TOLERANCE_LEVELS),
+        strategy: random.pick(RECOVERY_STRATEGIES),
+        attemptsMax: random.below(5),
+        backoffMs: RECOVERY_BACKOFF_MS,
+      };
+      expect(violationOf(policy, random), `seed ${seed}`).toBeNull();
     }
   });
 });
 
-it("whatever happens, climbs are bounded between two verified answers, and nothing follows giving up", () => {
-  for (let seed = 1; seed <= 2_000; seed++) {
-    const random = new Random(seed);
-    const policy: RecoveryPolicy = {
-      level: random.pick(FAULT_TOLERANCE_LEVELS),
-      strategy: random.pick(RECOVERY_STRATEGIES),
-      attemptsMax: random.below(5),
-      backoffMs: [0, 10],
-    };
-    let state = HEALTHY;
-    let climbs = 0;
-    for (let step = 0; step < 40; step++) {
-      const event = anything(random, step);
-      const before = structuredClone(state);
-      const [next, commands] = decideRecovery(state, event, policy);
-      expect(state, `seed ${seed}`).toEqual(before);
-      if (state.phase === "given_up") expect([next, commands], `seed ${seed}`).toEqual([state, []]);
-      if (state.phase === "verifying" && next.phase === "healthy") climbs = 0;
-      climbs += commands.filter(({ type }) => type === "climb").length;
-      expect(climbs, `seed ${seed}`).toBeLessThanOrEqual(policy.attemptsMax);
-      // A fault is never left without an answer.
-      if (event.type === "fault" && state.phase !== "given_up") expect(commands, `seed ${seed}`).toHaveLength(1);
-      state = next;
-    }
+/** Follows sixty random events; what went wrong, or null. */
+function violationOf(policy: RecoveryPolicy, random: Random): string | null {
+  let state: Recovery = HEALTHY;
+  let climbs = 0;
+  for (let now = 0; now < 60; now++) {
+    const [next, commands]: readonly [Recovery, readonly RecoveryCommand[]] = decideRecovery(
+      state,
+      eventOf(random, now),
+      policy,
+    );
+    climbs += commands.filter(({ type }) => type === "climb").length;
+    if (climbs > policy.attemptsMax) return `${climbs} climbs at event ${now}`;
+    if (commands.length > 1) return `${commands.length} commands at event ${now}`;
+    if (state.phase === "given_up" && (next !== state || commands.length > 0)) return `given_up left at event ${now}`;
+    if (next.phase === "healthy") climbs = 0;
+    state = next;
   }
-});
+  return null;
+}
 
-function anything(random: Random, now: number): RecoveryEvent {
-  const type = random.pick(["fault", "ready", "verified"] as const);
+function eventOf(random: Random, now: number): RecoveryEvent {
+  const type = random.pick(["fault", "fault", "ready", "verified"] as const);
   if (type !== "fault") return { type };
-  const seen = { pageGone: random.chance(0.3), hostDropped: random.chance(0.5) };
-  return { type, fault: { category: random.pick(ERROR_CATEGORIES), signal: "seen", ...seen }, now };
+  const category = random.pick(ERROR_CATEGORIES);
+  return faultAt(now, { category, signal: "", pageGone: random.chance(0.3), hostDropped: random.chance(0.3) });
 }

@@ -1,116 +1,160 @@
-import { describe, expect, it } from "vitest";
-import { FIRST_RUN_DEADLINE_MS, HANG_FLOOR_MS, KEEPER_TICK_MS } from "../../../src/base/limits.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  FIRST_RUN_DEADLINE_MS,
+  HANG_FLOOR_MS,
+  KEEPER_TICK_MS,
+  RUN_DEADLINE_FACTOR,
+  RUN_TIMES_KEPT,
+} from "../../../src/base/limits.ts";
 import { HangDetector } from "../../../src/fault/hang-detector.ts";
-import { Random } from "../random.ts";
 
-/** A detector with its clock: `pass` ticks as the keeper does, and says what was found wrong. */
-class Watch {
-  readonly detector = new HangDetector();
+let detector: HangDetector;
+let now: number;
+
+beforeEach(() => {
+  detector = new HangDetector();
   now = 1_000_000;
-  private run = 0;
+  detector.tick(now);
+});
 
-  pass(ms: number, { alive = false, tickMs = KEEPER_TICK_MS } = {}): string | null {
-    for (const until = this.now + ms; this.now < until; ) {
-      this.now += tickMs;
-      if (alive) this.detector.sign();
-      const wrong = this.detector.tick(this.now);
-      if (wrong !== null) return wrong;
-    }
-    return null;
+/** Ticks for `ms`; what the detector said, and after how many milliseconds. */
+function pass(ms: number, tickMs = KEEPER_TICK_MS): { after: number; verdict: string } | null {
+  for (let after = tickMs; after <= ms; after += tickMs) {
+    now += tickMs;
+    const verdict = detector.tick(now);
+    if (verdict !== null) return { after, verdict };
   }
-
-  /** One run that takes so long and ends. */
-  work(ms: number, shape = "1x4", options = {}): string | null {
-    this.detector.runStarted(this.run++, shape);
-    const wrong = this.pass(ms, options);
-    this.detector.runEnded();
-    return wrong;
-  }
+  return null;
 }
 
-describe("a host without work", () => {
-  it("that answers is well for as long as it answers", () => {
-    expect(new Watch().pass(120_000, { alive: true })).toBeNull();
+function run(number: number, shape: string, ms: number): ReturnType<typeof pass> {
+  detector.runStarted(number, shape);
+  const found = pass(ms);
+  detector.runEnded();
+  return found;
+}
+
+describe("an idle host", () => {
+  it("is hung at its first tick beyond the limit of silence, not before", () => {
+    expect(pass(60_000)).toEqual({
+      after: HANG_FLOOR_MS + KEEPER_TICK_MS,
+      verdict: `no sign of life for ${HANG_FLOOR_MS} ms`,
+    });
   });
-  it("that falls silent is found within its limit, and not before", () => {
-    const watch = new Watch();
-    watch.pass(1_000, { alive: true });
-    const since = watch.now;
-    expect(watch.pass(60_000)).toMatch(/no sign of life/);
-    expect(watch.now - since).toBeGreaterThan(HANG_FLOOR_MS - 2 * KEEPER_TICK_MS);
-    expect(watch.now - since).toBeLessThan(HANG_FLOOR_MS + 4 * KEEPER_TICK_MS);
+
+  it("is well for as long as it answers, however late within the limit", () => {
+    for (let beat = 0; beat < 20; beat++) {
+      expect(pass(HANG_FLOOR_MS)).toBeNull();
+      detector.sign();
+    }
   });
 });
 
 describe("a run", () => {
-  it("that is the first may take long: shaders are compiled in it", () => {
-    expect(new Watch().work(FIRST_RUN_DEADLINE_MS - 1_000)).toBeNull();
+  it("may be silent: nobody asks it for heartbeats while it runs", () => {
+    expect(run(0, "1x4", 3 * HANG_FLOOR_MS)).toBeNull();
   });
-  it("that is the first and never ends is found as well", () => {
-    expect(new Watch().work(10 * FIRST_RUN_DEADLINE_MS)).toMatch(/deadline/);
+
+  it("has a long deadline while nothing ever ran, for kernels are compiled in it", () => {
+    detector.runStarted(0, "1x4");
+    const found = pass(2 * FIRST_RUN_DEADLINE_MS);
+    expect(found?.after).toBe(FIRST_RUN_DEADLINE_MS + KEEPER_TICK_MS);
+    expect(found?.verdict).toBe(`run 0 passed its deadline of ${FIRST_RUN_DEADLINE_MS} ms`);
   });
-  it("that is slower than usual is slow, not dead", () => {
-    const watch = new Watch();
-    for (let run = 0; run < 20; run++) watch.work(2_000);
-    expect(watch.work(7_000)).toBeNull();
+
+  it("is slow, not hung, within the factor of what its shape took before", () => {
+    run(0, "1x4", 2_000);
+    expect(run(1, "1x4", 2_000 * RUN_DEADLINE_FACTOR)).toBeNull();
   });
-  it("that never ends is found soon after runs of that shape were quick", () => {
-    const watch = new Watch();
-    for (let run = 0; run < 20; run++) watch.work(50);
-    const since = watch.now;
-    expect(watch.work(60_000)).toMatch(/passed its deadline/);
-    expect(watch.now - since).toBeLessThan(HANG_FLOOR_MS + 200);
+
+  it("is hung beyond that", () => {
+    run(0, "1x4", 2_000);
+    detector.runStarted(1, "1x4");
+    expect(pass(60_000)?.after).toBe(2_000 * RUN_DEADLINE_FACTOR + KEEPER_TICK_MS);
   });
-  it("of a cache that grows by a row each time is no new shape", () => {
-    const watch = new Watch();
-    for (let row = 1; row < 200; row++) expect(watch.work(50, `1x1,1x4x${row}x8`)).toBeNull();
-    const since = watch.now;
-    expect(watch.work(60_000, "1x1,1x4x200x8")).toMatch(/deadline/);
-    expect(watch.now - since).toBeLessThan(HANG_FLOOR_MS + 200);
+
+  it("has the floor as its deadline however fast its shape is", () => {
+    for (let number = 0; number < 10; number++) run(number, "1x4", KEEPER_TICK_MS);
+    detector.runStarted(10, "1x4");
+    expect(pass(60_000)?.after).toBe(HANG_FLOOR_MS + KEEPER_TICK_MS);
   });
-  it("of a prompt of a thousand tokens after single ones is given the time it needs", () => {
-    const watch = new Watch();
-    for (let run = 0; run < 50; run++) watch.work(25, "1x1,1x4x64x8");
-    expect(watch.work(15_000, "1x1000,1x4x0x8")).toBeNull();
-    expect(watch.work(10 * FIRST_RUN_DEADLINE_MS, "1x60000,1x4x0x8")).toMatch(/deadline/);
+
+  it("has more time when its shape is new here", () => {
+    run(0, "1x4", 2_000);
+    expect(run(1, "1x512", 2_000 * RUN_DEADLINE_FACTOR * 2)).toBeNull();
+  });
+
+  it.each([
+    ["no larger than others", "1x4", "4x1", 16_000],
+    ["twice as large", "1x4", "1x8", 32_000],
+    ["far larger, but never longer than a first run", "1x4", "1x1024", FIRST_RUN_DEADLINE_MS],
+    ["far larger in one input alone", "1x4,1x1", "1x4,1x1024", FIRST_RUN_DEADLINE_MS],
+  ])("has time by the size of a shape that is new here: %s", (_, known, unknown, deadlineMs) => {
+    run(0, known, 1_000);
+    detector.runStarted(1, unknown);
+    expect(pass(2 * FIRST_RUN_DEADLINE_MS)?.after).toBe(deadlineMs + KEEPER_TICK_MS);
+  });
+
+  it("is of a known shape when a cache merely grew", () => {
+    run(0, "1x5x64", 2_000);
+    detector.runStarted(1, "1x8x64");
+    expect(pass(60_000)?.after).toBe(2_000 * RUN_DEADLINE_FACTOR + KEEPER_TICK_MS);
+  });
+
+  it("forgets the times of long ago", () => {
+    run(0, "1x4", 20_000);
+    for (let number = 1; number <= RUN_TIMES_KEPT; number++) run(number, "1x4", KEEPER_TICK_MS);
+    detector.runStarted(100, "1x4");
+    expect(pass(120_000)?.after).toBe(HANG_FLOOR_MS + KEEPER_TICK_MS);
+  });
+
+  it("that ended leaves a host whose silence counts from then", () => {
+    run(0, "1x4", 10_000);
+    expect(pass(60_000)?.after).toBe(HANG_FLOOR_MS + KEEPER_TICK_MS);
+  });
+
+  it("that ends twice does no harm", () => {
+    run(0, "1x4", 1_000);
+    detector.runEnded();
+    expect(pass(HANG_FLOOR_MS)).toBeNull();
   });
 });
 
-describe("time that is not the host's fault", () => {
-  it("a laptop that slept for an hour accuses nobody, idle or at work", () => {
-    const watch = new Watch();
-    watch.pass(1_000, { alive: true });
-    watch.now += 3_600_000;
-    expect(watch.pass(1_000)).toBeNull();
-    for (let run = 0; run < 5; run++) watch.work(50);
-    watch.detector.runStarted(9, "1x4");
-    watch.pass(500);
-    watch.now += 3_600_000;
-    expect(watch.pass(1_000)).toBeNull();
+describe("a clock that jumps", () => {
+  it.each([
+    ["a sleep of eight hours", 8 * 3_600_000],
+    ["a step forward", 10_000],
+    ["a step backward", -3_600_000],
+  ])("accuses nobody: %s", (_, jump) => {
+    expect(pass(HANG_FLOOR_MS / 2)).toBeNull();
+    now += jump;
+    expect(detector.tick(now)).toBeNull();
+    expect(pass(HANG_FLOOR_MS / 4)).toBeNull();
   });
-  it("a clock that is set back or forth accuses nobody", () => {
-    for (const jump of [-86_400_000, 86_400_000, -1, 5_000]) {
-      const watch = new Watch();
-      watch.pass(1_000, { alive: true });
-      watch.now += jump;
-      expect(watch.pass(1_000)).toBeNull();
-      expect(watch.pass(60_000)).toMatch(/no sign of life/);
-    }
+
+  it.each([
+    ["a sleep of eight hours", 8 * 3_600_000],
+    ["a step backward", -3_600_000],
+  ])("accuses no run: %s", (_, jump) => {
+    detector.runStarted(0, "1x4");
+    expect(pass(FIRST_RUN_DEADLINE_MS / 2)).toBeNull();
+    now += jump;
+    expect(pass(FIRST_RUN_DEADLINE_MS / 4)).toBeNull();
   });
-  it("a detector that is itself starved accuses nobody that answers when it may", () => {
-    const random = new Random(7);
-    const watch = new Watch();
-    for (let run = 0; run < 20; run++) watch.work(50);
-    for (let beat = 0; beat < 200; beat++) {
-      // Neither side was scheduled for some seconds; then both are, for a moment.
-      watch.now += 500 + random.below(8_000);
-      expect(watch.pass(200)).toBeNull();
-      watch.detector.sign();
-    }
+
+  it("does not hide a host that is silent", () => {
+    now -= 3_600_000;
+    expect(pass(60_000)?.after).toBeLessThanOrEqual(HANG_FLOOR_MS + 2 * KEEPER_TICK_MS);
   });
-  it("a starved detector still finds a host that is dead", () => {
-    const watch = new Watch();
-    watch.pass(1_000, { alive: true });
-    expect(watch.pass(600_000, { tickMs: 1_000 })).toMatch(/no sign of life/);
+});
+
+describe("a detector that is starved", () => {
+  it("accuses nobody of what it did not watch", () => {
+    // One tick a second: in that time a healthy host has answered, and the answers wait in the queue behind the tick.
+    expect(pass(10_000, 1_000)).toBeNull();
+  });
+
+  it("still finds a hung host, later", () => {
+    expect(pass(120_000, 1_000)?.verdict).toContain("no sign of life");
   });
 });

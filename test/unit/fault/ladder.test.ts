@@ -1,62 +1,84 @@
 import { describe, expect, it } from "vitest";
-import { ERROR_CATEGORIES } from "../../../src/base/errors.ts";
+import { ERROR_CATEGORIES, type ErrorCategory } from "../../../src/base/errors.ts";
 import { ladderFor, stepsOf, strategiesOf } from "../../../src/fault/ladder.ts";
 import {
   FAULT_TOLERANCE_LEVELS,
+  type FaultToleranceLevel,
   LEVELS,
   RECOVERY_STRATEGIES,
   type RecoveryStep,
   type RecoveryStrategy,
 } from "../../../src/fault/levels.ts";
 
-const SEEN = { pageGone: false, hostDropped: false };
-const all = FAULT_TOLERANCE_LEVELS.flatMap((level) =>
-  RECOVERY_STRATEGIES.flatMap((strategy) => ERROR_CATEGORIES.map((category) => ({ level, strategy, category }))),
+const REACHABLE: readonly ErrorCategory[] = ["CONNECTION", "TIMEOUT"];
+
+const FULL: Readonly<Record<RecoveryStrategy, readonly RecoveryStep[]>> = {
+  restart: ["restart"],
+  reconnect: ["reconnect"],
+  failover: ["failover"],
+  progressive: ["reconnect", "restart", "failover"],
+  parallel: [],
+  coordinated: [],
+};
+const STEPS: Readonly<Record<FaultToleranceLevel, Readonly<Record<RecoveryStrategy, readonly RecoveryStep[]>>>> = {
+  none: { restart: [], reconnect: [], failover: [], progressive: [], parallel: [], coordinated: [] },
+  low: { ...FULL, failover: [], progressive: ["reconnect", "restart"] },
+  medium: FULL,
+  high: FULL,
+  critical: FULL,
+};
+
+const PAIRS = FAULT_TOLERANCE_LEVELS.flatMap((level) =>
+  RECOVERY_STRATEGIES.map((strategy) => [level, strategy] as const),
+);
+const CASES = PAIRS.flatMap(([level, strategy]) =>
+  ERROR_CATEGORIES.map((category) => [level, strategy, category] as const),
 );
 
-describe("the steps of a strategy at level medium", () => {
-  const STEPS: Readonly<Record<RecoveryStrategy, readonly RecoveryStep[]>> = {
-    restart: ["restart"],
-    reconnect: ["reconnect"],
-    failover: ["failover"],
-    progressive: ["reconnect", "restart", "failover"],
-    parallel: [],
-    coordinated: [],
-  };
-  it.each(RECOVERY_STRATEGIES)("%s", (strategy) => {
-    expect(stepsOf("medium", strategy)).toEqual(STEPS[strategy]);
-  });
-  it("level low has no second host to fail over to", () => {
-    expect(stepsOf("low", "failover")).toEqual([]);
-    expect(stepsOf("low", "progressive")).toEqual(["reconnect", "restart"]);
-    expect(strategiesOf("low")).toEqual(["restart", "reconnect", "progressive"]);
+describe("the steps of a strategy", () => {
+  it.each(PAIRS)("at level %s, strategy %s", (level, strategy) => {
+    expect(stepsOf(level, strategy)).toEqual(STEPS[level][strategy]);
+    expect(strategiesOf(level).includes(strategy)).toBe(STEPS[level][strategy].length > 0);
   });
 });
 
-describe.each(all)("$level, $strategy, $category", ({ level, strategy, category }) => {
-  const ladder = (seen: { pageGone: boolean; hostDropped: boolean }) =>
-    ladderFor(level, strategy, { category, ...seen });
+describe("the ladder for a fault", () => {
+  it.each(CASES)("at level %s, strategy %s, category %s, with its tab there", (level, strategy, category) => {
+    const steps: readonly RecoveryStep[] = level === "none" ? ["restart", "failover"] : STEPS[level][strategy];
+    const expected = steps.filter((step) => step !== "reconnect" || REACHABLE.includes(category));
+    expect(ladderFor(level, strategy, { category, pageGone: false, hostDropped: false })).toEqual(expected);
+  });
 
-  it("tries only steps that the level allows and the strategy has, each once", () => {
-    const steps = ladder(SEEN);
-    const allowed = level === "none" ? ["restart", "failover"] : LEVELS[level].steps;
-    expect(steps.filter((step) => !allowed.includes(step))).toEqual([]);
-    expect(new Set(steps).size).toBe(steps.length);
+  it.each(CASES)(
+    "at level %s, strategy %s, category %s, never asks a host that was thrown away",
+    (level, strategy, category) => {
+      expect(ladderFor(level, strategy, { category, pageGone: false, hostDropped: true })).not.toContain("reconnect");
+    },
+  );
+
+  it.each(CASES)(
+    "at level %s, strategy %s, category %s, opens a new tab where the old one is gone",
+    (level, strategy, category) => {
+      const steps: readonly RecoveryStep[] = level === "none" ? ["restart", "failover"] : STEPS[level][strategy];
+      const opens = steps.includes("restart") || steps.includes("failover");
+      expect(ladderFor(level, strategy, { category, pageGone: true, hostDropped: false })).toEqual(
+        opens ? ["failover"] : [],
+      );
+    },
+  );
+
+  it.each(CASES)("at level %s, strategy %s, category %s, ends when nothing can help", (level, strategy, category) => {
+    const helpless = level !== "none" && strategy === "reconnect" && !REACHABLE.includes(category);
+    const empty = ladderFor(level, strategy, { category, pageGone: false, hostDropped: false }).length === 0;
+    expect(empty).toBe(helpless || (level !== "none" && STEPS[level][strategy].length === 0));
   });
-  it("reconnects only where the host itself may be well", () => {
-    const mayBeWell = category === "CONNECTION" || category === "TIMEOUT";
-    expect(ladder(SEEN).includes("reconnect")).toBe(mayBeWell && stepsOf(level, strategy).includes("reconnect"));
-    expect(ladder({ pageGone: false, hostDropped: true })).not.toContain("reconnect");
-    expect(ladder({ pageGone: true, hostDropped: true })).not.toContain("reconnect");
-  });
-  it("never restarts in a page that is gone; what may restart opens another host then", () => {
-    const gone = ladder({ pageGone: true, hostDropped: true });
-    expect(gone).not.toContain("restart");
-    if (ladder(SEEN).includes("restart")) expect(gone).toEqual(["failover"]);
-  });
-  it("leaves something to try wherever the strategy may restart or fail over", () => {
-    const steps = level === "none" ? ["restart"] : stepsOf(level, strategy);
-    const mayReplace = steps.includes("restart") || steps.includes("failover");
-    for (const pageGone of [false, true]) expect(ladder({ pageGone, hostDropped: true }).length > 0).toBe(mayReplace);
+});
+
+describe("the levels", () => {
+  it("promise more the higher they are", () => {
+    const promises = FAULT_TOLERANCE_LEVELS.map(
+      (level) => Number(LEVELS[level].transparent) + Number(LEVELS[level].keepsState) + LEVELS[level].steps.length,
+    );
+    expect(promises).toEqual([...promises].sort((a, b) => a - b));
   });
 });

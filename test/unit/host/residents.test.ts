@@ -1,94 +1,137 @@
 import { describe, expect, it } from "vitest";
-import type { WireTensor } from "../../../src/base/tensor.ts";
+import { elementCount } from "../../../src/base/bytes.ts";
+import type { WireTensor, WireTensors } from "../../../src/base/tensor.ts";
 import { Residents } from "../../../src/host/residents.ts";
 import type { CheckpointRecord } from "../../../src/protocol/host.ts";
 import type { StateBinding } from "../../../src/shard/types.ts";
-import { Random } from "../random.ts";
 
 const BINDINGS: readonly StateBinding[] = [
-  { input: { name: "past", type: "float32", dims: ["batch", 2, "rows"] }, output: "present", appendAxis: 2 },
-  { input: { name: "h", type: "int64", dims: [3, null] }, output: "hN", appendAxis: null },
+  { input: { name: "past.k", type: "float32", dims: ["batch", 2, "rows", 3] }, output: "present.k", appendAxis: 2 },
+  { input: { name: "acc", type: "int64", dims: [1, 4] }, output: "acc.next", appendAxis: null },
 ];
 
-function rows(count: number, first = 0): WireTensor {
-  // Row r of block b holds 10 b + r, as if rows had been appended one by one.
-  const data = Float32Array.from(
-    [0, 1].flatMap((block) => Array.from({ length: count }, (_, row) => 10 * block + row)),
-  );
-  return { type: "float32", dims: [1, 2, count], data: data.map((value) => value + first) };
-}
-function hidden(value: number): WireTensor {
-  return { type: "int64", dims: [3, 1], data: BigInt64Array.of(1n, 2n, BigInt(value)) };
+/** The outputs after `rows` tokens; `salt` tells two sequences apart. */
+function outputsAfter(rows: number, salt = 0): WireTensors {
+  const cache = new Float32Array(2 * rows * 3);
+  for (let block = 0; block < 2; block++)
+    for (let at = 0; at < rows * 3; at++) cache[block * rows * 3 + at] = salt + block * 10_000 + at;
+  return {
+    "present.k": { type: "float32", dims: [1, 2, rows, 3], data: cache },
+    "acc.next": { type: "int64", dims: [1, 4], data: new BigInt64Array(4).fill(BigInt(rows + salt)) },
+    logits: { type: "float32", dims: [1], data: new Float32Array(1) },
+  };
 }
 
-describe("resident state", () => {
-  it("begins as zeros: no rows where rows are appended, one sequence where a dimension has only a name", () => {
-    const { past, h } = new Residents(BINDINGS).inputs();
-    expect(past).toEqual({ type: "float32", dims: [1, 2, 0], data: new Float32Array(0) });
-    expect(h).toEqual({ type: "int64", dims: [3, 1], data: new BigInt64Array(3) });
+function stateAfter(rows: number, salt = 0): WireTensors {
+  const outputs = outputsAfter(rows, salt);
+  return { "past.k": outputs["present.k"] as WireTensor, acc: outputs["acc.next"] as WireTensor };
+}
+
+/** A chain of records, one after each count of rows. */
+function chain(residents: Residents, rows: readonly number[]): CheckpointRecord[] {
+  return rows.map((count, run) => {
+    residents.take(outputsAfter(count));
+    return residents.checkpoint(run);
   });
-  it("is what the last run gave, under the inputs' names", () => {
-    const residents = new Residents(BINDINGS);
-    residents.take({ present: rows(2), hN: hidden(7), logits: rows(1) });
-    expect(residents.inputs()).toEqual({ past: rows(2), h: hidden(7) });
+}
+
+describe("the initial state", () => {
+  it("has no rows where rows are appended, zeros elsewhere, one sequence", () => {
+    const inputs = new Residents(BINDINGS).inputs();
+    expect(inputs["past.k"]).toEqual({ type: "float32", dims: [1, 2, 0, 3], data: new Float32Array(0) });
+    expect(inputs["acc"]).toEqual({ type: "int64", dims: [1, 4], data: new BigInt64Array(4) });
   });
-  it("is initial again after a reset", () => {
-    const residents = new Residents(BINDINGS);
-    residents.take({ present: rows(2), hN: hidden(7) });
-    residents.reset();
-    expect(residents.inputs()).toEqual(new Residents(BINDINGS).inputs());
+
+  it("comes back at a reset and from an empty chain", () => {
+    for (const again of [(r: Residents) => r.reset(), (r: Residents) => r.restore([])]) {
+      const residents = new Residents(BINDINGS);
+      chain(residents, [2]);
+      again(residents);
+      expect(residents.inputs()).toEqual(new Residents(BINDINGS).inputs());
+      residents.take(outputsAfter(3));
+      expect(residents.checkpoint(5).previous).toBeNull();
+    }
   });
-  it("names an output that the graph did not give", () => {
-    expect(() => new Residents(BINDINGS).take({ present: rows(1) })).toThrow(/hN/);
+
+  it("is none without bindings", () => {
+    const residents = new Residents([]);
+    expect([residents.any, residents.inputs(), residents.checkpoint(0).tensors]).toEqual([false, {}, []]);
   });
 });
 
-describe("checkpoints of resident state", () => {
-  it("are complete first and then hold only new rows", () => {
+describe("a run's outputs", () => {
+  it("become the next run's inputs, and others do not", () => {
     const residents = new Residents(BINDINGS);
-    residents.take({ present: rows(3), hN: hidden(1) });
-    const full = residents.checkpoint(0);
-    residents.take({ present: rows(5), hN: hidden(2) });
-    const delta = residents.checkpoint(16);
-    expect([full.previous, delta.previous]).toEqual([null, 0]);
-    expect(full.tensors.map(({ tensor }) => tensor.dims)).toEqual([
-      [1, 2, 3],
-      [3, 1],
-    ]);
-    expect(delta.tensors.map(({ tensor }) => tensor.dims)).toEqual([
-      [1, 2, 2],
-      [3, 1],
-    ]);
-    expect([...(delta.tensors[0]?.tensor.data ?? [])]).toEqual([3, 4, 13, 14]);
+    residents.take(outputsAfter(2));
+    expect(residents.inputs()).toEqual(stateAfter(2));
   });
-  it("are complete again after a reset", () => {
+
+  it("that lack one change nothing", () => {
     const residents = new Residents(BINDINGS);
-    residents.checkpoint(0);
+    residents.take(outputsAfter(2));
+    const { "acc.next": _, ...rest } = outputsAfter(3);
+    expect(() => residents.take(rest)).toThrow("acc.next");
+    expect(residents.inputs()).toEqual(stateAfter(2));
+  });
+});
+
+describe("a checkpoint", () => {
+  it("is full at first, then holds new rows only, and the whole of what is replaced", () => {
+    const records = chain(new Residents(BINDINGS), [4, 5, 9]);
+    expect(records.map(({ run, previous }) => [run, previous])).toEqual([
+      [0, null],
+      [1, 0],
+      [2, 1],
+    ]);
+    expect(records.map(({ tensors }) => tensors.map(({ tensor }) => elementCount(tensor.dims)))).toEqual([
+      [4 * 6, 4],
+      [1 * 6, 4],
+      [4 * 6, 4],
+    ]);
+  });
+
+  it.each([[[4]], [[4, 5, 9]], [[1, 1, 1]], [[3, 3, 20]]])(
+    "of every length of chain restores the state bit for bit: rows %o",
+    (rows) => {
+      const records = chain(new Residents(BINDINGS), rows);
+      for (const [last, count] of rows.entries()) {
+        const other = new Residents(BINDINGS);
+        other.restore(structuredClone(records.slice(0, last + 1)));
+        expect(other.inputs()).toEqual(stateAfter(count));
+      }
+    },
+  );
+
+  it("after a restore continues the chain where it stood", () => {
+    const records = chain(new Residents(BINDINGS), [4, 6]);
+    const other = new Residents(BINDINGS);
+    other.restore(records);
+    other.take(outputsAfter(7));
+    const next = other.checkpoint(2);
+    expect(next.previous).toBe(1);
+    expect(next.tensors[0]?.tensor.dims).toEqual([1, 2, 1, 3]);
+    const third = new Residents(BINDINGS);
+    third.restore([...records, next]);
+    expect(third.inputs()).toEqual(stateAfter(7));
+  });
+
+  it("of a new sequence begins a new chain", () => {
+    const residents = new Residents(BINDINGS);
+    chain(residents, [4, 6]);
     residents.reset();
-    expect(residents.checkpoint(3).previous).toBeNull();
+    residents.take(outputsAfter(3, 500));
+    const record = residents.checkpoint(9);
+    expect(record.previous).toBeNull();
+    const other = new Residents(BINDINGS);
+    other.restore([record]);
+    expect(other.inputs()).toEqual(stateAfter(3, 500));
   });
-  it("bring the state back, and what is stored after that continues them", () => {
-    const random = new Random(3);
+
+  it("is not changed by what runs after it", () => {
     const residents = new Residents(BINDINGS);
-    const records: CheckpointRecord[] = [];
-    for (let run = 0, count = 0; run < 30; run++) {
-      count += 1 + random.below(3);
-      residents.take({ present: rows(count), hN: hidden(run) });
-      if (random.chance(0.3)) records.push(structuredClone(residents.checkpoint(run)));
-      else continue;
-      const fresh = new Residents(BINDINGS);
-      fresh.restore(records);
-      expect(fresh.inputs()).toEqual(residents.inputs());
-      const [one, other] = [fresh.checkpoint(run + 1), residents.checkpoint(run + 1)];
-      expect(one).toEqual(other);
-      residents.restore(records);
-    }
-    expect(records.length).toBeGreaterThan(4);
-  });
-  it("without any, the state is initial", () => {
-    const residents = new Residents(BINDINGS);
-    residents.take({ present: rows(2), hN: hidden(7) });
-    residents.restore([]);
-    expect(residents.inputs()).toEqual(new Residents(BINDINGS).inputs());
+    const [record] = chain(residents, [4]) as [CheckpointRecord];
+    const copy = structuredClone(record);
+    chain(residents, [5, 6]);
+    expect(record).toEqual(copy);
   });
 });

@@ -8,94 +8,162 @@ import {
   type StoredCheckpoint,
 } from "../../../src/state/checkpoint-codec.ts";
 
-const KEY: CheckpointKey = { sessionId: "s-1", stage: 2, planId: "plan-1" };
+const KEY: CheckpointKey = { sessionId: "s", stage: 1, planId: "p" };
 const RECORD: CheckpointRecord = {
   run: 32,
   previous: 16,
   tensors: [
-    { input: "past", appendAxis: 2, tensor: { type: "float32", dims: [1, 1, 2], data: Float32Array.of(1.5, -2) } },
-    { input: "position", appendAxis: null, tensor: { type: "int64", dims: [1], data: BigInt64Array.of(-7n) } },
-    { input: "empty", appendAxis: 0, tensor: { type: "float16", dims: [0, 4], data: new Uint16Array(0) } },
+    { input: "past", appendAxis: 1, tensor: { type: "float32", dims: [1, 2, 1], data: Float32Array.of(1.5, -0) } },
+    { input: "flags", appendAxis: null, tensor: { type: "bool", dims: [3], data: Uint8Array.of(1, 0, 1) } },
+    { input: "count", appendAxis: null, tensor: { type: "int64", dims: [1], data: BigInt64Array.of(-(2n ** 60n)) } },
+    { input: "none", appendAxis: 0, tensor: { type: "float64", dims: [0, 4], data: new Float64Array(0) } },
   ],
 };
 
+const stored = (): Promise<StoredCheckpoint> => encodeCheckpoint(KEY, RECORD);
+
+function flipText(text: string, at: number): string {
+  return text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ 1) + text.slice(at + 1);
+}
+
 describe("a stored checkpoint", () => {
-  it("comes back as it was", async () => {
-    expect(await decodeCheckpoint(KEY, await encodeCheckpoint(KEY, RECORD))).toEqual(RECORD);
+  it("comes back as it was, bit for bit", async () => {
+    const back = await decodeCheckpoint(KEY, structuredClone(await stored()));
+    expect(back).toEqual(RECORD);
+    expect(Object.is(back?.tensors[0]?.tensor.data[1], -0)).toBe(true);
   });
-  it("is found under its session, stage and run", async () => {
-    expect(await encodeCheckpoint(KEY, RECORD)).toMatchObject({ sessionId: "s-1", stage: 2, run: 32 });
+
+  it("keeps its own copy of a view's bytes only", async () => {
+    const data = Float32Array.of(9, 1, 2, 9).subarray(1, 3);
+    const record: CheckpointRecord = {
+      run: 0,
+      previous: null,
+      tensors: [{ input: "x", appendAxis: null, tensor: { type: "float32", dims: [2], data } }],
+    };
+    const encoded = await encodeCheckpoint(KEY, record);
+    expect(encoded.payload.byteLength).toBe(8);
+    data.fill(0);
+    expect([...((await decodeCheckpoint(KEY, encoded))?.tensors[0]?.tensor.data ?? [])]).toEqual([1, 2]);
   });
-  it("holds copies: what happens to the tensors afterwards does not change it", async () => {
-    const data = Float32Array.of(1);
-    const stored = await encodeCheckpoint(KEY, {
-      ...RECORD,
-      tensors: [{ input: "x", appendAxis: null, tensor: { type: "float32", dims: [1], data } }],
-    });
-    data[0] = 2;
-    expect((await decodeCheckpoint(KEY, stored))?.tensors[0]?.tensor.data[0]).toBe(1);
+
+  it("is refused when any byte of its payload is flipped", async () => {
+    const good = await stored();
+    for (let at = 0; at < good.payload.length; at++) {
+      const payload = good.payload.slice();
+      payload[at] = (payload[at] as number) ^ 1;
+      expect(await decodeCheckpoint(KEY, { ...good, payload }), `byte ${at}`).toBeNull();
+    }
+  });
+
+  it("is refused when any character of its header or digest is changed", async () => {
+    const good = await stored();
+    for (const part of ["header", "digest"] as const) {
+      for (let at = 0; at < good[part].length; at++) {
+        const bad = { ...good, [part]: flipText(good[part], at) };
+        expect(await decodeCheckpoint(KEY, bad), `${part} ${at}`).toBeNull();
+      }
+    }
+  });
+
+  it("is refused when it is cut short or longer", async () => {
+    const good = await stored();
+    const longer = new Uint8Array([...good.payload, 0]);
+    for (const payload of [good.payload.subarray(0, -1), longer, new Uint8Array(0)])
+      expect(await decodeCheckpoint(KEY, { ...good, payload })).toBeNull();
+    expect(await decodeCheckpoint(KEY, { ...good, header: "" })).toBeNull();
+  });
+
+  it.each<[string, Partial<CheckpointKey>]>([
+    ["session", { sessionId: "t" }],
+    ["stage", { stage: 2 }],
+    ["plan", { planId: "q" }],
+  ])("of another %s is refused though intact", async (_, other) => {
+    expect(await decodeCheckpoint({ ...KEY, ...other }, await stored())).toBeNull();
+  });
+
+  it("that lies under another run's number is refused", async () => {
+    expect(await decodeCheckpoint(KEY, { ...(await stored()), run: 16 })).toBeNull();
   });
 });
 
-describe("a damaged checkpoint is refused", () => {
-  const changed = async (change: (stored: StoredCheckpoint) => Partial<StoredCheckpoint>) => {
-    const stored = await encodeCheckpoint(KEY, RECORD);
-    return decodeCheckpoint(KEY, { ...stored, ...change(stored) });
-  };
+describe("the chain of records that leads to a run", () => {
+  const chainOf = (links: readonly (readonly [run: number, previous: number | null])[], run: number) =>
+    chainTo(new Map(links.map(([at, previous]) => [at, { run: at, previous, tensors: [] }])), run)?.map(
+      (record) => record.run,
+    ) ?? null;
 
-  it("whichever byte of the payload is flipped", async () => {
-    const { payload } = await encodeCheckpoint(KEY, RECORD);
-    for (const at of payload.keys()) {
-      const flip = payload.slice();
-      flip[at] = (flip[at] as number) ^ 0x10;
-      expect(await changed(() => ({ payload: flip }))).toBeNull();
-    }
-  });
-  it("whichever character of the header is changed", async () => {
-    const { header } = await encodeCheckpoint(KEY, RECORD);
-    for (let at = 0; at < header.length; at += 3) {
-      const other = String.fromCharCode(header.charCodeAt(at) ^ 1);
-      expect(await changed(() => ({ header: header.slice(0, at) + other + header.slice(at + 1) }))).toBeNull();
-    }
-  });
-  it("when its digest is another", async () => {
-    expect(
-      await changed(({ digest }) => ({ digest: digest.replace(/^./, (c) => (c === "0" ? "1" : "0")) })),
-    ).toBeNull();
-  });
-  it("when it is cut short or grown", async () => {
-    expect(await changed(({ payload }) => ({ payload: payload.slice(0, -1) }))).toBeNull();
-    expect(await changed(({ payload }) => ({ payload: new Uint8Array([...payload, 0]) }))).toBeNull();
-  });
-  it("when it lies under another run", async () => {
-    expect(await changed(() => ({ run: 33 }))).toBeNull();
-  });
-  it.each([
-    ["session", { ...KEY, sessionId: "s-2" }],
-    ["stage", { ...KEY, stage: 1 }],
-    ["plan", { ...KEY, planId: "plan-2" }],
-  ])("when it belongs to another %s", async (_, other) => {
-    expect(await decodeCheckpoint(other, await encodeCheckpoint(KEY, RECORD))).toBeNull();
-  });
-});
-
-describe("the chain of records to a run", () => {
-  const records = (...links: (readonly [run: number, previous: number | null])[]) =>
-    new Map(links.map(([run, previous]) => [run, { run, previous, tensors: [] }]));
-  const runs = (chain: CheckpointRecord[] | null) => chain?.map(({ run }) => run) ?? null;
-
-  it("starts at a complete record, oldest first", () => {
-    expect(runs(chainTo(records([0, null], [16, 0], [32, 16], [48, 32]), 32))).toEqual([0, 16, 32]);
-  });
-  it("takes the sequence that the run belongs to", () => {
-    expect(runs(chainTo(records([0, null], [16, 0], [20, null], [32, 20]), 32))).toEqual([20, 32]);
-  });
-  it.each([
-    ["a link is missing", records([0, null], [32, 16])],
-    ["the record itself is missing", records([0, null], [16, 0])],
-    ["a link goes to itself", records([32, 32])],
-    ["links go round in a circle", records([16, 32], [32, 16])],
-  ])("is refused when %s", (_, broken) => {
-    expect(chainTo(broken, 32)).toBeNull();
+  it.each<[string, readonly (readonly [number, number | null])[], number, readonly number[] | null]>([
+    ["is one full record", [[0, null]], 0, [0]],
+    [
+      "starts at the full record, oldest first",
+      [
+        [0, null],
+        [16, 0],
+        [32, 16],
+      ],
+      32,
+      [0, 16, 32],
+    ],
+    [
+      "leaves out what came later",
+      [
+        [0, null],
+        [16, 0],
+        [32, 16],
+      ],
+      16,
+      [0, 16],
+    ],
+    [
+      "starts at the sequence's own beginning",
+      [
+        [0, null],
+        [16, 0],
+        [20, null],
+        [32, 20],
+      ],
+      32,
+      [20, 32],
+    ],
+    ["is none without the run itself", [[0, null]], 16, null],
+    [
+      "is none with a link missing",
+      [
+        [0, null],
+        [32, 16],
+      ],
+      32,
+      null,
+    ],
+    [
+      "is none without its beginning",
+      [
+        [16, 0],
+        [32, 16],
+      ],
+      32,
+      null,
+    ],
+    ["is none where a link leads to itself", [[16, 16]], 16, null],
+    [
+      "is none where links lead round",
+      [
+        [16, 32],
+        [32, 16],
+      ],
+      32,
+      null,
+    ],
+    [
+      "is none where a link leads forward",
+      [
+        [16, 32],
+        [32, null],
+      ],
+      16,
+      null,
+    ],
+  ])("%s", (_, links, run, expected) => {
+    expect(chainOf(links, run)).toEqual(expected);
   });
 });

@@ -1,178 +1,238 @@
 import { describe, expect, it } from "vitest";
 import { STATUS_ROWS_MAX } from "../../../src/base/limits.ts";
-import { parseSessionOptions } from "../../../src/protocol/session-options.ts";
-import {
-  EMPTY_POOL,
-  type FaultRecord,
-  type HostRecord,
-  type PoolState,
-  type SessionRecord,
-  type TransactionBody,
-} from "../../../src/state/pool-state.ts";
+import type { PlanSummary } from "../../../src/shard/summary.ts";
+import { EMPTY_POOL, type PoolState, type TransactionBody } from "../../../src/state/pool-state.ts";
 import { applyTransaction } from "../../../src/state/reducer.ts";
-import { Random } from "../random.ts";
+import { fault, host, session } from "./records.ts";
 
-const SESSION: SessionRecord = {
-  sessionId: "s0",
-  secret: "secret",
-  origin: "https://site.example",
-  model: "model",
-  options: parseSessionOptions({}),
-  status: "opening",
-  bridgeId: "b",
-  ownerLostAt: null,
-  planId: null,
-  plan: null,
-  stages: [],
-  gpuLosses: 0,
-  durableRun: -1,
-  promptIds: [],
-  ids: [],
-  changedAt: 0,
-};
-const HOST: HostRecord = {
-  hostId: "h0",
-  place: "tab",
-  tabId: null,
-  origin: SESSION.origin,
-  sessionId: "s0",
-  stage: 0,
-  status: "initialized",
-  openedAt: 0,
-};
-const FAULT: FaultRecord = {
-  sessionId: "s0",
-  stage: 0,
-  hostId: "h0",
-  category: "CRASH",
-  signal: "frame process gone",
-  at: 1,
-  recoveredMs: null,
+const PLAN: PlanSummary = {
+  strategy: "layer_based",
+  reason: "as asked",
+  shardsMax: 4,
+  feeds: [],
+  results: [],
+  stateInputs: [],
+  shards: [],
 };
 
-function play(...bodies: TransactionBody[]): PoolState {
-  return bodies.reduce(applyTransaction, EMPTY_POOL);
-}
-const OPEN: TransactionBody[] = [
-  { action: "open_session", data: SESSION },
-  { action: "add_browser", data: HOST },
-  { action: "add_model_to_browser", data: { sessionId: "s0", stage: 0, hostId: "h0", attempt: 0 } },
+const replay = (list: readonly TransactionBody[], from: PoolState = EMPTY_POOL): PoolState =>
+  list.reduce(applyTransaction, from);
+
+const OPENED: readonly TransactionBody[] = [
+  { action: "open_session", data: session("s") },
+  { action: "plan_session", data: { sessionId: "s", planId: "p", plan: PLAN } },
+  { action: "add_browser", data: host("h") },
+  { action: "add_model_to_browser", data: { sessionId: "s", stage: 0, hostId: "h", attempt: 1 } },
 ];
-const READY: TransactionBody = {
-  action: "stage_ready",
-  data: { sessionId: "s0", stage: 0, provider: "wasm", weightBytes: 9 },
-};
+const READY: readonly TransactionBody[] = [
+  ...OPENED,
+  { action: "stage_ready", data: { sessionId: "s", stage: 0, provider: "wasm", weightBytes: 7 } },
+  { action: "update_session", data: { sessionId: "s", at: 5, status: "live" } },
+];
+const FAULTED: readonly TransactionBody[] = [...READY, { action: "stage_fault", data: fault() }];
 
-describe("a stage", () => {
-  it("starts, is ready, is lost and starts again in another host", () => {
-    expect(play(...OPEN).sessions["s0"]?.stages).toMatchObject([{ hostId: "h0", attempt: 0, phase: "starting" }]);
-    expect(play(...OPEN, READY)).toMatchObject({
-      sessions: { s0: { stages: [{ phase: "ready", provider: "wasm", weightBytes: 9 }] } },
-      hosts: { h0: { status: "running" } },
-    });
-    const lost = play(...OPEN, READY, { action: "stage_fault", data: FAULT });
-    expect(lost).toMatchObject({
-      sessions: { s0: { stages: [{ phase: "lost" }] } },
-      hosts: { h0: { status: "failed" } },
-    });
-    const again = applyTransaction(lost, {
-      action: "add_model_to_browser",
-      data: { sessionId: "s0", stage: 0, hostId: "h1", attempt: 1 },
-    });
-    // The provider is remembered, so that a change can be told.
-    expect(again.sessions["s0"]?.stages[0]).toMatchObject({
-      hostId: "h1",
-      attempt: 1,
-      phase: "starting",
-      provider: "wasm",
-    });
+describe("each transaction", () => {
+  it.each<[string, readonly TransactionBody[], TransactionBody, object]>([
+    ["adds a host", [], { action: "add_browser", data: host("h") }, { hosts: { h: host("h") } }],
+    [
+      "changes a host's status",
+      OPENED,
+      { action: "update_browser_status", data: { hostId: "h", status: "degraded" } },
+      { hosts: { h: { status: "degraded", tabId: null } } },
+    ],
+    [
+      "learns a host's tab",
+      OPENED,
+      { action: "update_browser_status", data: { hostId: "h", status: "running", tabId: 9 } },
+      { hosts: { h: { status: "running", tabId: 9 } } },
+    ],
+    [
+      "gives a stage to a host",
+      OPENED.slice(0, 3),
+      { action: "add_model_to_browser", data: { sessionId: "s", stage: 0, hostId: "h", attempt: 3 } },
+      {
+        hosts: { h: { status: "recovering" } },
+        sessions: { s: { stages: [{ hostId: "h", attempt: 3, phase: "starting", provider: null, weightBytes: 0 }] } },
+      },
+    ],
+    [
+      "remembers what the last host ran on when another takes the stage over",
+      FAULTED,
+      { action: "add_model_to_browser", data: { sessionId: "s", stage: 0, hostId: "i", attempt: 2 } },
+      {
+        sessions: { s: { stages: [{ hostId: "i", attempt: 2, phase: "starting", provider: "wasm", weightBytes: 0 }] } },
+      },
+    ],
+    [
+      "makes a stage ready and its host running",
+      OPENED,
+      { action: "stage_ready", data: { sessionId: "s", stage: 0, provider: "webgpu", weightBytes: 7 } },
+      {
+        hosts: { h: { status: "running" } },
+        sessions: { s: { stages: [{ hostId: "h", phase: "ready", provider: "webgpu", weightBytes: 7 }] } },
+      },
+    ],
+    [
+      "records a fault, loses the stage, fails the host",
+      READY,
+      { action: "stage_fault", data: fault() },
+      {
+        faults: [fault()],
+        hosts: { h: { status: "failed" } },
+        sessions: { s: { stages: [{ hostId: "h", phase: "lost" }] } },
+      },
+    ],
+    [
+      "says how long a recovery took",
+      FAULTED,
+      { action: "stage_recovered", data: { sessionId: "s", stage: 0, ms: 640 } },
+      { faults: [{ recoveredMs: 640 }] },
+    ],
+    ["opens a session", [], { action: "open_session", data: session("s") }, { sessions: { s: session("s") } }],
+    [
+      "plans a session",
+      [{ action: "open_session", data: session("s") }],
+      { action: "plan_session", data: { sessionId: "s", planId: "p", plan: PLAN } },
+      { sessions: { s: { planId: "p", plan: PLAN } } },
+    ],
+    [
+      "changes of a session only what it names",
+      READY,
+      { action: "update_session", data: { sessionId: "s", at: 8, ownerLostAt: 7 } },
+      { sessions: { s: { status: "live", bridgeId: "b", ownerLostAt: 7, changedAt: 8, gpuLosses: 0 } } },
+    ],
+    [
+      "takes note of tokens",
+      READY,
+      { action: "add_tokens", data: { sessionId: "s", durableRun: 2, base: 0, promptIds: [5, 6], ids: [7] } },
+      { sessions: { s: { durableRun: 2, promptIds: [5, 6], ids: [7] } } },
+    ],
+    [
+      "allows an origin",
+      [],
+      { action: "set_consent", data: { origin: "https://a.example", allowed: true, at: 3 } },
+      { consents: { "https://a.example": { allowed: true, at: 3 } } },
+    ],
+    [
+      "records a refusal",
+      [],
+      { action: "refuse", data: { at: 1, origin: "o", code: "TOO_MANY_HOSTS", reason: "full" } },
+      { refusals: [{ at: 1, origin: "o", code: "TOO_MANY_HOSTS", reason: "full" }] },
+    ],
+  ])("%s", (_, before, transaction, expected) => {
+    expect(applyTransaction(replay(before), transaction)).toMatchObject(expected);
+  });
+
+  it("removes what it names and nothing else", () => {
+    const state = replay([
+      ...READY,
+      { action: "add_browser", data: host("i") },
+      { action: "open_session", data: session("t") },
+      { action: "set_consent", data: { origin: "o", allowed: false, at: 1 } },
+      { action: "remove_browser", data: { hostId: "h" } },
+      { action: "remove_session", data: { sessionId: "s" } },
+      { action: "remove_consent", data: { origin: "o" } },
+    ]);
+    expect([Object.keys(state.hosts), Object.keys(state.sessions), state.consents]).toEqual([["i"], ["t"], {}]);
   });
 });
 
-describe("token ids", () => {
-  const tokens = (base: number, promptIds: number[] | null, ids: number[]): TransactionBody => ({
+describe("an id that is not known", () => {
+  it.each<TransactionBody>([
+    { action: "update_browser_status", data: { hostId: "?", status: "failed" } },
+    { action: "remove_browser", data: { hostId: "?" } },
+    { action: "add_model_to_browser", data: { sessionId: "?", stage: 0, hostId: "?", attempt: 1 } },
+    { action: "stage_ready", data: { sessionId: "?", stage: 0, provider: "wasm", weightBytes: 1 } },
+    { action: "stage_recovered", data: { sessionId: "?", stage: 0, ms: 1 } },
+    { action: "plan_session", data: { sessionId: "?", planId: "p", plan: PLAN } },
+    { action: "update_session", data: { sessionId: "?", at: 1, status: "parked" } },
+    { action: "add_tokens", data: { sessionId: "?", durableRun: 1, base: 0, promptIds: null, ids: [1] } },
+    { action: "remove_session", data: { sessionId: "?" } },
+    { action: "remove_consent", data: { origin: "?" } },
+  ])("changes nothing: $action", (transaction) => {
+    const state = replay(FAULTED);
+    expect(applyTransaction(state, transaction)).toEqual(state);
+  });
+
+  it("of a faulted session is kept as a row to read, and nothing else changes", () => {
+    const state = replay(READY);
+    const next = applyTransaction(state, { action: "stage_fault", data: fault({ sessionId: "?", hostId: "?" }) });
+    expect({ ...next, faults: [] }).toEqual({ ...state, faults: [] });
+    expect(next.faults).toHaveLength(1);
+  });
+});
+
+describe("tokens that are reported again", () => {
+  const tokens = (
+    base: number,
+    ids: readonly number[],
+    promptIds: readonly number[] | null = null,
+  ): TransactionBody => ({
     action: "add_tokens",
-    data: { sessionId: "s0", durableRun: base, base, promptIds, ids },
+    data: { sessionId: "s", durableRun: base, base, promptIds, ids },
   });
-  it("are appended at their place, and a report that overlaps overwrites", () => {
-    const state = play(...OPEN, tokens(0, [5, 6], []), tokens(0, null, [1, 2, 3]), tokens(2, null, [3, 4]));
-    expect(state.sessions["s0"]).toMatchObject({ promptIds: [5, 6], ids: [1, 2, 3, 4], durableRun: 2 });
-  });
-  it("of a new prompt replace those before", () => {
-    const state = play(...OPEN, tokens(0, [5], [1, 2]), tokens(0, [7], [9]));
-    expect(state.sessions["s0"]).toMatchObject({ promptIds: [7], ids: [9] });
-  });
-});
-
-describe("faults and refusals", () => {
-  it("are kept newest first, within a bound", () => {
-    const many = Array.from({ length: STATUS_ROWS_MAX + 5 }, (_, at): TransactionBody[] => [
-      { action: "stage_fault", data: { ...FAULT, at } },
-      { action: "refuse", data: { at, origin: "o", code: "PERMISSION_DENIED", reason: "r" } },
-    ]).flat();
-    const { faults, refusals } = play(...OPEN, ...many);
-    expect([faults.length, refusals.length]).toEqual([STATUS_ROWS_MAX, STATUS_ROWS_MAX]);
-    expect([faults[0]?.at, refusals[0]?.at]).toEqual([STATUS_ROWS_MAX + 4, STATUS_ROWS_MAX + 4]);
-  });
-  it("a recovery is noted at the newest open fault of its stage", () => {
-    const state = play(
-      ...OPEN,
-      { action: "stage_fault", data: FAULT },
-      { action: "stage_fault", data: { ...FAULT, at: 2 } },
-      { action: "stage_recovered", data: { sessionId: "s0", stage: 0, ms: 40 } },
-    );
-    expect(state.faults.map(({ recoveredMs }) => recoveredMs)).toEqual([40, null]);
+  it.each<[string, readonly TransactionBody[], readonly number[]]>([
+    ["append", [tokens(0, [1, 2], [9]), tokens(2, [3])], [1, 2, 3]],
+    ["overwrite where they overlap", [tokens(0, [1, 2, 3], [9]), tokens(1, [2, 3, 4])], [1, 2, 3, 4]],
+    ["are the same told twice", [tokens(0, [1, 2], [9]), tokens(0, [1, 2])], [1, 2]],
+    ["start anew with a new prompt", [tokens(0, [1, 2], [9]), tokens(0, [5], [8])], [5]],
+    ["may carry the durable point alone", [tokens(0, [1, 2], [9]), tokens(2, [])], [1, 2]],
+  ])("%s", (_, list, ids) => {
+    expect(replay([...READY, ...list]).sessions["s"]?.ids).toEqual(ids);
   });
 });
 
-it("what speaks of a session or host that is gone changes nothing", () => {
-  for (const late of [...OPEN.slice(2), READY, { action: "remove_session", data: { sessionId: "s0" } } as const])
-    expect(play(late)).toEqual(EMPTY_POOL);
+describe("the rows kept for people", () => {
+  it("are the newest, newest first, and bounded", () => {
+    const many = Array.from({ length: STATUS_ROWS_MAX + 5 }, (_, at) => at);
+    const state = replay([
+      ...many.map((at): TransactionBody => ({ action: "stage_fault", data: fault({ at }) })),
+      ...many.map((at): TransactionBody => ({ action: "refuse", data: { at, origin: "o", code: "c", reason: "r" } })),
+    ]);
+    for (const rows of [state.faults, state.refusals]) {
+      expect(rows.map(({ at }) => at)).toEqual(many.reverse().slice(0, STATUS_ROWS_MAX));
+      many.reverse();
+    }
+  });
+
+  it("mark the newest open fault of a stage as recovered, and only that", () => {
+    const state = replay([
+      ...READY,
+      { action: "stage_fault", data: fault({ at: 1 }) },
+      { action: "stage_fault", data: fault({ at: 2 }) },
+      { action: "stage_fault", data: fault({ at: 3, stage: 1 }) },
+      { action: "stage_recovered", data: { sessionId: "s", stage: 0, ms: 9 } },
+    ]);
+    expect(state.faults.map(({ at, recoveredMs }) => [at, recoveredMs])).toEqual([
+      [3, null],
+      [2, 9],
+      [1, null],
+    ]);
+  });
 });
 
-it("consents are given, withdrawn and given again", () => {
-  const given: TransactionBody = { action: "set_consent", data: { origin: "o", allowed: true, at: 1 } };
-  expect(play(given).consents).toEqual({ o: { allowed: true, at: 1 } });
-  expect(play(given, { action: "remove_consent", data: { origin: "o" } }).consents).toEqual({});
-});
+describe("replaying a journal", () => {
+  const list: readonly TransactionBody[] = [
+    ...FAULTED,
+    { action: "add_tokens", data: { sessionId: "s", durableRun: 0, base: 0, promptIds: [1], ids: [2, 3] } },
+    { action: "add_model_to_browser", data: { sessionId: "s", stage: 0, hostId: "i", attempt: 2 } },
+    { action: "stage_recovered", data: { sessionId: "s", stage: 0, ms: 3 } },
+    { action: "remove_browser", data: { hostId: "h" } },
+  ];
 
-it("replaying a journal gives the same state, from any snapshot on", () => {
-  for (let seed = 1; seed <= 50; seed++) {
-    const random = new Random(seed);
-    const journal = Array.from({ length: 60 }, () => anything(random));
-    let state = EMPTY_POOL;
-    const states = journal.map((body) => {
-      state = applyTransaction(state, body);
-      return state;
-    });
-    const snapshot = random.below(journal.length);
-    // As it comes out of storage.
-    const restored = structuredClone(states[snapshot] as PoolState);
-    const replayed = structuredClone(journal.slice(snapshot + 1)).reduce(applyTransaction, restored);
-    expect(replayed, `seed ${seed}`).toEqual(states.at(-1));
-    expect(journal.reduce(applyTransaction, EMPTY_POOL), `seed ${seed}`).toEqual(states.at(-1));
-  }
-});
+  it("gives an equal state, from any point and after the list went through storage", () => {
+    const whole = replay(list);
+    expect(replay(structuredClone(list))).toEqual(whole);
+    for (let cut = 0; cut <= list.length; cut++) {
+      const snapshot = structuredClone(replay(list.slice(0, cut)));
+      expect(replay(list.slice(cut), snapshot)).toEqual(whole);
+    }
+  });
 
-function anything(random: Random): TransactionBody {
-  const sessionId = `s${random.below(3)}`;
-  const hostId = `h${random.below(5)}`;
-  const stage = random.below(3);
-  const at = random.below(1000);
-  return random.pick<TransactionBody>([
-    { action: "open_session", data: { ...SESSION, sessionId } },
-    { action: "remove_session", data: { sessionId } },
-    { action: "update_session", data: { sessionId, at, status: random.pick(["live", "parked"]) } },
-    { action: "add_browser", data: { ...HOST, hostId, sessionId, stage } },
-    { action: "update_browser_status", data: { hostId, status: "degraded", tabId: at } },
-    { action: "remove_browser", data: { hostId } },
-    { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt: random.below(4) } },
-    { action: "stage_ready", data: { sessionId, stage, provider: "webgpu", weightBytes: at } },
-    { action: "stage_fault", data: { ...FAULT, sessionId, stage, hostId, at } },
-    { action: "stage_recovered", data: { sessionId, stage, ms: at } },
-    { action: "add_tokens", data: { sessionId, durableRun: at, base: random.below(4), promptIds: null, ids: [at] } },
-    { action: "set_consent", data: { origin: sessionId, allowed: random.chance(0.5), at } },
-    { action: "remove_consent", data: { origin: sessionId } },
-    { action: "refuse", data: { at, origin: sessionId, code: "PERMISSION_DENIED", reason: "no" } },
-  ]);
-}
+  it("leaves every state before it as it was", () => {
+    const before = replay(READY);
+    const copy = structuredClone(before);
+    replay(list, before);
+    expect(before).toEqual(copy);
+  });
+});
