@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { playHistory } from "./world/history.ts";
-import { BAD_ID } from "./world/model.ts";
+import { BAD_ID, idsTensor, Reference } from "./world/model.ts";
+import { World } from "./world/world.ts";
 
 /** Each history has its own seed; a failure names it, and `playHistory(seed, options)` plays it again. */
 const HISTORIES = 12;
@@ -22,4 +23,22 @@ describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed output
   it("when everything dies", () => play(500, { kills: 3, bridgeLosses: 2, poolLosses: 2, duplicates: 0.1 }));
   it("when runs fail on their own account", () => play(600, { kills: 0, badId: BAD_ID }));
   it("when runs fail and hosts die", () => play(700, { kills: 2, poolLosses: 1, badId: BAD_ID }));
+});
+
+it("ports that a dying service worker took with it are made anew", async () => {
+  const world = new World(1, { stages: 2 });
+  const reference = new Reference(2);
+  await world.open();
+  const answer = async (ids: readonly number[], reset: boolean) => {
+    const { logits } = await world.session.run({ input_ids: idsTensor(ids) }, { reset });
+    return Array.from(logits?.data as Float32Array);
+  };
+  expect(await answer([1, 2], true)).toEqual(reference.run([1, 2], true));
+  world.losingPorts = true;
+  await world.kill(1);
+  setTimeout(() => {
+    world.losingPorts = false;
+  }, 200);
+  expect(await answer([3], false)).toEqual(reference.run([3], false));
+  world.close();
 });
