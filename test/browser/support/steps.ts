@@ -66,3 +66,12 @@ export function compareSteps(actual: readonly Step[], expected: readonly Step[])
   }
   return { error, margin };
 }
+
+/** The largest difference of any two logits, as it is. */
+export function largestDifference(actual: readonly Step[], expected: readonly Step[]): number {
+  return Math.max(
+    ...expected.flatMap(({ logits }, step) =>
+      logits.map((value, at) => Math.abs(value - (actual[step]?.logits[at] ?? Number.NaN))),
+    ),
+  );
+}
