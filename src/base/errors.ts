@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   RECOVERY_FAILED: "CRASH",
   RUN_FAILED: "UNKNOWN",
   ABORTED: "UNKNOWN",
+  STORE_NEWER: "UNKNOWN",
   LIMIT_REACHED: "UNKNOWN",
   INTERNAL: "UNKNOWN",
 } as const satisfies Record<string, ErrorCategory>;

@@ -61,6 +61,14 @@ export const HOSTS_MAX = 16;
 export const SESSIONS_PER_ORIGIN_MAX = 8;
 /** Transactions in the journal before it is compacted into a snapshot. */
 export const JOURNAL_COMPACT_AT = 10_000;
+/** Bytes of transactions before the same; more where the snapshot itself is larger. */
+export const JOURNAL_COMPACT_BYTES = 16 * 1024 * 1024;
+/** Snapshots kept: should the newest be damaged, the one before it and the transactions since give the same state. */
+export const JOURNAL_SNAPSHOTS_KEPT = 2;
+/** Checkpoints of a browser's state that it keeps. */
+export const BROWSER_CHECKPOINTS_KEPT = 5;
+/** A browser that was heard from within this time is healthy. */
+export const BROWSER_HEALTHY_MS = 30_000;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 
