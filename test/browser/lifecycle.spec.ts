@@ -156,6 +156,43 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   expect(await hostTargets(browser)).toHaveLength(6);
 });
 
+test("a service worker that cannot start is told to the page, and serves as soon as it can", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await browser.newPage(`${site.origin}/page.html`);
+  await page.waitFor("typeof window.holdfast === 'object'");
+  await installRejection(page);
+  // A page of the extension that does not wake the service worker. A journal of a later version cannot be opened.
+  const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
+  await browser.stopServiceWorker();
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const later = indexedDB.open("holdfast-journal", 99);
+        later.onsuccess = () => resolve(later.result.close());
+        later.onerror = () => reject(later.error);
+      }),
+  );
+  const refused = await page.evaluate(() => window.rejection(window.holdfast.connect()));
+  expect(refused).toMatchObject({ typed: true, code: "EXTENSION_DISCONNECTED", category: "CONNECTION" });
+  expect(refused?.message).toMatch(/reload the extension/);
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const gone = indexedDB.deleteDatabase("holdfast-journal");
+        gone.onsuccess = () => resolve();
+        gone.onerror = () => reject(gone.error);
+      }),
+  );
+  await inside.close();
+  const connected = page.evaluate(() => window.rejection(window.holdfast.connect()));
+  await browser.clickConsent("allow");
+  expect(await connected).toBeNull();
+});
+
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
   launch,
   site,
