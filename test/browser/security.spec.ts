@@ -1,16 +1,9 @@
 import { MODEL } from "./checks/decoder.ts";
-import { installRejection } from "./checks/errors.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const DENIED = { typed: true, code: "PERMISSION_DENIED", category: "UNKNOWN" };
-
-async function openPage(browser: Browser, url: string): Promise<Page> {
-  const page = await browser.newPage(url);
-  await page.waitFor("typeof window.holdfast === 'object'");
-  await installRejection(page);
-  return page;
-}
 
 /** The window in which the user is asked. */
 function consentWindow(browser: Browser): Promise<Page> {
@@ -36,7 +29,7 @@ test.describe("a page without consent", () => {
   test("is refused by the user's no, and again without a question, and both are logged", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
+    const page = await openPage(browser, site.origin);
     const [first] = await Promise.all([
       page.evaluate(() => window.rejection(window.holdfast.connect())),
       browser.clickConsent("deny"),
@@ -62,7 +55,7 @@ test.describe("a page without consent", () => {
   test("is refused when its window is closed, and the user is not asked twice", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
+    const page = await openPage(browser, site.origin);
     const asked = page.evaluate(() => window.rejection(window.holdfast.connect()));
     const [first] = await Promise.all([asked, closeWindow(browser)]);
     expect(first).toMatchObject(DENIED);
@@ -93,7 +86,7 @@ test.describe("a user who thinks for longer than the service worker lives", () =
   test("is asked in one window, and is served", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
+    const page = await openPage(browser, site.origin);
     const { connected } = await askedTwice(browser, page);
     await browser.clickConsent("allow");
     expect(await connected).toBeNull();
@@ -105,7 +98,7 @@ test.describe("a user who thinks for longer than the service worker lives", () =
   test("may close the window, which is a no", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
+    const page = await openPage(browser, site.origin);
     const { connected } = await askedTwice(browser, page);
     await closeWindow(browser);
     expect(await connected).toMatchObject(DENIED);
@@ -118,13 +111,8 @@ test("withdrawn consent ends the site's sessions and closes their hosts; the nex
   site,
 }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await installRejection(page);
-  await page.evaluate(async (model) => {
-    const pool = await window.holdfast.connect();
-    window.kept = { session: await pool.createSession(model, { shards: 2 }) };
-  }, MODEL);
+  const { browser, page } = await launchConsented(launch, site.origin);
+  await keepSession(page, { shards: 2 });
   const popup = await Popup.open(browser);
   expect((await popup.status()).hosts).toHaveLength(2);
 
@@ -184,12 +172,7 @@ test("a page of another origin that knows a session's id gets no more from it th
   site,
 }) => {
   test.setTimeout(180_000);
-  const sessionId = await page.evaluate(async (model) => {
-    const pool = await window.holdfast.connect();
-    const session = await pool.createSession(model, { shards: 1 });
-    window.kept = { session };
-    return session.id;
-  }, MODEL);
+  const sessionId = await keepSession(page, { shards: 1 });
   const other = await openConsentedPage(browser, site.otherOrigin);
   const attach = (id: string, secret: string) => ({
     method: "attach",
@@ -218,7 +201,7 @@ test("a page of another origin that knows a session's id gets no more from it th
   await other.close();
 
   // The same origin without the secret is no better off, and with it the session is taken while its page lives.
-  const twin = await openPage(browser, `${site.origin}/page.html`);
+  const twin = await openPage(browser, site.origin);
   const [guess] = await twin.evaluate(speakByHand, browser.extensionUrl(""), [attach(sessionId, made)]);
   expect(guess).toMatchObject({ error: { code: "SESSION_UNKNOWN" } });
   const secret = await page.evaluate(() => {
