@@ -35,12 +35,12 @@ export class KeeperRoom {
           post({ from: "keeper", title: boot.origin });
           void this.keeper(boot.hostId).boot(boot);
         },
-        load: (load) => void this.keeper(load.hostId).load(load),
+        load: (load) => void this.keepers.get(load.hostId)?.load(load),
         ingest: (ingest) => {
           this.ingests.set(ingest.hostId, ingest);
           this.serveIngest(ingest.hostId);
         },
-        close: ({ hostId }) => this.keeper(hostId).close(),
+        close: ({ hostId }) => this.close(hostId),
       },
     );
     this.needs = {
@@ -100,6 +100,13 @@ export class KeeperRoom {
       this.keepers.set(hostId, keeper);
     }
     return keeper;
+  }
+
+  /** A host never comes back under its id, so nothing of it is kept. */
+  private close(hostId: string): void {
+    this.keepers.get(hostId)?.close();
+    this.ingestPorts.get(hostId)?.close();
+    for (const map of [this.keepers, this.mounting, this.ingests, this.ingestPorts, this.holds]) map.delete(hostId);
   }
 
   /** The order to ingest and the port come on two ways; whichever is second starts it. */

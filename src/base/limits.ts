@@ -46,6 +46,9 @@ export const PAGE_GRACE_MS = 30_000;
 export const OWNER_CHECK_MS = 120_000;
 /** A parked session's state is kept this long. */
 export const PARKED_KEPT_MS = 24 * 3_600_000;
+/** Parked and paused sessions that one origin may have, and the bytes stored for them; the oldest go first. */
+export const PARKED_PER_ORIGIN_MAX = 8;
+export const PARKED_BYTES_PER_ORIGIN_MAX = 512 * 1024 * 1024;
 /** A dismissed or refused consent counts as "no" for this long. */
 export const CONSENT_NO_MS = 3_600_000;
 
@@ -77,6 +80,16 @@ export const DOWNLOAD_STALL_MS = 20_000;
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;
+
+/** The browser may still list a page or frame whose process has just died: it is looked at this often, so many times. */
+export const GONE_LOOK_MS = 250;
+export const GONE_LOOKS = 4;
+/** A call that the end of the service worker cut short is made again after these pauses, then fails. */
+export const POOL_CALL_PAUSES_MS = [50, 50, 100, 200, 400, 800, 1_600, 3_200] as const;
+/** A call that was under way for so long (more than a start may take) met a service worker that works: counted anew. */
+export const POOL_CALL_LONG_MS = 20_000;
+/** From the start of the service worker to its journal being read. */
+export const JOURNAL_OPEN_DEADLINE_MS = 10_000;
 
 /** From inserting the bridge frame to its answer. */
 export const CONNECT_TIMEOUT_MS = 5_000;

@@ -18,6 +18,8 @@ export interface PoolNeeds {
   toHost<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void;
   toBridge<E extends keyof PoolEvents>(bridgeId: string, name: E, payload: PoolEvents[E]): void;
   forgetCheckpoints(sessionId: string): Promise<void>;
+  /** Payload bytes of all checkpoints of a session. */
+  storedBytes(sessionId: string): Promise<number>;
   /** Asks the user; resolves with the answer, or null when the question was dismissed. */
   askConsent(origin: string): Promise<boolean | null>;
   /** Wakes the pool after this many milliseconds, even from sleep; one alarm a name. */

@@ -1,7 +1,7 @@
 import { HoldfastError } from "../base/errors.ts";
-import { USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
-import type { DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
+import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { ConsentDesk } from "./consent.ts";
@@ -12,9 +12,6 @@ import { SessionManager } from "./session-manager.ts";
 import { poolStatus, stageInfos } from "./status.ts";
 
 const TAB_CLOSED = "host tab closed";
-/** A page whose port broke is looked for again this often, and so many times. */
-const GONE_LOOK_MS = 250;
-const GONE_LOOKS = 4;
 
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
 export class ResourcePool {
@@ -39,32 +36,44 @@ export class ResourcePool {
     return this.needs.journal.state;
   }
 
-  /** What a bridge's driver may call. `bridgeId` and `origin` come from the bridge frame, not from the page. */
-  bridgeCalls(): {
+  /**
+   * What a bridge's driver may call. `bridgeId` is the port's; `origin` comes from the bridge frame, not from the page.
+   */
+  bridgeCalls(bridgeId: string): {
     readonly [M in keyof PoolCalls]: (params: PoolCalls[M]["params"]) => Promise<PoolCalls[M]["result"]>;
   } {
+    const admit = async (caller: Caller): Promise<void> => {
+      if (caller.bridgeId !== bridgeId)
+        throw await this.consent.refuse(
+          caller.origin,
+          "A frame of the extension spoke in the name of another page's; reload the page.",
+        );
+      await this.consent.require(caller.origin, caller.framedBy);
+    };
     return {
-      hello: async ({ origin, framedBy }) => {
-        await this.consent.require(origin, framedBy);
+      hello: async (caller) => {
+        await admit(caller);
         return null;
       },
-      openSession: async (params) => {
-        await this.consent.require(params.origin, params.framedBy);
-        return this.sessions.open(params);
-      },
+      openSession: (params) => this.sessions.open(params, () => admit(params)),
       attachSession: async (params) => {
-        await this.consent.require(params.origin, params.framedBy);
+        await admit(params);
         return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
       },
-      releaseSession: ({ bridgeId, sessionId }) => this.sessions.release(bridgeId, sessionId),
+      releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
     };
   }
 
-  driverReports(): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
+  /** What a bridge's driver reports of the sessions that its page owns; of others it has nothing to say. */
+  driverReports(bridgeId: string): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
+    const owns = (sessionId: string): boolean => this.state.sessions[sessionId]?.bridgeId === bridgeId;
     return {
-      journal: (data) => void this.needs.journal.append({ action: "add_tokens", data }),
+      journal: (data) => {
+        if (owns(data.sessionId)) void this.needs.journal.append({ action: "add_tokens", data });
+      },
       verified: ({ sessionId }) => {
+        if (!owns(sessionId)) return;
         const now = this.needs.now();
         for (const fault of this.state.faults) {
           const stage = this.state.sessions[sessionId]?.stages[fault.stage];

@@ -1,5 +1,6 @@
 import type { StageInfo } from "../protocol/events.ts";
 import type { PoolStatus } from "../protocol/popup.ts";
+import { idCount } from "../state/id-list.ts";
 import type { PoolState, SessionRecord } from "../state/pool-state.ts";
 
 export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[] {
@@ -41,7 +42,7 @@ export function poolStatus(state: PoolState): PoolStatus {
       level: session.options.faultToleranceLevel,
       strategy: session.options.recoveryStrategy,
       durableRun: session.durableRun,
-      tokens: session.ids.length,
+      tokens: idCount(session.ids),
       stages: stageInfos(state, session),
     })),
     faults: state.faults,

@@ -1,26 +1,13 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { continuation, MODEL } from "./checks/decoder.ts";
-import { installRejection } from "./checks/errors.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const { prompt_ids: PROMPT, ids: EXPECTED } = continuation(0);
 /** The grace of a page that is gone, and what a busy machine needs beside it. */
 const PARKED = { timeout: 90_000, intervals: [500] };
-
-async function openSession(page: Page, options: object): Promise<string> {
-  return page.evaluate(
-    async (model, asked) => {
-      const pool = await window.holdfast.connect();
-      const session = await pool.createSession(model, asked);
-      window.kept = { session };
-      return session.id;
-    },
-    MODEL,
-    options,
-  );
-}
 
 async function generate(page: Page, tokens: number): Promise<number[]> {
   return page.evaluateWithin(
@@ -49,10 +36,9 @@ const NOTHING = { targets: 0, hosts: 0, sessions: [] };
 
 test("the hosts of a session are gone after release(): tabs, frames and processes", async ({ launch, site }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
+  const { browser, page } = await launchConsented(launch, site.origin);
   expect(await census(browser)).toEqual(NOTHING);
-  await openSession(page, { shards: 3 });
+  await keepSession(page, { shards: 3 });
   // A tab and a sandbox frame each.
   expect(await census(browser)).toEqual({ targets: 6, hosts: 3, sessions: ["live"] });
   const hosts = await page.evaluate(() => window.kept.session?.stages.map(({ hostId }) => hostId) ?? []);
@@ -69,9 +55,8 @@ test("the hosts of a page that was closed are gone after its grace, and its sess
   site,
 }) => {
   test.setTimeout(240_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await openSession(page, { shards: 2 });
+  const { browser, page } = await launchConsented(launch, site.origin);
+  await keepSession(page, { shards: 2 });
   // A pool that sleeps hears of it all the same.
   await browser.stopServiceWorker();
   await page.close();
@@ -91,8 +76,8 @@ test("@long an idle session lets the service worker sleep; a page that closes th
     await openConsentedPage(browser, site.origin),
     await openConsentedPage(browser, site.otherOrigin),
   ];
-  await openSession(idle, { shards: 2 });
-  await openSession(closing, { shards: 1 });
+  await keepSession(idle, { shards: 2 });
+  await keepSession(closing, { shards: 1 });
   const asleep = async () =>
     !(await browser.targets()).some(
       ({ type, url }) => type === "service_worker" && url.startsWith(browser.extensionUrl("")),
@@ -117,9 +102,8 @@ test("an extension that restarts leaves no host behind, and a page that is open 
   mkdirSync(join(userDataDir, "Default"), { recursive: true });
   const preferences = { extensions: { ui: { developer_mode: true } } };
   writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
-  const browser = await launch({ userDataDir });
-  const page = await openConsentedPage(browser, site.origin);
-  await openSession(page, { shards: 3 });
+  const { browser, page } = await launchConsented(launch, site.origin, { userDataDir });
+  await keepSession(page, { shards: 3 });
   expect(await generate(page, 4)).toEqual(EXPECTED.slice(0, 4));
   const { hosts } = await statusOf(browser);
   const pids = await Promise.all(hosts.map(({ hostId }) => browser.processes.pidOfHost(hostId)));
@@ -142,9 +126,8 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   site,
 }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  const sessionId = await openSession(page, { shards: 3 });
+  const { browser, page } = await launchConsented(launch, site.origin);
+  const sessionId = await keepSession(page, { shards: 3 });
   const before = await statusOf(browser);
   await browser.stopServiceWorker();
   expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
@@ -156,14 +139,48 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   expect(await hostTargets(browser)).toHaveLength(6);
 });
 
+test("a service worker that cannot start is told to the page, and serves as soon as it can", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openPage(browser, site.origin);
+  // A page of the extension that does not wake the service worker. A journal of a later version cannot be opened.
+  const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
+  await browser.stopServiceWorker();
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const later = indexedDB.open("holdfast-journal", 99);
+        later.onsuccess = () => resolve(later.result.close());
+        later.onerror = () => reject(later.error);
+      }),
+  );
+  const refused = await page.evaluate(() => window.rejection(window.holdfast.connect()));
+  expect(refused).toMatchObject({ typed: true, code: "EXTENSION_DISCONNECTED", category: "CONNECTION" });
+  expect(refused?.message).toMatch(/reload the extension/);
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const gone = indexedDB.deleteDatabase("holdfast-journal");
+        gone.onsuccess = () => resolve();
+        gone.onerror = () => reject(gone.error);
+      }),
+  );
+  await inside.close();
+  const connected = page.evaluate(() => window.rejection(window.holdfast.connect()));
+  await browser.clickConsent("allow");
+  expect(await connected).toBeNull();
+});
+
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
   launch,
   site,
 }) => {
   test.setTimeout(240_000);
-  const first = await launch();
-  const page = await openConsentedPage(first, site.origin);
-  const sessionId = await openSession(page, { shards: 2 });
+  const { browser: first, page } = await launchConsented(launch, site.origin);
+  const sessionId = await keepSession(page, { shards: 2 });
   expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
   await expect.poll(async () => (await statusOf(first)).sessions[0]?.tokens).toBe(20);
   await first.kill();
@@ -176,18 +193,15 @@ test("after the browser was killed and started again, its sessions are parked an
   expect(consents).toMatchObject([{ origin: site.origin, allowed: true }]);
   expect(await hostTargets(second)).toEqual([]);
   // The consent that was given before is remembered: no question, and the model runs.
-  const again = await second.newPage(`${site.origin}/page.html`);
-  await again.waitFor("typeof window.holdfast === 'object'");
-  await openSession(again, { shards: 2 });
+  const again = await openPage(second, site.origin);
+  await keepSession(again, { shards: 2 });
   expect(await generate(again, 4)).toEqual(EXPECTED.slice(0, 4));
 });
 
 test("the offscreen document serves level none, and never beside a session above it", async ({ launch, site }) => {
   test.setTimeout(240_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await installRejection(page);
-  const NONE = { place: "offscreen", faultToleranceLevel: "none" };
+  const { browser, page } = await launchConsented(launch, site.origin);
+  const NONE = { place: "offscreen", faultToleranceLevel: "none" } as const;
   const refused = (options: object) =>
     page.evaluate(
       async (model, asked) => {
@@ -197,7 +211,7 @@ test("the offscreen document serves level none, and never beside a session above
       MODEL,
       options,
     );
-  await openSession(page, { shards: 2, ...NONE });
+  await keepSession(page, { shards: 2, ...NONE });
   expect(await generate(page, 6)).toEqual(EXPECTED.slice(0, 6));
   const offscreen = (await browser.targets()).filter(({ url }) => url.includes("offscreen/offscreen.html"));
   expect(offscreen).toHaveLength(1);
@@ -214,7 +228,7 @@ test("the offscreen document serves level none, and never beside a session above
     .poll(async () => (await hostTargets(browser)).filter((url) => url.includes("offscreen.html")), { timeout: 30_000 })
     .toEqual([]);
 
-  await openSession(page, { shards: 1 });
+  await keepSession(page, { shards: 1 });
   const beside = await refused({ shards: 1, ...NONE });
   expect(beside).toMatchObject({ typed: true, code: "PLACE_IN_USE" });
   expect(beside?.message).toMatch(/place tab/);

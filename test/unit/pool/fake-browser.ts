@@ -25,10 +25,14 @@ export class FakeBrowser {
   readonly told: SessionEvent[] = [];
   readonly ingestAt: string[] = [];
   readonly forgotten: string[] = [];
+  /** Bytes of checkpoints, by session. */
+  readonly stored = new Map<string, number>();
   readonly asked: string[] = [];
   readonly alarms: number[] = [];
   popupAllowed = true;
   consent: boolean | null = true;
+  /** How long the user looks at the question. */
+  thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
   /** The page sends its model. */
@@ -74,7 +78,11 @@ export class FakeBrowser {
 
   open(options: object = {}, bridgeId = BRIDGE): Promise<SessionInfo> {
     const params = { bridgeId, origin: ORIGIN, framedBy: null, model: "model", ingestId: `ingest-${++this.ids}` };
-    return this.pool.bridgeCalls().openSession({ ...params, options: options as SessionInfo["options"] });
+    return this.calls(bridgeId).openSession({ ...params, options: options as SessionInfo["options"] });
+  }
+  /** What a bridge's driver may call over its port. */
+  calls(bridgeId = BRIDGE): ReturnType<ResourcePool["bridgeCalls"]> {
+    return this.pool.bridgeCalls(bridgeId);
   }
   /** A session in so many stages that is live. */
   async live(shards = 2, options: object = {}): Promise<SessionInfo> {
@@ -83,7 +91,7 @@ export class FakeBrowser {
     return opened;
   }
   attach({ sessionId, secret }: SessionInfo, bridgeId = BRIDGE, origin = ORIGIN): Promise<SessionInfo> {
-    return this.pool.bridgeCalls().attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
+    return this.calls(bridgeId).attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
   }
 
   /** The keeper of a stage's host says that its frame has died. */
@@ -173,9 +181,11 @@ export class FakeBrowser {
         if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
         if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
       },
+      storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
       askConsent: async (origin) => {
         this.asked.push(origin);
+        if (this.thinksMs > 0) await new Promise<void>((resolve) => this.later(this.thinksMs, resolve));
         const allowed = this.consent;
         if (allowed !== null)
           self.state = applyTransaction(self.state, { action: "set_consent", data: { origin, allowed, at: this.now } });

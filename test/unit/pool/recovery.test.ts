@@ -6,7 +6,7 @@ import { BRIDGE, FakeBrowser } from "./fake-browser.ts";
 const types = (browser: FakeBrowser) => browser.told.map(({ type }) => type);
 const phases = (browser: FakeBrowser) => browser.session?.stages.map(({ phase, attempt }) => `${attempt} ${phase}`);
 const verified = (browser: FakeBrowser) =>
-  browser.pool.driverReports().verified({ sessionId: browser.session?.sessionId ?? "" });
+  browser.pool.driverReports(BRIDGE).verified({ sessionId: browser.session?.sessionId ?? "" });
 
 describe("a host that is lost", () => {
   it("comes back in its page when only the frame died", async () => {
@@ -217,7 +217,7 @@ it("whatever happens, in the end every stage is ready in a tab of its own, or no
       expect(new Set(browser.session?.stages.map(({ phase }) => phase)), `seed ${seed}`).toEqual(new Set(["ready"]));
     expect(browser.tabs.size, `seed ${seed}, ${browser.session?.status}`).toBe(live ? stages : 0);
     expect(Object.keys(browser.state.hosts), `seed ${seed}`).toHaveLength(live ? stages : 0);
-    await browser.pool.bridgeCalls().releaseSession({ bridgeId: BRIDGE, sessionId: info.sessionId });
+    await browser.calls().releaseSession({ bridgeId: BRIDGE, sessionId: info.sessionId });
     expect(browser.tabs.size, `seed ${seed}`).toBe(0);
   }
 });
