@@ -1,6 +1,8 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
+import { HistoryStore } from "./adapters/history-store.ts";
 import { JournalStore } from "./adapters/journal-store.ts";
+import { ownBrowser } from "./adapters/own-browser.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
 import { reconcile } from "./pool/start.ts";
@@ -15,8 +17,8 @@ const consent = new ConsentWindows();
 const started = start();
 
 async function start(): Promise<{ pool: ResourcePool; journal: JournalStore }> {
-  const journal = await JournalStore.open();
-  const needs = extensionNeeds(journal, consent);
+  const [journal, history] = await Promise.all([JournalStore.open(), HistoryStore.open(ownBrowser())]);
+  const needs = extensionNeeds(journal, history, consent);
   const pool = new ResourcePool(needs);
   await reconcile(pool, needs);
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.

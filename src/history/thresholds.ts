@@ -24,3 +24,6 @@ export const SHARD_COUNT_ENTRIES_MIN = 3;
 /** Characters of a name, and measurements of one entry, that are kept. */
 export const NAME_CHARS_MAX = 500;
 export const METRICS_MAX = 32;
+
+/** Capability reports, one a browser type and provider, that are kept. */
+export const REPORTS_MAX = 32;
