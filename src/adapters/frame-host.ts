@@ -43,7 +43,7 @@ export class FrameHost {
       {
         boot: async (boot) => {
           this.runtime = await OrtRuntime.boot(boot);
-          return null;
+          return { speed: boot.measure === null ? null : await this.runtime.measure(boot.measure) };
         },
         load: (load) => {
           this.load = load;
@@ -77,12 +77,16 @@ export class FrameHost {
       throw isHostFailure(signal) ? error : HoldfastError.from(callerError(signal, "BAD_MODEL"));
     }
     this.weights = [];
+    let ranMs: number | null = null;
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           try {
-            return await runtime.run(inputs);
+            const startedAt = performance.now();
+            const outputs = await runtime.run(inputs);
+            ranMs = performance.now() - startedAt;
+            return outputs;
           } catch (error) {
             throw isHostFailure(messageOf(error))
               ? error
@@ -98,7 +102,10 @@ export class FrameHost {
           return lost;
         },
         runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
-        runEnded: (run) => keeper.emit("runEnded", { run }),
+        runEnded: (run) => {
+          keeper.emit("runEnded", { run, ms: ranMs });
+          ranMs = null;
+        },
         hold: (phase, run) => this.hold.reach(phase, run),
       },
       load.spec,

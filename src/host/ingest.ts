@@ -3,6 +3,7 @@ import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { IngestCalls } from "../protocol/ingest.ts";
 import type { SessionOptions } from "../protocol/options.ts";
+import type { PlanningInput } from "../protocol/planning.ts";
 import { extractShard } from "../shard/extract.ts";
 import { planShards } from "../shard/plan.ts";
 import { readSkeleton } from "../shard/skeleton.ts";
@@ -42,6 +43,7 @@ export interface IngestReports {
 export function serveIngest(
   port: MessagePort,
   options: SessionOptions,
+  planning: PlanningInput,
   stores: IngestStores,
   reports: IngestReports,
 ): void {
@@ -82,7 +84,7 @@ export function serveIngest(
       }),
       finish: guarded(async () => {
         reports.progress("plan", loaded, total);
-        const { planId, summary } = await cut(files, options, stores);
+        const { planId, summary } = await cut(files, options, planning, stores);
         reports.planned(planId, summary);
         return null;
       }),
@@ -102,6 +104,7 @@ function writerOf(open: ReadonlyMap<string, BlobWriter>, path: string): BlobWrit
 async function cut(
   files: Readonly<Record<string, string>>,
   options: SessionOptions,
+  planning: PlanningInput,
   stores: IngestStores,
 ): Promise<{ planId: string; summary: PlanSummary }> {
   const main = files[""];
@@ -111,6 +114,7 @@ async function cut(
   try {
     const skeleton = readSkeleton(reader);
     const plan = planShards(skeleton, {
+      ...planning,
       ...(options.shards === null ? {} : { shards: options.shards }),
       shardingStrategy: options.shardingStrategy,
       bindings: options.stateBindings,
@@ -124,7 +128,7 @@ async function cut(
       }
     }
     const graphs = plan.shards.map((_, index) => extractShard(skeleton, plan, index));
-    const planId = await planIdOf(files, options);
+    const planId = await planIdOf(files, options, plan);
     await stores.writePlan(planId, { plan, files }, graphs);
     return { planId, summary: summarize(plan) };
   } finally {
@@ -135,8 +139,10 @@ async function cut(
 async function planIdOf(
   files: Readonly<Record<string, string>>,
   { shards, shardingStrategy, stateBindings }: SessionOptions,
+  { strategy, cuts }: ShardPlan,
 ): Promise<string> {
   const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings]);
+  // What was measured meanwhile may move the cuts: then it is another plan, and the stored state of the old one is not its.
+  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings, strategy, cuts]);
   return toHex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

@@ -17,7 +17,8 @@ import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
-import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { StageTimer } from "./stage-timer.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -51,6 +52,7 @@ export class HostKeeper {
   private frame: Frame | null = null;
   private port: MessagePort | null = null;
   private detector: HangDetector | null = null;
+  private timer: StageTimer | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
   private storing: Promise<void> = Promise.resolve();
@@ -70,7 +72,7 @@ export class HostKeeper {
   }
 
   /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
-  async boot({ hostId, attempt, providers, gpuLosses }: PoolToHost["boot"]): Promise<void> {
+  async boot({ hostId, attempt, providers, gpuLosses, measure }: PoolToHost["boot"]): Promise<void> {
     if (attempt <= this.lease.attempt) return;
     this.drop();
     const lease = { hostId, attempt };
@@ -91,8 +93,9 @@ export class HostKeeper {
       const frame = this.serve(port, lease);
       this.frame = frame;
       this.provider = provider;
-      await frame.call("boot", { wasm, glue, runtime, threads: THREADS }, [wasm]);
-      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability });
+      const probed = measure.includes(provider) && isMeasurable(provider, capability) ? provider : null;
+      const { speed } = await frame.call("boot", { wasm, glue, runtime, threads: THREADS, measure: probed }, [wasm]);
+      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability, speed });
     } catch (error) {
       if (lease === this.lease) this.fault(`the runtime did not start: ${messageOf(error)}`);
     }
@@ -125,6 +128,7 @@ export class HostKeeper {
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
+      this.timer = new StageTimer(this.needs.now());
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
@@ -141,6 +145,8 @@ export class HostKeeper {
     const wrong = this.detector.tick(now);
     if (wrong !== null) this.fault(wrong);
     else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
+    const times = this.timer?.due(now) ?? null;
+    if (times !== null) this.needs.report("stageTimes", { ...this.lease, times });
   }
 
   /** The canary in the frame is gone: its process has died. */
@@ -159,7 +165,9 @@ export class HostKeeper {
 
   private fault(signal: string): void {
     const lease = this.lease;
+    const times = this.timer?.take(this.needs.now()) ?? null;
     this.drop();
+    if (times !== null) this.needs.report("stageTimes", { ...lease, times });
     this.needs.report("fault", { ...lease, signal });
   }
 
@@ -170,6 +178,7 @@ export class HostKeeper {
     this.frame = null;
     this.port = null;
     this.detector = null;
+    this.timer = null;
     this.isReady = false;
     this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
@@ -189,7 +198,10 @@ export class HostKeeper {
       {
         pong: () => this.detectorOf(lease)?.sign(),
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        runEnded: ({ ms }) => {
+          this.detectorOf(lease)?.runEnded();
+          if (ms !== null && lease === this.lease) this.timer?.ran(ms, this.needs.now());
+        },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.

@@ -1,0 +1,57 @@
+import * as ort from "onnxruntime-web/wasm";
+import { describe, expect, it } from "vitest";
+import { measureSpeed, SPEED_MODEL } from "../../../src/adapters/speed-probe.ts";
+import { SPEED_PROBE_MS } from "../../../src/base/limits.ts";
+import { parseModel } from "../../../src/shard/model.ts";
+
+ort.env.wasm.numThreads = 1;
+ort.env.logLevel = "error";
+
+describe("the speed of a provider", () => {
+  it("is measured with one product of matrices, whose weights come beside it", () => {
+    const { graph } = parseModel(Uint8Array.from(atob(SPEED_MODEL), (char) => char.charCodeAt(0)));
+    expect(graph.node.map(({ opType, input, output }) => [opType, ...input, ...output])).toEqual([
+      ["MatMul", "x", "w", "y"],
+    ]);
+    expect(graph.initializer.map(({ name, dims, dataType }) => [name, dims.map(Number), dataType])).toEqual([
+      ["w", [512, 512], 1],
+    ]);
+  });
+
+  it("is the best try's, by a clock that tells what each took", async () => {
+    // Each look at the clock is 0.5 ms after the one before, so each run takes that long.
+    let now = 0;
+    const speed = await measureSpeed(ort, "wasm", () => (now += 0.5));
+    expect(speed).toEqual({ bytesPerMs: (4 * 512 * 512) / 0.5, flopsPerMs: (2 * 32 * 512 * 512) / 0.5 });
+  });
+
+  it("is told of one run of each kind where there is no time for more", async () => {
+    let looks = 0;
+    const speed = await measureSpeed(ort, "wasm", () => ++looks * 2 * SPEED_PROBE_MS);
+    // The start, and before and after two runs.
+    expect(looks).toBeLessThanOrEqual(7);
+    expect(speed?.bytesPerMs).toBeGreaterThan(0);
+  });
+
+  it("is plausible by the real clock", async () => {
+    const speed = await measureSpeed(ort, "wasm", () => performance.now());
+    // From a phone under load to the fastest core there is.
+    for (const [value, least, most] of [
+      [speed?.flopsPerMs, 1e4, 1e9],
+      [speed?.bytesPerMs, 1e4, 1e9],
+    ] as const) {
+      expect(value).toBeGreaterThan(least);
+      expect(value).toBeLessThan(most);
+    }
+  });
+
+  it("is unknown where the provider does not work, which harms nobody", async () => {
+    expect(await measureSpeed(ort, "webnn", () => performance.now())).toBeNull();
+    const session = await ort.InferenceSession.create(
+      Uint8Array.from(atob(SPEED_MODEL), (char) => char.charCodeAt(0)),
+      { externalData: [{ path: "w", data: new Uint8Array(4 * 512 * 512) }] },
+    );
+    expect(session.inputNames).toEqual(["x"]);
+    await session.release();
+  });
+});
