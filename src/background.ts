@@ -1,7 +1,7 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
 import { HistoryStore } from "./adapters/history-store.ts";
-import { openJournal } from "./adapters/journal-store.ts";
+import { openStoredJournal } from "./adapters/journal-store.ts";
 import { ownBrowser } from "./adapters/own-browser.ts";
 import { messageOf } from "./base/errors.ts";
 import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
@@ -30,7 +30,7 @@ const consent = new ConsentWindows();
 const opened = startOnce(async () => {
   const [journal, history] = await within(
     JOURNAL_OPEN_DEADLINE_MS,
-    Promise.all([openJournal(), HistoryStore.open(ownBrowser())]),
+    Promise.all([openStoredJournal(), HistoryStore.open(ownBrowser())]),
   );
   const needs = extensionNeeds(journal, history, consent);
   return { journal, needs, pool: new ResourcePool(needs) };

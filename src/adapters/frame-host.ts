@@ -54,7 +54,10 @@ export class FrameHost {
       },
       {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
-        ping: ({ beat }) => keeper.emit("pong", { beat }),
+        ping: ({ beat }) => {
+          const resources = { tensorBytes: this.stage?.liveBytes ?? 0, heapBytes: heapBytes() };
+          keeper.emit("pong", { beat, resources });
+        },
         stored: ({ run, error }) => {
           if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
           if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
@@ -158,4 +161,10 @@ function shapeOf(inputs: WireTensors): string {
   return Object.values(inputs)
     .map((tensor) => tensor.dims.join("x"))
     .join(",");
+}
+
+/** Chromium says; others do not. */
+function heapBytes(): number | null {
+  const { memory } = performance as Performance & { readonly memory?: { readonly usedJSHeapSize: number } };
+  return memory?.usedJSHeapSize ?? null;
 }

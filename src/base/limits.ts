@@ -85,6 +85,10 @@ export const JOURNAL_SNAPSHOTS_KEPT = 2;
 export const BROWSER_CHECKPOINTS_KEPT = 5;
 /** A browser that was heard from within this time is healthy. */
 export const BROWSER_HEALTHY_MS = 30_000;
+/** Between two checkpoints of a browser's state while it works. */
+export const BROWSER_CHECKPOINT_MS = 60_000;
+/** Between two reports of a host's memory. */
+export const RESOURCE_REPORT_MS = 5_000;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 

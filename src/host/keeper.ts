@@ -18,6 +18,7 @@ import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { ResourceWatch } from "./resource-watch.ts";
 import { StageTimer } from "./stage-timer.ts";
 
 export interface KeeperStores {
@@ -53,6 +54,7 @@ export class HostKeeper {
   private port: MessagePort | null = null;
   private detector: HangDetector | null = null;
   private timer: StageTimer | null = null;
+  private memory = new ResourceWatch();
   private key: CheckpointKey | null = null;
   private lease: Lease;
   private storing: Promise<void> = Promise.resolve();
@@ -128,6 +130,7 @@ export class HostKeeper {
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
+      this.memory = new ResourceWatch();
       this.timer = new StageTimer(this.needs.now());
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
@@ -196,7 +199,11 @@ export class HostKeeper {
         },
       },
       {
-        pong: () => this.detectorOf(lease)?.sign(),
+        pong: ({ resources }) => {
+          this.detectorOf(lease)?.sign();
+          const told = lease === this.lease ? this.memory.read(resources, this.needs.now()) : null;
+          if (told !== null) this.needs.report("resources", { ...lease, resources: told });
+        },
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: ({ ms }) => {
           this.detectorOf(lease)?.runEnded();

@@ -26,7 +26,7 @@ export interface KeeperCalls {
   records: { params: { run: number }; result: readonly CheckpointRecord[] };
 }
 export interface FrameReports {
-  pong: { beat: number };
+  pong: { beat: number; resources: HostResources };
   runStarted: { run: number; shape: string };
   /** `ms`: what the shard's computation took; null when it failed. */
   runEnded: { run: number; ms: number | null };
@@ -34,6 +34,14 @@ export interface FrameReports {
   /** The frame itself saw that it cannot go on: a lost device, a poisoned runtime. */
   fault: { signal: string };
   held: { phase: HoldPhase };
+}
+
+/** What a host holds in memory. */
+export interface HostResources {
+  /** Resident state, and outputs that are kept until they are safe. */
+  readonly tensorBytes: number;
+  /** JavaScript heap; null where the browser does not say. */
+  readonly heapBytes: number | null;
 }
 
 /** Where the test build can stop a host, so that a fault can be aimed. */

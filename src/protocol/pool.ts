@@ -1,8 +1,8 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
-import type { HostCapability, MeasuredSpeed, StageTimes } from "./host.ts";
-import type { Provider, SessionOptions } from "./options.ts";
+import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
+import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -40,6 +40,8 @@ export interface HostToPool {
   loadFailed: Lease & { error: ErrorData };
   fault: Lease & { signal: string };
   /** At most once a second, while runs are made or just after. */
+  /** At most one in RESOURCE_REPORT_MS, and only of what changed. */
+  resources: Lease & { resources: HostResources };
   stageTimes: Lease & { times: StageTimes };
   progress: Lease & {
     sessionId: string;
@@ -97,6 +99,8 @@ export interface DriverReports {
   };
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
+  /** Work that lasts: begun, or ended so. One id however often it is told. */
+  operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

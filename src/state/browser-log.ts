@@ -1,6 +1,8 @@
 import type { Sha256 } from "../base/digest.ts";
+import { HoldfastError } from "../base/errors.ts";
 import type { Browsers, BrowserTransaction } from "./browser-record.ts";
 import { applyBrowserTransaction } from "./browser-reducer.ts";
+import type { Journal } from "./journal.ts";
 import type { LogDamage } from "./log-check.ts";
 import type { LogBody, Stamp } from "./log-record.ts";
 import type { LogStorage } from "./log-storage.ts";
@@ -57,5 +59,28 @@ export function memoryBrowserLog(needs: BrowserLogNeeds, storage: LogStorage = n
     append: (transaction) => void log.append(transaction),
     replay: (from) => log.replay(from),
     history: () => log.history(),
+  };
+}
+
+/** The pool's journal as the log of its hosts. The pool alone opens and closes them: it needs a page for each. */
+export function journalBrowserLog(journal: Journal): BrowserLog {
+  return {
+    get browsers() {
+      return journal.state.hosts;
+    },
+    get length() {
+      return journal.length;
+    },
+    append: (transaction) => {
+      if (transaction.action === "add_browser" || transaction.action === "remove_browser")
+        throw new HoldfastError(
+          "BAD_OPTIONS",
+          "Hosts are opened and closed by the pool, with the sessions that need them; open or release a session.",
+        );
+      // What cannot be written now goes out with the next transaction.
+      journal.append(transaction).catch(() => undefined);
+    },
+    replay: (from) => journal.replay(from),
+    history: () => journal.history(),
   };
 }

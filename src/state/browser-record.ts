@@ -1,9 +1,8 @@
+import type { OperationStatus } from "../protocol/options.ts";
 import type { HostStatus } from "../protocol/popup.ts";
 import type { JsonObject } from "./canonical.ts";
 
 export const BROWSER_STATUSES = ["initialized", "running", "degraded", "failed", "recovering", "closed"] as const;
-export const OPERATION_STATUSES = ["running", "completed", "failed", "recovered"] as const;
-export type OperationStatus = (typeof OPERATION_STATUSES)[number];
 
 type Entries = Readonly<Record<string, JsonObject>>;
 

@@ -1,9 +1,10 @@
 import { HoldfastError } from "../base/errors.ts";
 import { BROWSER_HEALTHY_MS } from "../base/limits.ts";
+import type { OperationStatus } from "../protocol/options.ts";
 import type { HostStatus } from "../protocol/popup.ts";
 import { applyBrowserDelta, type BrowserDelta, browserDigest, diffBrowser } from "./browser-delta.ts";
 import { type BrowserLog, type BrowserLogNeeds, memoryBrowserLog } from "./browser-log.ts";
-import type { BrowserCheckpoint, BrowserContent, BrowserRecord, OperationStatus } from "./browser-record.ts";
+import type { BrowserCheckpoint, BrowserContent, BrowserRecord } from "./browser-record.ts";
 import { contentOf, entryOf, workingCheckpoint } from "./browser-reducer.ts";
 import { checkpointOf } from "./browser-schema.ts";
 import { BrowserState } from "./browser-state.ts";

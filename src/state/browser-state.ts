@@ -1,6 +1,7 @@
 import { BROWSER_HEALTHY_MS } from "../base/limits.ts";
+import type { OperationStatus } from "../protocol/options.ts";
 import type { HostStatus } from "../protocol/popup.ts";
-import type { BrowserChange, BrowserCheckpoint, BrowserRecord, OperationStatus } from "./browser-record.ts";
+import type { BrowserChange, BrowserCheckpoint, BrowserRecord } from "./browser-record.ts";
 import { applyBrowserChange, entryOf, newBrowser } from "./browser-reducer.ts";
 import { type BrowserStateJson, browserOf } from "./browser-schema.ts";
 import { type JsonObject, jsonCopy } from "./canonical.ts";

@@ -1,4 +1,6 @@
 import type { LogBody, Stamp } from "./log-record.ts";
+import type { StageAssignment } from "./pool-state.ts";
+import { stageModelId } from "./reducer.ts";
 
 /** A transaction as the seed writes it. */
 export interface ExportedTransaction {
@@ -42,7 +44,16 @@ const VERBATIM: ReadonlySet<string> = new Set([
 const HIDDEN: ReadonlySet<string> = new Set(["secret"]);
 
 export function exportTransaction({ id, timestamp, action, data, sequence }: LogBody & Stamp): ExportedTransaction {
-  return { id, timestamp: timestamp / 1000, action, data: exported(data) as ExportedTransaction["data"], sequence };
+  const told = action === "add_model_to_browser" ? modelOf(data as StageAssignment | object) : data;
+  return { id, timestamp: timestamp / 1000, action, data: exported(told) as ExportedTransaction["data"], sequence };
+}
+
+/** A stage of a session, as the seed writes a model. */
+function modelOf(data: StageAssignment | object): unknown {
+  if (!("sessionId" in data)) return data;
+  const { sessionId, stage, hostId, attempt } = data;
+  const modelState = { session_id: sessionId, stage, attempt };
+  return { hostId, modelId: stageModelId({ sessionId, stage }), modelState };
 }
 
 function exported(value: unknown): unknown {

@@ -19,7 +19,7 @@ function lease(browser: FakeBrowser, stage: number): { hostId: string; attempt: 
   return { hostId: record?.hostId ?? "", attempt: record?.attempt ?? -1 };
 }
 function verify(browser: FakeBrowser): void {
-  browser.pool.driverReports().verified({ sessionId: browser.session?.sessionId ?? "" });
+  browser.pool.driverReports("bridge-1").verified({ sessionId: browser.session?.sessionId ?? "" });
 }
 
 describe("a load", () => {
@@ -46,7 +46,7 @@ describe("a load", () => {
     opened.catch(() => undefined);
     await browser.pass(500);
     expect(rows(browser)).toEqual([{ operation: "load", status: "running", durationMs: null }]);
-    await browser.pool.bridgeCalls().abortOpen({ ingestId: browser.session?.openId ?? "" });
+    await browser.pool.bridgeCalls("bridge-1").abortOpen({ ingestId: browser.session?.openId ?? "" });
     await browser.pass(10);
     expect(rows(browser)).toEqual([{ operation: "load", status: "aborted", durationMs: null }]);
     expect(browser.history.tracker.getFailureRateByBrowserType("chrome")).toBeNull();
@@ -133,7 +133,7 @@ describe("a host that dies", () => {
     const browser = new FakeBrowser();
     const { sessionId } = await browser.live(1);
     browser.killFrame(0);
-    await browser.pool.bridgeCalls().releaseSession({ bridgeId: "bridge-1", sessionId });
+    await browser.pool.bridgeCalls("bridge-1").releaseSession({ bridgeId: "bridge-1", sessionId });
     expect(rows(browser, "recovery").map(({ status }) => status)).toEqual(["aborted"]);
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { BROWSER_STATUSES, type BrowserTransaction, OPERATION_STATUSES } from "../../../../src/state/browser-record.ts";
+import { OPERATION_STATUSES } from "../../../../src/protocol/options.ts";
+import { BROWSER_STATUSES, type BrowserTransaction } from "../../../../src/state/browser-record.ts";
 import type { JsonObject } from "../../../../src/state/canonical.ts";
 
 // Few ids, so that transactions meet; some are named like properties that every object has.
