@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PARKED_BYTES_PER_ORIGIN_MAX } from "../../src/base/limits.ts";
 import { continuation, MODEL } from "./checks/decoder.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
@@ -50,20 +51,51 @@ test("the hosts of a session are gone after release(): tabs, frames and processe
     .toEqual([]);
 });
 
-test("the hosts of a page that was closed are gone after its grace, and its session is parked", async ({
+/** The stages and runs of a session's stored checkpoints; `claim` first stores one that says to be so large. */
+async function checkpointsOf(browser: Browser, sessionId: string, claim = 0): Promise<unknown[]> {
+  // A page of the extension that does not wake the service worker.
+  const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
+  const keys = await inside.evaluate(
+    (id, bytes) =>
+      new Promise<unknown[]>((resolve, reject) => {
+        const opening = indexedDB.open("holdfast-checkpoints");
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = () => {
+          const store = opening.result.transaction("checkpoints", "readwrite").objectStore("checkpoints");
+          if (bytes > 0) store.put({ sessionId: id, stage: 0, run: 0, bytes });
+          const found = store.getAllKeys(IDBKeyRange.bound([id], [id, []]));
+          found.onsuccess = () => resolve(found.result);
+          found.onerror = () => reject(found.error);
+        };
+      }),
+    sessionId,
+    claim,
+  );
+  await inside.close();
+  return keys;
+}
+
+test("the hosts of a page that was closed are gone after its grace; its sessions are parked within the site's quota", async ({
   launch,
   site,
 }) => {
   test.setTimeout(240_000);
   const { browser, page } = await launchConsented(launch, site.origin);
-  await keepSession(page, { shards: 2 });
+  const [large, small] = [await keepSession(page, { shards: 1 }), await keepSession(page, { shards: 1 })];
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(async () => (await checkpointsOf(browser, small)).length).toBeGreaterThan(0);
+  expect(await checkpointsOf(browser, large, PARKED_BYTES_PER_ORIGIN_MAX + 1)).toHaveLength(1);
   // A pool that sleeps hears of it all the same.
   await browser.stopServiceWorker();
   await page.close();
   // In its grace everything is there still, for a page that comes back.
-  expect(await census(browser)).toEqual({ targets: 4, hosts: 2, sessions: ["live"] });
+  expect(await census(browser)).toEqual({ targets: 4, hosts: 2, sessions: ["live", "live"] });
   await expect.poll(() => hostTargets(browser), PARKED).toEqual([]);
-  expect(await census(browser)).toEqual({ targets: 0, hosts: 0, sessions: ["parked"] });
+  await expect
+    .poll(async () => (await statusOf(browser)).sessions)
+    .toMatchObject([{ sessionId: small, status: "parked" }]);
+  expect(await checkpointsOf(browser, large)).toEqual([]);
+  expect(await checkpointsOf(browser, small)).not.toEqual([]);
 });
 
 test("@long an idle session lets the service worker sleep; a page that closes then is noticed, a run then works", async ({
