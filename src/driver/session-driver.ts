@@ -103,9 +103,10 @@ export class SessionDriver {
     if (this.busy) void this.reattach();
   }
 
-  /** A run that failed under an earlier driver. */
+  /** A run that failed under an earlier driver, which may not have lived to take the other stages back before it. */
   skip(run: number, error: ErrorData): void {
     this.failedRuns.set(run, error);
+    if (this.keepsState) this.restoreAll = true;
   }
 
   /** The outputs of a run that replies to the driver. */

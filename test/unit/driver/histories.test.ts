@@ -23,6 +23,21 @@ describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed output
   it("when everything dies", () => play(500, { kills: 3, bridgeLosses: 2, poolLosses: 2, duplicates: 0.1 }));
   it("when runs fail on their own account", () => play(600, { kills: 0, badId: BAD_ID }));
   it("when runs fail and hosts die", () => play(700, { kills: 2, poolLosses: 1, badId: BAD_ID }));
+  it("when runs fail and the bridge dies", () => play(800, { kills: 1, bridgeLosses: 3, badId: BAD_ID }));
+  it("at level low, without state, when hosts die", () =>
+    play(900, { level: "low", stateful: false, kills: 3, poolLosses: 1, duplicates: 0.05 }));
+  it("at level low, with state, or says that it is lost", () =>
+    play(1_000, { level: "low", kills: 3, poolLosses: 1, mayFail: ["STATE_LOST"] }));
+  it("at level none, without state, or says that the host is lost", () =>
+    play(1_100, { level: "none", stateful: false, kills: 3, poolLosses: 1, mayFail: ["HOST_LOST"] }));
+  it("at level none, with state, or says that it is lost", () =>
+    play(1_200, { level: "none", kills: 3, duplicates: 0.05, mayFail: ["HOST_LOST", "STATE_LOST"] }));
+  it("at levels that keep no state, when the bridge dies", async () => {
+    await play(1_300, { level: "low", stateful: false, kills: 1, bridgeLosses: 2 });
+    await play(1_400, { level: "none", kills: 1, bridgeLosses: 2, mayFail: ["HOST_LOST", "STATE_LOST"] });
+  });
+  it("until its state cannot be stored, and says so", () =>
+    play(1_500, { kills: 1, bridgeLosses: 2, failedWrites: 0.05, mayFail: ["QUOTA_EXCEEDED"] }));
 });
 
 it("ports that a dying service worker took with it are made anew", async () => {

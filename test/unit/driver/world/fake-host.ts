@@ -1,13 +1,16 @@
+import { HoldfastError, toErrorData } from "../../../../src/base/errors.ts";
 import { forPosting } from "../../../../src/base/post.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
 import { Stage } from "../../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import type {
   FeedMessage,
+  RestoreFrom,
   StageCalls,
   StageEvents,
   StageMessage,
   StageReports,
+  StageStatus,
 } from "../../../../src/protocol/stage.ts";
 import type { ShardSpec } from "../../../../src/shard/types.ts";
 import type { Random } from "../../random.ts";
@@ -24,11 +27,19 @@ export interface HostSetting {
   readonly durable: boolean;
   readonly checkpoints: FakeCheckpoints;
   readonly duplicates: number;
+  /** Share of restores whose answer never comes, although the host lives on. */
+  readonly lostRestores: number;
+  /** Share of checkpoints that cannot be stored. */
+  readonly failedWrites: number;
 }
 
 /** What a frame is to a stage, without a browser: ports, a computation that takes a while, and a death. */
 export class FakeHost {
   dead = false;
+  /** Its page is frozen: ports that are handed to it do not arrive. What it has goes on. */
+  deaf = false;
+  /** Its storage hangs: a restore that was asked for is never answered. */
+  stuck = false;
   executed = 0;
   private storing: Promise<void> = Promise.resolve();
   private readonly stage: Stage;
@@ -75,14 +86,14 @@ export class FakeHost {
   }
 
   wire([driverPort, input, output]: readonly MessagePort[]): void {
-    if (this.dead || driverPort === undefined || input === undefined || output === undefined) return;
+    if (this.dead || this.deaf || driverPort === undefined || input === undefined || output === undefined) return;
     for (const port of this.wiring?.ports ?? []) port.close();
     const { stage } = this;
     const driver: DriverPort = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
-        restore: ({ run, from }) => (this.dead ? never() : stage.restore(run, from)),
+        restore: ({ run, from }) => (this.dead ? never() : this.restore(run, from)),
       },
       {
         head: ({ head, feeds, error }) => this.twice(() => stage.receiveHead(head, feeds, error)),
@@ -104,6 +115,13 @@ export class FakeHost {
     input.start();
   }
 
+  private async restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+    const { random, lostRestores } = this.setting;
+    this.stuck ||= random.chance(lostRestores);
+    const status = await this.stage.restore(run, from);
+    return this.stuck ? never() : status;
+  }
+
   private send(message: StageMessage): void {
     if (this.dead) return;
     if (this.setting.last && ("error" in message || message.head.reply === "driver"))
@@ -117,6 +135,10 @@ export class FakeHost {
 
   private async store(record: CheckpointRecord): Promise<void> {
     await this.pause(20);
+    if (this.setting.random.chance(this.setting.failedWrites)) {
+      const error = toErrorData(new HoldfastError("QUOTA_EXCEEDED", "the disk is full"));
+      return this.wiring?.driver.emit("storeFailed", { run: record.run, error });
+    }
     await this.setting.checkpoints.write(this.setting.spec.index, record);
     await this.pause(4);
     if (this.stage.stored(record.run)) this.wiring?.driver.emit("stored", { run: record.run });

@@ -17,8 +17,14 @@ import { planOf, specsOf } from "./model.ts";
 export interface WorldOptions {
   readonly stages: number;
   readonly level?: FaultToleranceLevel;
+  /** The model keeps state between runs, as a decoder does. Default: yes. */
+  readonly stateful?: boolean;
   /** Share of messages that arrive twice. */
   readonly duplicates?: number;
+  /** Share of restores that are never answered. */
+  readonly lostRestores?: number;
+  /** Share of checkpoints that cannot be stored. */
+  readonly failedWrites?: number;
 }
 
 const SESSION_ID = "session";
@@ -46,7 +52,7 @@ export class World {
     private readonly options: WorldOptions,
   ) {
     this.random = new Random(seed);
-    const specs = specsOf(options.stages);
+    const specs = specsOf(options.stages, options.stateful);
     const asked = parseSessionOptions({ shards: options.stages, faultToleranceLevel: options.level ?? "medium" });
     this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
     this.hosts = specs.map((_, stage) => this.newHost(stage));
@@ -122,15 +128,17 @@ export class World {
   }
 
   private newHost(stage: number): FakeHost {
-    const specs = specsOf(this.options.stages);
+    const specs = specsOf(this.options.stages, this.options.stateful);
     return new FakeHost({
       random: this.random,
       spec: specs[stage] as (typeof specs)[number],
       last: stage === specs.length - 1,
-      multistage: specs.length > 1,
+      multistage: specs.length > 1 && this.options.stateful !== false,
       durable: (this.options.level ?? "medium") === "medium",
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
+      lostRestores: this.options.lostRestores ?? 0,
+      failedWrites: this.options.failedWrites ?? 0,
     });
   }
 
