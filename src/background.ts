@@ -129,6 +129,9 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
 }
 
 chrome.tabs.onRemoved.addListener((tabId) => void started.then(({ pool }) => pool.tabRemoved(tabId)));
+chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
+  if (frozen === true) void started.then(({ pool }) => pool.tabFrozen(tabId));
+});
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
 chrome.alarms.onAlarm.addListener(() => void started.then(({ pool }) => pool.sessions.inspectOwners()));
 chrome.runtime.onStartup.addListener(() => void started);

@@ -56,8 +56,10 @@ export class FrameHost {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
         ping: ({ beat }) => keeper.emit("pong", { beat }),
         stored: ({ run, error }) => {
-          if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
-          if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
+          if (error !== null) {
+            this.stage?.storeFailed(error);
+            this.wiring?.driver.emit("storeFailed", { run, error });
+          } else if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
         },
         hold: (hold) => this.hold.set(hold),
       },
@@ -92,6 +94,7 @@ export class FrameHost {
         send: (answer) => this.send(answer),
         checkpoint: (record) => keeper.emit("checkpoint", record),
         records: (run) => keeper.call("records", { run }),
+        forgetAfter: async (run) => void (await keeper.call("forgetAfter", { run })),
         fatal: (error) => {
           const lost = !(error instanceof HoldfastError);
           if (lost) keeper.emit("fault", { signal: messageOf(error) });
@@ -117,7 +120,7 @@ export class FrameHost {
       (message) => driverPort.postMessage(message),
       { sync: () => stage.sync(), restore: ({ run, from }) => stage.restore(run, from) },
       {
-        head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error),
+        feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),
       },
     );
@@ -129,8 +132,7 @@ export class FrameHost {
       const message = event.data;
       // At the first stage this is the page's own port.
       if (typeof message?.head?.run !== "number") return;
-      if ("feeds" in message) stage.receiveHead(message.head, message.feeds, null);
-      else stage.receive(message);
+      stage.receive("feeds" in message ? { head: message.head, tensors: message.feeds } : message);
     };
     input.start();
   }

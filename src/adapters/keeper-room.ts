@@ -40,6 +40,7 @@ export class KeeperRoom {
           this.ingests.set(ingest.hostId, ingest);
           this.serveIngest(ingest.hostId);
         },
+        ask: (lease) => this.keepers.get(lease.hostId)?.ask(lease),
         close: ({ hostId }) => this.keeper(hostId).close(),
       },
     );
@@ -52,6 +53,7 @@ export class KeeperRoom {
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),
         checkpointChain: (key, run) => checkpoints.chain(key, run),
+        forgetCheckpoints: (key, run) => checkpoints.forgetAfter(key, run),
       },
       mountFrame: (hostId) =>
         new Promise((resolve, reject) => {

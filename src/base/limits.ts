@@ -4,6 +4,8 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** A stage with more checkpoints than this on their way to storage waits for it. */
+export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
@@ -69,6 +71,13 @@ export const DOWNLOAD_STALL_MS = 20_000;
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;
+
+/** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
+export const PORTS_ARRIVAL_MS = 1_500;
+/** Wirings that fail in a row, after which the driver says which stages took no ports. */
+export const WIRINGS_FAILED_MAX = 3;
+/** A stage that is asked how far it is waits for its run to end; one that is put back reads its state. */
+export const STAGE_ANSWER_MS = 60_000;
 
 /** From inserting the bridge frame to its answer. */
 export const CONNECT_TIMEOUT_MS = 5_000;

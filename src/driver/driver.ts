@@ -204,6 +204,7 @@ export class Driver {
           needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
         },
         verified: () => needs.reportToPool("verified", { sessionId }),
+        unreachable: (hosts) => needs.reportToPool("unreachable", { sessionId, hosts }),
         attach: async () => {
           return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
         },

@@ -41,7 +41,7 @@ export class FakeHost {
   /** Its storage hangs: a restore that was asked for is never answered. */
   stuck = false;
   executed = 0;
-  private storing: Promise<void> = Promise.resolve();
+  private storing: Promise<unknown> = Promise.resolve();
   private readonly stage: Stage;
   private wiring: { driver: DriverPort; output: MessagePort; ports: readonly MessagePort[] } | null = null;
 
@@ -58,9 +58,10 @@ export class FakeHost {
         checkpoint: (record) => {
           // A frame posts its record to the keeper: what happens to the tensors afterwards does not change it.
           const posted = structuredClone(record);
-          this.storing = this.storing.then(() => this.store(posted));
+          void this.inOrder(() => this.store(posted));
         },
-        records: (run) => checkpoints.chain(spec.index, run),
+        records: (run) => this.inOrder(() => checkpoints.chain(spec.index, run)),
+        forgetAfter: (run) => this.inOrder(async () => checkpoints.forgetAfter(spec.index, run)),
         fatal: () => this.dead,
         runStarted: () => undefined,
         runEnded: () => undefined,
@@ -96,7 +97,7 @@ export class FakeHost {
         restore: ({ run, from }) => (this.dead ? never() : this.restore(run, from)),
       },
       {
-        head: ({ head, feeds, error }) => this.twice(() => stage.receiveHead(head, feeds, error)),
+        feed: (message) => this.twice(() => stage.receive(message)),
         resend: ({ from }) => stage.resend(from),
       },
     );
@@ -108,8 +109,7 @@ export class FakeHost {
     input.onmessage = ({ data }: MessageEvent<StageMessage | FeedMessage>) => {
       this.twice(() => {
         if (wiring !== this.wiring) return;
-        if ("feeds" in data) stage.receiveHead(data.head, data.feeds, null);
-        else stage.receive(data);
+        stage.receive("feeds" in data ? { head: data.head, tensors: data.feeds } : data);
       });
     };
     input.start();
@@ -133,10 +133,18 @@ export class FakeHost {
     }
   }
 
+  /** Of a host that is dead nothing more is done. */
+  private inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.storing.then(() => (this.dead ? never() : step()));
+    this.storing = done.catch(() => undefined);
+    return done;
+  }
+
   private async store(record: CheckpointRecord): Promise<void> {
     await this.pause(20);
     if (this.setting.random.chance(this.setting.failedWrites)) {
       const error = toErrorData(new HoldfastError("QUOTA_EXCEEDED", "the disk is full"));
+      this.stage.storeFailed(error);
       return this.wiring?.driver.emit("storeFailed", { run: record.run, error });
     }
     await this.setting.checkpoints.write(this.setting.spec.index, record);

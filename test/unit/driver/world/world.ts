@@ -7,12 +7,12 @@ import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import { Session } from "../../../../src/page/session.ts";
 import type { ClientCalls, ClientEvents, DriverEvents } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
-import type { PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
+import type { DriverReports, PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
 import { Random } from "../../random.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeHost } from "./fake-host.ts";
-import { planOf, specsOf } from "./model.ts";
+import { idsTensor, planOf, specsOf } from "./model.ts";
 
 export interface WorldOptions {
   readonly stages: number;
@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly duplicates?: number;
   /** Share of restores that are never answered. */
   readonly lostRestores?: number;
+  /** How long the driver waits for ports to arrive and for answers of stages; in its own limits by default. */
+  readonly limits?: { readonly arrivalMs: number; readonly answerMs: number };
   /** Share of checkpoints that cannot be stored. */
   readonly failedWrites?: number;
 }
@@ -77,6 +79,12 @@ export class World {
     this.session.opened(info);
   }
 
+  /** The logits of one run. */
+  async run(ids: readonly number[], reset: boolean): Promise<number[]> {
+    const { logits } = await this.session.run({ input_ids: idsTensor(ids) }, { reset });
+    return Array.from(logits?.data as Float32Array);
+  }
+
   /** Kills a stage's host and, after a while, puts another in its place. */
   async kill(stage: number): Promise<void> {
     const old = this.stages[stage];
@@ -112,6 +120,15 @@ export class World {
     this.bridge?.driver.poolLost();
   }
 
+  /** The pool asks such hosts; those that live and are well say so and stay. */
+  private lookAfter({ hosts }: DriverReports["unreachable"]): void {
+    for (const { hostId, attempt } of hosts) {
+      const known = this.stages.find((stage) => stage.hostId === hostId && stage.attempt === attempt);
+      const host = known === undefined ? undefined : this.hosts[known.stage];
+      if (known !== undefined && (host?.deaf || host?.stuck)) void this.kill(known.stage);
+    }
+  }
+
   tell(event: SessionEvent): void {
     this.bridge?.driver.poolEvents().session({ sessionId: SESSION_ID, event }, []);
   }
@@ -145,20 +162,26 @@ export class World {
   private newBridge(): DriverPeer {
     const { port1, port2 } = new MessageChannel();
     const bridge = { alive: true, port: port1 } as NonNullable<World["bridge"]>;
-    const wirer = new ChannelWirer({
-      toHost: (_, { stage }, ports) => {
-        if (bridge.alive && !this.losingPorts) this.hosts[stage]?.wire(ports);
+    const wirer = new ChannelWirer(
+      {
+        toHost: (_, { stage }, ports) => {
+          if (bridge.alive && !this.losingPorts) this.hosts[stage]?.wire(ports);
+        },
+        toPage: (sessionId, feedsFrom, source, sink) =>
+          bridge.alive && bridge.driver.givePage(sessionId, feedsFrom, source, sink),
       },
-      toPage: (sessionId, feedsFrom, source, sink) =>
-        bridge.alive && bridge.driver.givePage(sessionId, feedsFrom, source, sink),
-    });
+      this.options.limits,
+    );
     bridge.driver = new Driver(
       {
         bridgeId: "bridge",
         origin: "https://site.example",
         framedBy: null,
         callPool: (method) => this.answerPool(method, bridge),
-        reportToPool: (name) => void this.reports.push(name),
+        reportToPool: (name, payload) => {
+          this.reports.push(name);
+          if (name === "unreachable") this.lookAfter(payload as DriverReports["unreachable"]);
+        },
         wirer,
         carryIngest: () => undefined,
         now: () => performance.now(),
