@@ -1,9 +1,11 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
+import { YIELD_EVERY_MS } from "../base/limits.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
+import { RunReports } from "../host/run-reports.ts";
 import { Stage } from "../host/stage.ts";
 import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
@@ -25,6 +27,7 @@ export class FrameHost {
   private stage: Stage | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
+  private readonly breath = new Breath();
 
   constructor(faultHooks: boolean) {
     this.hold = new HoldPoint(faultHooks, (phase) => this.keeper?.emit("held", { phase }));
@@ -80,6 +83,14 @@ export class FrameHost {
     }
     this.weights = [];
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
+    const reports = new RunReports(
+      {
+        started: (run, shape) => keeper.emit("runStarted", { run, shape }),
+        ended: (run) => keeper.emit("runEnded", { run }),
+        now: () => performance.now(),
+      },
+      load.provider === "wasm",
+    );
     this.stage = new Stage(
       {
         execute: async (inputs) => {
@@ -100,9 +111,12 @@ export class FrameHost {
           if (lost) keeper.emit("fault", { signal: messageOf(error) });
           return lost;
         },
-        runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
-        runEnded: (run) => keeper.emit("runEnded", { run }),
-        hold: (phase, run) => this.hold.reach(phase, run),
+        runStarted: (run, inputs) => reports.started(run, shapeOf(inputs)),
+        runEnded: (run) => reports.ended(run),
+        hold: async (phase, run) => {
+          if (phase === "dispatch") await this.breath.take();
+          await this.hold.reach(phase, run);
+        },
       },
       load.spec,
       load,
@@ -146,6 +160,22 @@ export class FrameHost {
       const { tensors, transfer } = forPosting(message.tensors);
       this.wiring?.output.postMessage({ head: message.head, tensors } satisfies StageMessage, transfer);
     }
+  }
+}
+
+/** Runs that wait are worked off without a turn of the event loop in between; now and then it gets one. */
+class Breath {
+  private readonly channel = new MessageChannel();
+  private last = performance.now();
+
+  async take(): Promise<void> {
+    if (performance.now() - this.last < YIELD_EVERY_MS) return;
+    // Not a timer: a hidden page's are slowed down.
+    await new Promise<void>((resolve) => {
+      this.channel.port1.onmessage = () => resolve();
+      this.channel.port2.postMessage(null);
+    });
+    this.last = performance.now();
   }
 }
 

@@ -72,6 +72,12 @@ export const DOWNLOAD_STALL_MS = 20_000;
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;
 
+/** Acknowledgements, and the safe run, are told at once after so many runs, else after this long. */
+export const TOLD_TOGETHER_RUNS = 8;
+export const TOLD_LATE_MS = 10;
+/** A host that works off waiting runs looks at its messages at least this often, heartbeats and new ports among them. */
+export const YIELD_EVERY_MS = 50;
+
 /** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
 export const PORTS_ARRIVAL_MS = 1_500;
 /** Wirings that fail in a row, after which the driver says which stages took no ports. */

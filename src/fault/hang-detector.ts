@@ -81,7 +81,7 @@ export class HangDetector {
 }
 
 /** Dimensions rounded up to powers of two: a cache that grows by a row is not a new shape each time. */
-function bucket(shape: string): string {
+export function bucket(shape: string): string {
   return shape.replace(/\d+/g, (digits) => String(2 ** Math.ceil(Math.log2(Math.max(1, Number(digits))))));
 }
 

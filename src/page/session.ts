@@ -1,6 +1,13 @@
 import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
-import { REPLAY_RUNS_MAX, RESEND_BYTES_MAX, RUNS_UNANSWERED_MAX } from "../base/limits.ts";
+import { LateNumber } from "../base/late-number.ts";
+import {
+  REPLAY_RUNS_MAX,
+  RESEND_BYTES_MAX,
+  RUNS_UNANSWERED_MAX,
+  TOLD_LATE_MS,
+  TOLD_TOGETHER_RUNS,
+} from "../base/limits.ts";
 import { forPosting } from "../base/post.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { TokenizerFiles } from "../protocol/client.ts";
@@ -60,6 +67,11 @@ export class Session {
   private sink: MessagePort | null = null;
   private nextRun = 0;
   private acked = -1;
+  private readonly acks = new LateNumber(
+    (run) => this.ended === null && this.peer.emit("ack", { sessionId: this.id, run }),
+    TOLD_TOGETHER_RUNS,
+    TOLD_LATE_MS,
+  );
   private safeRun = -1;
   private generation: Generation | null = null;
   private readonly roomWaiters: (() => void)[] = [];
@@ -119,7 +131,8 @@ export class Session {
     const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
     const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
     signal?.addEventListener("abort", abort, { once: true });
-    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null });
+    const acked = this.acks.goAlong();
+    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null, acked });
     this.feed({ run, reset: reset || run === 0, feeds: wire });
     return answer.finally(() => signal?.removeEventListener("abort", abort));
   }
@@ -271,7 +284,7 @@ export class Session {
       this.currentStages = info.stages;
       for (const entry of this.log.entries()) {
         if (entry.kind === "run")
-          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error });
+          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error, acked: this.acked });
         else {
           const { base, promptIds, ids } = entry;
           peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
@@ -329,13 +342,15 @@ export class Session {
   private ack(run: number): void {
     if (run <= this.acked || this.ended !== null) return;
     this.acked = run;
-    this.peer.emit("ack", { sessionId: this.id, run });
+    this.acks.grow(run);
   }
 
   /** Holds new runs back while too much is under way. */
   private async room(signal: AbortSignal | undefined): Promise<void> {
     const wake = (): void => this.makeRoom();
     signal?.addEventListener("abort", wake, { once: true });
+    // What makes room may wait for an acknowledgement that was not told yet.
+    if (this.isFull()) this.acks.tell();
     while (this.ended === null && !signal?.aborted && this.isFull())
       await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
     signal?.removeEventListener("abort", wake);
