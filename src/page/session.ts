@@ -44,7 +44,10 @@ export interface GenerateOptions {
 export interface Token {
   readonly index: number;
   readonly id: number;
-  /** What this token adds to the text; empty until a character is complete. */
+  /**
+   * What this token adds to the text; empty until a character is complete, and a generation that ends within one ends with
+   * U+FFFD. All of them joined are the decoding of the ids.
+   */
   readonly text: string;
 }
 
