@@ -173,6 +173,9 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
 }
 
 chrome.tabs.onRemoved.addListener((tabId) => withPool(({ pool }) => pool.tabRemoved(tabId)));
+chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
+  if (frozen === true) withPool(({ pool }) => pool.tabFrozen(tabId));
+});
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
 chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.sessions.owners.inspect()));
 chrome.runtime.onStartup.addListener(() => withPool(() => undefined));

@@ -41,6 +41,7 @@ export class KeeperRoom {
           this.serveIngest(ingest.hostId);
         },
         close: ({ hostId }) => this.close(hostId),
+        ask: (lease) => this.keepers.get(lease.hostId)?.ask(lease),
       },
     );
     this.needs = {
@@ -52,6 +53,7 @@ export class KeeperRoom {
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),
         checkpointChain: (key, run) => checkpoints.chain(key, run),
+        forgetCheckpoints: (key, run) => checkpoints.forgetAfter(key, run),
       },
       mountFrame: (hostId) =>
         new Promise((resolve, reject) => {

@@ -4,6 +4,8 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** A stage with more checkpoints than this on their way to storage waits for it. */
+export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
@@ -84,6 +86,18 @@ export const POOL_CALL_PAUSES_MS = [50, 50, 100, 200, 400, 800, 1_600, 3_200] as
 export const POOL_CALL_LONG_MS = 20_000;
 /** From the start of the service worker to its journal being read. */
 export const JOURNAL_OPEN_DEADLINE_MS = 10_000;
+/** Acknowledgements, and the safe run, are told at once after so many runs, else after this long. */
+export const TOLD_TOGETHER_RUNS = 8;
+export const TOLD_LATE_MS = 10;
+/** A host that works off waiting runs looks at its messages at least this often, heartbeats and new ports among them. */
+export const YIELD_EVERY_MS = 50;
+
+/** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
+export const PORTS_ARRIVAL_MS = 1_500;
+/** Wirings that fail in a row, after which the driver says which stages took no ports. */
+export const WIRINGS_FAILED_MAX = 3;
+/** A stage that is asked how far it is waits for its run to end; one that is put back reads its state. */
+export const STAGE_ANSWER_MS = 60_000;
 
 /** From inserting the bridge frame to its answer. */
 export const CONNECT_TIMEOUT_MS = 5_000;

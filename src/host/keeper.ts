@@ -27,6 +27,8 @@ export interface KeeperStores {
   writeCheckpoint(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number>;
   checkpointRuns(key: CheckpointKey): Promise<number[]>;
   checkpointChain(key: CheckpointKey, run: number): Promise<CheckpointRecord[] | null>;
+  /** Deletes the stage's records of runs after this one. */
+  forgetCheckpoints(key: CheckpointKey, run: number): Promise<void>;
 }
 
 export interface KeeperNeeds {
@@ -53,7 +55,8 @@ export class HostKeeper {
   private detector: HangDetector | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
-  private storing: Promise<void> = Promise.resolve();
+  /** Ends of what was asked of storage, also by frames before this one: it takes one thing after the other. */
+  private storing: Promise<unknown> = Promise.resolve();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
@@ -143,6 +146,13 @@ export class HostKeeper {
     else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
   }
 
+  /** Says that page and keeper live. Whether the host is well, the watch says. */
+  ask({ attempt }: Lease): void {
+    const { lease, detector } = this;
+    if (attempt === lease.attempt && detector !== null)
+      this.needs.report("alive", { ...lease, idleMs: detector.idleMs });
+  }
+
   /** The canary in the frame is gone: its process has died. */
   frameGone(): void {
     if (this.frame !== null) this.fault("frame process gone");
@@ -171,7 +181,6 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
-    this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -179,12 +188,18 @@ export class HostKeeper {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
-        records: async ({ run }) => {
-          const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-          if (chain === null)
-            throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-          return chain;
-        },
+        records: ({ run }) =>
+          this.inOrder(async () => {
+            const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+            if (chain === null)
+              throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+            return chain;
+          }),
+        forgetAfter: ({ run }) =>
+          this.inOrder(async () => {
+            if (this.key !== null && lease === this.lease) await this.needs.stores.forgetCheckpoints(this.key, run);
+            return null;
+          }),
       },
       {
         pong: () => this.detectorOf(lease)?.sign(),
@@ -193,7 +208,7 @@ export class HostKeeper {
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.
-          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
+          if (lease === this.lease) void this.inOrder(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
@@ -208,6 +223,12 @@ export class HostKeeper {
   /** A frame of an earlier attempt tells nothing about the present one. */
   private detectorOf(lease: Lease): HangDetector | null {
     return lease === this.lease ? this.detector : null;
+  }
+
+  private inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.storing.then(step);
+    this.storing = done.catch(() => undefined);
+    return done;
   }
 
   private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {

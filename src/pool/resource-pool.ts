@@ -1,5 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
-import { GONE_LOOK_MS, GONE_LOOKS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
@@ -22,8 +22,8 @@ export class ResourcePool {
 
   constructor(private readonly needs: PoolNeeds) {
     this.consent = new ConsentDesk(needs);
-    this.hosts = new HostManager(needs, (lease, signal) =>
-      this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
+    this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
+      this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
     this.recovery = new RecoveryManager(needs, this.hosts, {
       tell: (session, event) => this.tell(session, event),
@@ -84,6 +84,15 @@ export class ResourcePool {
         for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
           this.recovery.verified(sessionId, stage);
       },
+      // A busy host has no time to take ports, so it is asked before it is called lost.
+      unreachable: ({ sessionId, hosts }) => {
+        if (!owns(sessionId)) return;
+        for (const { hostId, attempt } of hosts) {
+          const found = this.recovery.stageOf(hostId, attempt);
+          if (found?.session.sessionId === sessionId && found.session.stages[found.stage]?.phase === "ready")
+            this.hosts.ask({ hostId, attempt });
+        }
+      },
     };
   }
 
@@ -140,6 +149,15 @@ export class ResourcePool {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
       },
+      alive: ({ idleMs, ...lease }) => {
+        if (current(lease) === null) return;
+        this.hosts.settled(lease.hostId);
+        if (idleMs > HANG_FLOOR_MS)
+          this.recovery.fault(lease, "no sign of life from the host, whose page answers", {
+            pageGone: false,
+            hostDropped: true,
+          });
+      },
       fault: ({ hostId, attempt, signal }) =>
         this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
     };
@@ -168,6 +186,14 @@ export class ResourcePool {
   tabRemoved(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
     if (host !== undefined) this.pageLost(host, true);
+  }
+
+  /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
+  tabFrozen(tabId: number): void {
+    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
+    if (host === undefined) return;
+    this.hosts.pageLost(host.hostId);
+    this.lost(host.hostId, "host tab frozen", true);
   }
 
   /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */

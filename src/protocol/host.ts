@@ -24,6 +24,8 @@ export interface FrameEvents {
 export interface KeeperCalls {
   /** The stored deltas that lead to the state after `run`, oldest first, verified by digest. */
   records: { params: { run: number }; result: readonly CheckpointRecord[] };
+  /** Deletes what is stored after `run`: those runs are given up and will be done anew. */
+  forgetAfter: { params: { run: number }; result: null };
 }
 export interface FrameReports {
   pong: { beat: number };

@@ -23,6 +23,8 @@ export interface PoolToHost {
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
   ingest: Lease & { sessionId: string; options: SessionOptions; model: string };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
+  /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
+  ask: Lease;
   close: { hostId: string };
 }
 
@@ -36,6 +38,8 @@ export interface HostToPool {
   ready: Lease & { provider: Provider; weightBytes: number; ms: number };
   loadFailed: Lease & { error: ErrorData };
   fault: Lease & { signal: string };
+  /** For how long the host has had no run; 0 in the middle of one, when it may well have no time for anybody. */
+  alive: Lease & { idleMs: number };
   progress: Lease & {
     sessionId: string;
     phase: "download" | "plan" | "weights";
@@ -92,6 +96,8 @@ export interface DriverReports {
   };
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
+  /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
+  unreachable: { sessionId: string; hosts: readonly Lease[] };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

@@ -13,6 +13,8 @@ export const BRIDGE = "bridge-1";
 interface Tab {
   readonly hostId: string;
   alive: boolean;
+  /** Nothing in it runs, and its port stays open. */
+  frozen: boolean;
 }
 
 /** A browser with a clock of its own: tabs, pages in them that do what hosts do, and a service worker that may die. */
@@ -38,6 +40,8 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What hosts say of themselves when they are asked; milliseconds without a run. */
+  idleMs = 0;
   private timers: { readonly at: number; readonly action: () => void }[] = [];
   private ids = 0;
   private tabIds = 0;
@@ -106,6 +110,10 @@ export class FakeBrowser {
     tab.alive = false;
     await this.pool.pageDisconnected(tab.hostId);
   }
+  freezeTab(stage: number): void {
+    const tab = this.tabs.get(this.tabOf(stage));
+    if (tab !== undefined) tab.frozen = true;
+  }
   async closeTab(stage: number): Promise<void> {
     const tabId = this.tabOf(stage);
     const hostId = this.hostOf(stage);
@@ -155,7 +163,7 @@ export class FakeBrowser {
         if (place === "offscreen") return null;
         if (this.refuseTabs) throw new Error("no current window");
         const tabId = ++this.tabIds;
-        this.tabs.set(tabId, { hostId, alive: true });
+        this.tabs.set(tabId, { hostId, alive: true, frozen: false });
         // A service worker that dies now never hears of the tab.
         await new Promise<void>((resolve) => this.later(3, resolve));
         this.later(5, () => this.pool.pageConnected(hostId));
@@ -203,12 +211,13 @@ export class FakeBrowser {
 
   /** What a host page does with an order of the pool. */
   private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
-    if (!this.liveTabs.some((tab) => tab.hostId === hostId) || name === "close") return;
+    if (!this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen) || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt) return;
     const lease = { hostId, attempt };
     const capability = { providers: ["wasm"] as const, softwareGpu: false };
     if (name === "boot") this.later(10, () => this.reports().booted({ ...lease, provider: "wasm", capability }));
+    if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "load")
       this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
