@@ -1,6 +1,7 @@
 import { type NodeCost, nodeCosts } from "./cost.ts";
 import { fusedWith } from "./fusion.ts";
 import type { Graph, GraphNode } from "./graph.ts";
+import { boundReaders } from "./halves.ts";
 import { kindsOf } from "./kinds.ts";
 import { TINY_WIDTH } from "./limits.ts";
 import { placeNodes } from "./placement.ts";
@@ -113,9 +114,8 @@ function bindingSpans(graph: Graph, bindings: readonly StateBinding[], places: R
 function fusionSpans(graph: Graph, places: ReadonlyMap<GraphNode, number>): Span[] {
   return [...places].flatMap(([node, place]) =>
     node.outputs.flatMap((name) => {
-      const reader = fusedWith(graph, node, name);
-      const last = reader === null ? undefined : places.get(reader);
-      return last === undefined ? [] : [{ name, first: place + 1, last }];
+      const bound = [fusedWith(graph, node, name) ?? [], boundReaders(graph, node, name)].flat();
+      return bound.flatMap((reader) => ({ name, first: place + 1, last: places.get(reader) ?? place }));
     }),
   );
 }

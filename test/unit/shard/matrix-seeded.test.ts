@@ -20,6 +20,8 @@ const CASES = FAMILIES.flatMap((family) =>
   (FORMS[family] ?? [{}]).flatMap((form) => DTYPES.map((dtype): GenerateOptions => ({ family, dtype, ...form }))),
 );
 const PROMPT = 5;
+/** Large enough that each layer's weights are more than what stays inline in a shard's graph, at four bits too. */
+const SIZE = { hidden: 64, intermediate: 128, layers: 4 };
 
 /** A sequence's first run and two that follow it, its state carried on. */
 function matrixModel(part: GeneratedPart): MatrixModel {
@@ -36,7 +38,7 @@ afterAll(() => console.table(table));
 
 describe.each(CASES)("seeded $family $variant $form $dtype", (options) => {
   it("gives the bits of the whole model by every strategy", async () => {
-    for (const part of generate(options).parts) {
+    for (const part of generate({ ...options, ...SIZE }).parts) {
       const matrix = new Matrix(matrixModel(part));
       const { shardsMax } = matrix.plan({ shards: 1 });
       const name = [options.family, options.variant, options.form, part.role, options.dtype].filter(Boolean).join(" ");
