@@ -1,9 +1,9 @@
-import { type NodeCost, nodeCosts } from "./cost.ts";
 import { fusedWith } from "./fusion.ts";
 import type { Graph, GraphNode } from "./graph.ts";
 import { boundReaders } from "./halves.ts";
-import { kindsOf } from "./kinds.ts";
+import { type Kinds, kindsOf } from "./kinds.ts";
 import { TINY_WIDTH } from "./limits.ts";
+import { type NodeCost, nodeCosts } from "./node-cost.ts";
 import { placeNodes } from "./placement.ts";
 import type { StateBinding } from "./types.ts";
 import { dataTypesOf, elementType } from "./types-of.ts";
@@ -23,10 +23,13 @@ export interface CutSpace {
   readonly obstacles: (p: number) => readonly Obstacle[];
   /** Names that cross cut p, sorted: results of earlier nodes and feeds that later shards or the caller need. */
   readonly crossing: (p: number) => readonly string[];
+  /** Which cuts each tensor crosses. */
+  readonly spans: readonly Span[];
+  readonly kinds: Kinds;
 }
 
 /** A tensor crosses every cut p with first <= p <= last. */
-interface Span {
+export interface Span {
   readonly name: string;
   readonly first: number;
   readonly last: number;
@@ -59,6 +62,8 @@ export function cutSpace(graph: Graph, bindings: readonly StateBinding[]): CutSp
         .filter(({ first, last }) => first <= p && p <= last)
         .map(({ name }) => name)
         .sort(),
+    spans,
+    kinds,
   };
 }
 

@@ -1,6 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
 import { closureOf } from "./closure.ts";
-import { dimsOf } from "./dims-of.ts";
+import { dimsOf, isDeclaredRight } from "./dims-of.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { FLOAT, isShippedWide, shipWide } from "./halves.ts";
 import { type Hoisted, hoistWeights } from "./hoist.ts";
@@ -38,7 +38,7 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
     initializer: [...constants, ...hoisted],
     input: given.map((input) => declare(input)),
     output: shard.outputs.map((output) => declare(output)),
-    valueInfo: graph.model.graph.valueInfo.filter((value) => inside.has(value.name) && !around.has(value.name)),
+    valueInfo: valueInfoOf(graph).filter((value) => inside.has(value.name) && !around.has(value.name)),
     quantizationAnnotation: graph.model.graph.quantizationAnnotation.filter((note) => inside.has(note.tensorName)),
   });
   return serialiseModel(withGraph(graph.model, own));
@@ -46,12 +46,16 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
 
 /** A name as a graph input or output: as the original declares it, else with its element type and what is known of its shape. */
 function declarationsOf(graph: Graph): (name: string) => ValueInfoProto {
-  const { input, output, valueInfo } = graph.model.graph;
-  const declared = new Map([...valueInfo, ...output, ...input].map((value) => [value.name, value]));
+  const { input, output } = graph.model.graph;
+  const declared = new Map([...valueInfoOf(graph), ...output, ...input].map((value) => [value.name, value]));
   const types = dataTypesOf(graph);
   const dims = dimsOf(graph);
   return (name) => {
     if (isShippedWide(graph, name)) return createValueInfo(name, FLOAT, dims.get(name) ?? null);
     return declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
   };
+}
+
+function valueInfoOf(graph: Graph): readonly ValueInfoProto[] {
+  return isDeclaredRight(graph) ? graph.model.graph.valueInfo : [];
 }
