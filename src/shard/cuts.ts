@@ -1,5 +1,6 @@
 import { fusedWith } from "./fusion.ts";
 import type { Graph, GraphNode } from "./graph.ts";
+import { boundReaders } from "./halves.ts";
 import { type Kinds, kindsOf } from "./kinds.ts";
 import { TINY_WIDTH } from "./limits.ts";
 import { type NodeCost, nodeCosts } from "./node-cost.ts";
@@ -118,9 +119,8 @@ function bindingSpans(graph: Graph, bindings: readonly StateBinding[], places: R
 function fusionSpans(graph: Graph, places: ReadonlyMap<GraphNode, number>): Span[] {
   return [...places].flatMap(([node, place]) =>
     node.outputs.flatMap((name) => {
-      const reader = fusedWith(graph, node, name);
-      const last = reader === null ? undefined : places.get(reader);
-      return last === undefined ? [] : [{ name, first: place + 1, last }];
+      const bound = [fusedWith(graph, node, name) ?? [], boundReaders(graph, node, name)].flat();
+      return bound.flatMap((reader) => ({ name, first: place + 1, last: places.get(reader) ?? place }));
     }),
   );
 }

@@ -2,6 +2,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { closureOf } from "./closure.ts";
 import { dimsOf, isDeclaredRight } from "./dims-of.ts";
 import { type Graph, graphOf } from "./graph.ts";
+import { FLOAT, isShippedWide, shipWide } from "./halves.ts";
 import { type Hoisted, hoistWeights } from "./hoist.ts";
 import { copyTensor, createGraph, createValueInfo, serialiseModel, type ValueInfoProto, withGraph } from "./model.ts";
 import type { Skeleton } from "./skeleton.ts";
@@ -27,13 +28,13 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
   const inside = new Set([...given, ...closure.nodes.flatMap((node) => node.outputs)]);
   const around = new Set([...given, ...shard.outputs]);
   const hoisted: Hoisted = [];
-  const node = closure.nodes.map(({ proto }) => hoistWeights(graph, proto, hoisted));
+  const nodes = closure.nodes.map((node) => ({ node, proto: hoistWeights(graph, node.proto, hoisted) }));
   const constants = closure.constants.map((own) =>
     copyTensor(own.tensor, own.name, own.range?.path ?? null, own.bytes),
   );
   const own = createGraph({
     ...{ name: `${name}/${index}`, docString, metadataProps },
-    node,
+    node: shipWide(graph, nodes, given, shard.outputs),
     initializer: [...constants, ...hoisted],
     input: given.map((input) => declare(input)),
     output: shard.outputs.map((output) => declare(output)),
@@ -49,7 +50,10 @@ function declarationsOf(graph: Graph): (name: string) => ValueInfoProto {
   const declared = new Map([...valueInfoOf(graph), ...output, ...input].map((value) => [value.name, value]));
   const types = dataTypesOf(graph);
   const dims = dimsOf(graph);
-  return (name) => declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
+  return (name) => {
+    if (isShippedWide(graph, name)) return createValueInfo(name, FLOAT, dims.get(name) ?? null);
+    return declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
+  };
 }
 
 function valueInfoOf(graph: Graph): readonly ValueInfoProto[] {
