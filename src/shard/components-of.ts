@@ -24,7 +24,7 @@ const NAMED: readonly (readonly [name: string, pattern: RegExp])[] = [
   ["encoder", /(^|[/._ ])encoder\w*([/._ ]|$)/i],
   ["decoder", /(^|[/._ ])decoder\w*([/._ ]|$)/i],
 ];
-/** Parts of a tower that stand beside its layers. */
+/** Names of what belongs to attention; all else in a layer is its MLP. */
 const ATTENTION = /attn|attention|(^|[/._ ])(q|k|v|o|query|key|value)_?(proj)?([/._ ]|$)/i;
 const ATTENTION_OPERATORS = new Set(
   "Softmax Attention MultiHeadAttention GroupQueryAttention QAttention PackedAttention".split(" "),
@@ -49,7 +49,8 @@ export function componentsOf(space: CutSpace, narrow: NarrowCuts): Components {
   const middle = layerOf.map((layer, i) => `${top[i]} ${layer ?? "beside"}`);
   const inner = segments.map(({ from, to }, i) => {
     if (layerOf[i] === null) return middle[i] ?? "";
-    return `${middle[i]} ${vote(space, from, to, isAttention) ?? "mlp"}`;
+    const hasAttention = space.nodes.slice(from, to).some((node) => ATTENTION_OPERATORS.has(node.proto.opType));
+    return `${middle[i]} ${hasAttention ? "attention" : vote(space, from, to, attentionOrMlp)}`;
   });
   const levels = [top, middle, inner].map((labels) => insides(segments, labels));
   return {
@@ -93,8 +94,8 @@ function nameOf(node: GraphNode): string | null {
   return NAMED.find(([, pattern]) => pattern.test(text))?.[0] ?? null;
 }
 
-function isAttention(node: GraphNode): string | null {
-  return ATTENTION_OPERATORS.has(node.proto.opType) || ATTENTION.test(textOf(node)) ? "attention" : null;
+function attentionOrMlp(node: GraphNode): string {
+  return ATTENTION.test(textOf(node)) ? "attention" : "mlp";
 }
 
 /** What a node is called: its name, else what it makes. */
