@@ -1,4 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
+import { bodiesOf } from "./captures.ts";
 import { FUNCTION_NODES_MAX, NESTING_MAX } from "./limits.ts";
 import {
   type AttributeProto,
@@ -25,18 +26,25 @@ export function inlineFunctions(model: ModelProto & { graph: GraphProto }): Grap
   );
   const functions = new Map(usable.map((fn) => [keyOf(fn.domain, fn.name, fn.overload), fn]));
   let made = 0;
+  let calls = 0;
   const expand = (nodes: readonly NodeProto[], depth: number): NodeProto[] =>
     nodes.flatMap((node) => {
-      const inside = changeBodies(node, (body) => createGraph({ ...body, node: expand(body.node, depth) }));
+      const inside =
+        bodiesOf(node).length === 0
+          ? node
+          : changeBodies(node, (body) => createGraph({ ...body, node: expand(body.node, depth) }));
       const fn = functions.get(keyOf(node.domain, node.opType, node.overload));
-      made += 1;
+      made += depth > 0 ? 1 : 0;
       if (made > FUNCTION_NODES_MAX || depth > NESTING_MAX) {
         throw new HoldfastError(
           "BAD_MODEL",
           "the model's functions call each other without end: export the model again",
         );
       }
-      return fn === undefined ? [inside] : expand(bodyOf(fn, inside, `${node.name || node.opType}#${made}`), depth + 1);
+      calls += fn === undefined ? 0 : 1;
+      return fn === undefined
+        ? [inside]
+        : expand(bodyOf(fn, inside, `${node.name || node.opType}#${calls}`), depth + 1);
     });
   return createGraph({ ...model.graph, node: expand(model.graph.node, 0) });
 }
@@ -46,19 +54,9 @@ function bodyOf(fn: FunctionProto, call: NodeProto, prefix: string): NodeProto[]
   const names = new Map<string, string>([["", ""]]);
   for (const [i, name] of fn.input.entries()) names.set(name, call.input[i] ?? "");
   for (const node of fn.node) for (const name of node.output) if (name !== "") names.set(name, `${prefix}/${name}`);
-  // What a function hands through from an input has no node of its own.
-  const through = fn.output.flatMap((name, i) => {
-    const output = call.output[i] ?? "";
-    if (output === "") return [];
-    const source = names.get(name);
-    if (source !== undefined && fn.input.includes(name)) {
-      return [createNode({ opType: "Identity", input: [source], output: [output] })];
-    }
-    names.set(name, output);
-    return [];
-  });
+  for (const [i, name] of fn.output.entries()) if ((call.output[i] ?? "") !== "") names.set(name, call.output[i] ?? "");
   const given = new Map([...fn.attributeProto, ...call.attribute].map((attribute) => [attribute.name, attribute]));
-  return [...fn.node.map((node) => renamed(node, names, given, prefix)), ...through];
+  return fn.node.map((node) => renamed(node, names, given, prefix));
 }
 
 function renamed(

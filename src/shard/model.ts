@@ -44,12 +44,17 @@ export function withGraph(model: ModelProto, graph: GraphProto): ModelProto {
   return create(ModelProtoSchema, { ...model, irVersion, graph, trainingInfo: [] });
 }
 
+/** What a message spreads to is taken by the library for a message, and then has no defaults. */
+function untyped<Fields extends object>(fields: Fields): Omit<Fields, "$typeName"> {
+  return Object.fromEntries(Object.entries(fields).filter(([key]) => key !== "$typeName")) as Omit<Fields, "$typeName">;
+}
+
 export function createGraph(fields: Partial<Omit<GraphProto, "$typeName" | "$unknown">>): GraphProto {
-  return create(GraphProtoSchema, fields);
+  return create(GraphProtoSchema, untyped(fields));
 }
 
 export function createNode(fields: Partial<Omit<NodeProto, "$typeName" | "$unknown">>): NodeProto {
-  return create(NodeProtoSchema, fields);
+  return create(NodeProtoSchema, untyped(fields));
 }
 
 /** A Cast of one tensor to another data type. */
@@ -75,9 +80,9 @@ export function changeAttributes(
     if (value === old && old.g === undefined && old.graphs.length === 0) return [old];
     const bodies = value.g === undefined ? {} : { g: change(value.g) };
     const named = { ...value, name: old.name, refAttrName: "" };
-    return [create(AttributeProtoSchema, { ...named, ...bodies, graphs: value.graphs.map(change) })];
+    return [create(AttributeProtoSchema, untyped({ ...named, ...bodies, graphs: value.graphs.map(change) }))];
   });
-  return create(NodeProtoSchema, { ...node, attribute });
+  return createNode({ ...node, attribute });
 }
 
 /** A graph input or output with an element type and what is known of its shape; `dims` null: nothing. */
