@@ -8,13 +8,13 @@ const NODE_OVERHEAD_MS = 0.002;
 const TENSOR_OVERHEAD_MS = 0.005;
 
 /**
- * What a plan assumes of a host that nobody measured: one thread of onnxruntime-web's wasm provider, one process from the next (hop
+ * What a plan assumes of a host that nobody measured, of whose memory nothing is known: one thread of onnxruntime-web's wasm provider, one process from the next (hop
  * times as in the benchmark's overhead.*).
  */
 export const DEFAULT_HOST: HostProfile = {
   browserType: "unknown",
   provider: "wasm",
-  memoryBytes: 4 * 1024 ** 3,
+  memoryBytes: Number.POSITIVE_INFINITY,
   bufferBytesMax: null,
   threads: 1,
   flopsPerMs: 8e6,

@@ -24,7 +24,8 @@ export function hardwareAware(input: StrategyInput): Choice {
   const ranges = rangesOf(found.cuts, model.count);
   const whys = ranges.map(([from, to], stage) => {
     const host = hosts[found.hosts[stage] ?? 0] ?? DEFAULT_HOST;
-    const room = `${Math.ceil(model.needBytes(from, to) / MB)} of ${Math.round(host.memoryBytes / MB)} MB`;
+    const need = Math.ceil(model.needBytes(from, to) / MB);
+    const room = host === DEFAULT_HOST ? `${need} MB` : `${need} of ${Math.round(host.memoryBytes / MB)} MB`;
     return `${ms(cost(host, from, to))} ms on ${host.browserType} (${host.provider}), ${room}`;
   });
   const reason = `each shard fits its host and the slowest of them takes ${ms(found.worst)} ms`;
