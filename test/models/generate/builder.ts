@@ -6,11 +6,12 @@ import {
   FLOAT16,
   type FloatType,
   floatWeight,
-  gain,
   INT64,
   int64Weight,
   keyOf,
+  matrixWeight,
   noise,
+  type Source,
   sizeOf,
   toHalf,
   type Weight,
@@ -133,17 +134,15 @@ export class Builder {
     return weight.name;
   }
 
-  /** A weight of uniform noise around `center`, in the graph's float type. */
-  noise(name: string, dims: readonly number[], scale: number, center = 0): string {
-    const key = keyOf(this.settings.seed, name);
+  /** A weight of uniform noise around `center`, in the graph's float type, seeded by `source`. */
+  noise(name: string, dims: readonly number[], scale: number, center = 0, source = name): string {
+    const key = keyOf(this.settings.seed, source);
     return this.add(floatWeight(name, this.settings.float, dims, (index) => center + scale * noise(key, index)));
   }
 
-  /** A [from, to] matrix of noise whose columns differ in strength; `source` names its values, whatever the tensor is called. */
-  matrix(name: string, dims: readonly [number, number], scale: number, source = name): string {
-    const values = { key: keyOf(this.settings.seed, source), scale };
-    const value = (index: number): number => scale * noise(values.key, index) * gain(values, index % dims[1]);
-    return this.add(floatWeight(name, this.settings.float, dims, value));
+  /** A [from, to] matrix of noise whose columns differ in strength. */
+  matrix(name: string, dims: readonly [number, number], source: Source): string {
+    return this.add(matrixWeight(name, this.settings.float, dims, source));
   }
 
   /** A weight with these values, in the graph's float type. */

@@ -9,7 +9,10 @@ ort.env.logLevel = "error";
 export type Tensors = Readonly<Record<string, ort.Tensor>>;
 
 export async function sessionOf(part: GeneratedPart): Promise<ort.InferenceSession> {
-  const files = inMemory(part);
+  return openSession(inMemory(part));
+}
+
+export function openSession(files: ReadonlyMap<string, Uint8Array>): Promise<ort.InferenceSession> {
   const externalData = [...files].filter(([path]) => path !== "").map(([path, data]) => ({ path, data }));
   return ort.InferenceSession.create(files.get("") ?? new Uint8Array(), { externalData });
 }
