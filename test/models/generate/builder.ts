@@ -109,16 +109,12 @@ export class Builder {
       const size = data.length / sizeOf(dims);
       return this.add({ name, dataType, dims, bytes: data.length, elementBytes: size, part });
     }
-    const name = this.#unique(`${scope}/Constant`);
-    const tensor: TensorInit = { dataType, dims: dims.map(BigInt), rawData: data };
-    this.#add({
-      opType: "Constant",
-      name,
-      input: [],
-      output: [`${name}_output_0`],
-      attribute: [{ name: "value", type: 4, t: tensor }],
-    });
-    return `${name}_output_0`;
+    return this.#constantNode(scope, { dataType, dims: dims.map(BigInt), rawData: data });
+  }
+
+  /** A Constant node of no elements, in the graph's float type. */
+  emptyTensor(scope: string, dims: readonly number[]): string {
+    return this.#constantNode(scope, { dataType: this.settings.float, dims: dims.map(BigInt) });
   }
 
   /** What `make` named, made at the first call with this key. */
@@ -208,6 +204,14 @@ export class Builder {
     for (const { input } of this.nodes)
       for (let i = input.indexOf(value); i >= 0; i = input.indexOf(value)) input[i] = name;
     return name;
+  }
+
+  #constantNode(scope: string, tensor: TensorInit): string {
+    const name = this.#unique(`${scope}/Constant`);
+    const output = `${name}_output_0`;
+    const attribute = [{ name: "value", type: 4, t: tensor }];
+    this.#add({ opType: "Constant", name, input: [], output: [output], attribute });
+    return output;
   }
 
   #add(node: NodeInit): void {

@@ -55,8 +55,7 @@ export function mergeDecoders(g: Builder, o: Resolved, decoder: (branch: Builder
     const result = decoder(body, { past, keep, of: (name) => `past_key_values.${name}` });
     body.floatOutput(result, "logits", logits);
     for (const name of names) {
-      const value = made.get(name) ?? body.op("/Identity", [`past_key_values.${name}`]);
-      body.output(value, `present.${name}`, type, dims(name, "total_"));
+      body.output(made.get(name) ?? passed(body, o, name), `present.${name}`, type, dims(name, "total_"));
     }
     return body;
   };
@@ -67,8 +66,15 @@ export function mergeDecoders(g: Builder, o: Resolved, decoder: (branch: Builder
     g.output(rest[index] ?? "", `present.${name}`, type, dims(name, "total_"));
 }
 
-export function cacheBindings(layers: number): Readonly<Record<string, string>> {
-  return Object.fromEntries(cacheNames(layers).map((name) => [`past_key_values.${name}`, `present.${name}`]));
+/** What the branch that has a cache gives for keys and values that it does not compute. */
+function passed(g: Builder, o: Resolved, name: string): string {
+  if (o.crossCache === "passed") return g.op("/Identity", [`past_key_values.${name}`]);
+  return g.emptyTensor("", [0, o.heads, 1, o.headDim]);
+}
+
+export function cacheBindings({ otherLayers, crossCache }: Resolved): Readonly<Record<string, string>> {
+  const bound = cacheNames(otherLayers).filter((name) => crossCache === "passed" || !name.includes("encoder"));
+  return Object.fromEntries(bound.map((name) => [`past_key_values.${name}`, `present.${name}`]));
 }
 
 /** What every merged decoder is fed: ids, an empty cache at first, and the branch. */

@@ -50,6 +50,11 @@ export interface GenerateOptions extends Partial<Size> {
   readonly variant?: "plain" | "fused";
   /** whisper and t5: one file without a cache, or an encoder and a merged decoder with one. */
   readonly form?: "one" | "two";
+  /**
+   * What the merged decoder's branch with a cache gives for the encoder's keys and values: what came in, or, as optimum's
+   * exports do, tensors of no elements. Then these stay those of the first run, and are no bound state.
+   */
+  readonly crossCache?: "passed" | "empty";
   /** llama: the output projection is the embedding table. */
   readonly tied?: boolean;
   readonly seed?: number;
@@ -82,14 +87,27 @@ const TINY: Size = {
 /** Where the usual tiny size would make a file of more than 1 MB. */
 const SMALLER: Readonly<Partial<Record<Family, Partial<Size>>>> = { clap: { hidden: 16, heads: 2 } };
 
+/** Four bits each, the usual tiny matrices would be shorter than what exporters keep outside. */
+const WIDER: Partial<Size> = { hidden: 48, heads: 4 };
+
 const OPSETS = { min: 17, max: 21 };
 const IRS = { min: 3, max: 13 };
 
 /** Throws a RangeError for sizes that no model has. */
 export function resolve(options: GenerateOptions): Resolved {
-  const tiny = { ...TINY, ...SMALLER[options.family] };
+  const isInt4 = options.dtype?.startsWith("int4") ?? false;
+  const tiny = { ...TINY, ...SMALLER[options.family], ...(isInt4 ? WIDER : {}) };
   const { hidden = tiny.hidden, heads = tiny.heads, layers = tiny.layers } = options;
-  const defaults = { dtype: "fp32", variant: "plain", form: "one", tied: false, seed: 1, opset: 17, ir: 8 } as const;
+  const defaults = {
+    dtype: "fp32",
+    variant: "plain",
+    form: "one",
+    crossCache: "passed",
+    tied: false,
+    seed: 1,
+    opset: 17,
+    ir: 8,
+  } as const;
   // GroupQueryAttention takes heads of 16, 32, … only.
   const headDim = options.variant === "fused" ? Math.ceil(hidden / heads / 16) * 16 : hidden / heads;
   const shape = {

@@ -53,7 +53,7 @@ export function t5(o: Resolved): Draft[] {
         encoder_attention_mask: ones(wanted.batch, wanted.length + 2),
         encoder_hidden_states: signal("hidden", wanted.seed, [wanted.batch, wanted.length + 2, o.hidden]),
       }),
-      stateBindings: cacheBindings(o.otherLayers),
+      stateBindings: cacheBindings(o),
       links: { encoder_hidden_states: { role: "encoder", output: "last_hidden_state" } },
     },
   ];

@@ -60,7 +60,7 @@ export function whisper(o: Resolved): Draft[] {
         ...mergedFeeds(merged, o, kind, wanted),
         encoder_hidden_states: signal("hidden", wanted.seed, [wanted.batch, length, o.hidden]),
       }),
-      stateBindings: cacheBindings(o.otherLayers),
+      stateBindings: cacheBindings(o),
       links: { encoder_hidden_states: { role: "encoder", output: "last_hidden_state" } },
     },
   ];

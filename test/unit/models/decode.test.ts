@@ -37,6 +37,33 @@ describe("a generated decoder with a cache", () => {
     },
   );
 
+  it.each(["whisper", "t5"] as const)(
+    "of %s can keep the encoder's part to the first run, as real exports do",
+    async (family) => {
+      const logits = async (crossCache: "passed" | "empty"): Promise<Float32Array> => {
+        const part = generate({ family, form: "two", crossCache, layers: 1 }).parts.at(-1);
+        if (part === undefined) throw new Error("no part");
+        const session = await sessionOf(part);
+        const first = await session.run(tensorsOf(part.feeds("first")));
+        const once = Object.entries(first).filter(([name]) => name.includes(".encoder."));
+        const crossing = Object.fromEntries(
+          once.map(([name, tensor]) => [name.replace("present", "past_key_values"), tensor]),
+        );
+        let last = first;
+        for (const past of [5, 6]) {
+          const state = { ...crossing, ...stateOf(part, last) };
+          last = await session.run({ ...tensorsOf(part.feeds("next", { past })), ...state });
+        }
+        const isEmpty = crossCache === "empty";
+        expect(last["present.0.encoder.key"]?.size === 0).toBe(isEmpty);
+        expect("past_key_values.0.encoder.key" in part.stateBindings).toBe(!isEmpty);
+        await session.release();
+        return numbersOf(last.logits);
+      };
+      expect(await logits("empty")).toEqual(await logits("passed"));
+    },
+  );
+
   it("computes the same with plain and with fused operators", async () => {
     const logits = async (variant: "plain" | "fused"): Promise<Float32Array> => {
       const [part] = generate({ family: "llama", variant, layers: 3, headDim: 16 }).parts;
