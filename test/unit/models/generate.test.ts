@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { DTYPES, FAMILIES, type GenerateOptions, generate } from "../../models/generate/index.ts";
 import type { GeneratedPart } from "../../models/generate/model.ts";
-import { numbersOf, sessionOf, stateOf, type Tensors, tensorsOf } from "./run.ts";
+import type { Tensors } from "../shard/pipeline.ts";
+import { numbersOf, sessionOf, stateOf, tensorsOf } from "./run.ts";
 
 /** The forms that a family has. */
 const FORMS: Readonly<Record<string, readonly Partial<GenerateOptions>[]>> = {

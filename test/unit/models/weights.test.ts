@@ -13,7 +13,7 @@ import {
   noise,
   toHalf,
 } from "../../models/generate/weights.ts";
-import { openSession } from "./run.ts";
+import { wholeSession } from "../shard/pipeline.ts";
 
 describe("seeded weights", () => {
   it("are the same in any parts", () => {
@@ -55,7 +55,7 @@ describe("seeded weights", () => {
     const g = new Builder({ opset: 17, float: FLOAT, linear: "float", seed: 1, constants: "nodes" });
     g.output(g.op("/Cast", [g.input("x", "float", ["n"])], { to: FLOAT16 }), "y", "float16", ["n"]);
     const [file] = filesOf(g, { path: "cast.onnx", ir: 8, opset: 17, externalFiles: 0 });
-    const session = await openSession(new Map([["", file === undefined ? new Uint8Array() : bytesOf(file)]]));
+    const session = await wholeSession(new Map([["", file === undefined ? new Uint8Array() : bytesOf(file)]]));
     const { y } = await session.run({ x: new ort.Tensor("float32", floats, [floats.length]) });
     expect(toHalf(floats)).toEqual(new Uint16Array(((y as ort.Tensor).data as Uint16Array).buffer.slice(0)));
   });
