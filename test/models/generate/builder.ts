@@ -179,8 +179,8 @@ export class Builder {
     this.outputs.push(valueInfo(name, TYPES[type], dims));
     const producer = this.#producers.get(value);
     if (producer === undefined || this.outputs.some((output) => output.name === value))
-      return this.output1(this.op("/Identity", [value]), name);
-    return this.output1(value, name);
+      return this.#rename(this.op("/Identity", [value]), name);
+    return this.#rename(value, name);
   }
 
   /** A result of the graph's float type given out as float32. */
@@ -196,7 +196,7 @@ export class Builder {
     return { name, node: this.nodes, input: this.inputs, output: this.outputs };
   }
 
-  private output1(value: string, name: string): string {
+  #rename(value: string, name: string): string {
     const producer = this.#producers.get(value);
     if (producer === undefined) throw new Error(`no node of this graph makes ${value}`);
     producer.output[producer.output.indexOf(value)] = name;
