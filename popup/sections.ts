@@ -29,7 +29,7 @@ function hostRow(host: HostSummary): HTMLElement {
     el("span", { class: "id" }, host.hostId.slice(0, 8)),
   );
   const detail = `${host.place} · ${host.provider ?? "provider not chosen yet"} · ${bytes(host.weightBytes)}`;
-  const about = host.report === null ? [] : [el("span", { class: "detail about" }, device(host.report))];
+  const about = host.report === null ? [] : [el("span", { class: "detail" }, device(host.report))];
   const details = [el("span", { class: "detail" }, detail), ...about];
   return row(host.status, title, status(host.status), ...details, origin(host.origin));
 }

@@ -156,6 +156,66 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   expect(await hostTargets(browser)).toHaveLength(6);
 });
 
+/** Entries of the history that are on disk. */
+async function storedEntries(browser: Browser): Promise<number> {
+  const inside = await browser.newPage(browser.extensionUrl("popup/popup.html"));
+  try {
+    return await inside.evaluate(
+      () =>
+        new Promise<number>((resolve, reject) => {
+          const open = indexedDB.open("holdfast-history");
+          open.onerror = () => reject(open.error);
+          open.onsuccess = () => {
+            const count = open.result.transaction("entries").objectStore("entries").count();
+            count.onsuccess = () => resolve(count.result);
+            count.onerror = () => reject(count.error);
+          };
+        }),
+    );
+  } finally {
+    await inside.close();
+  }
+}
+
+test("each host's capability report shows in the status, and the history of its work outlives the service worker", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  await openSession(page, { shards: 2 });
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  const { hosts } = await statusOf(browser);
+  expect(hosts).toHaveLength(2);
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  for (const { provider, report } of hosts) {
+    expect(report?.provider).toBe(provider);
+    const { capability, speed } = report ?? {};
+    expect(capability).toMatchObject({ browser: { type: "chrome" }, threads: 1, cores });
+    expect(capability?.browser.version).toMatch(/^\d+/);
+    expect(capability?.providers).toContain(provider);
+    expect(capability?.memoryGiB).toBeGreaterThan(0);
+    // The least that WebGPU promises, where a device could be made at all.
+    if (capability?.providers.includes("webgpu"))
+      expect(capability.gpuLimits?.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(2 ** 27);
+    else expect(capability?.gpuLimits).toBeNull();
+    expect(speed?.flopsPerMs).toBeGreaterThan(0);
+    expect(speed?.bytesPerMs).toBeGreaterThan(0);
+  }
+
+  // A load, and the times of both stages, which come within a second or two after the runs, and on disk a second later.
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  const before = await statusOf(browser);
+  expect(before.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  const stored = await storedEntries(browser);
+  await browser.stopServiceWorker();
+  const after = await statusOf(browser);
+  expect(after.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  expect(after.history.totalEntries).toBeGreaterThanOrEqual(stored);
+  expect(after.hosts.map(({ report }) => report)).toEqual(before.hosts.map(({ report }) => report));
+});
+
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
   launch,
   site,
