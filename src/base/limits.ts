@@ -93,6 +93,8 @@ export const BRIDGE_ORPHAN_CHECK_MS = 1_000;
 /** Bridge frames that may die in a row, without an answer in between, before the page is told. */
 export const BRIDGE_DEATHS_MAX = 5;
 
+/** Models that a page may give names. */
+export const MODELS_REGISTERED_MAX = 1_000;
 /** Tokens of one generation. */
 export const NEW_TOKENS_MAX = 100_000;
 /** Token ids of a prompt. The journal keeps them. */

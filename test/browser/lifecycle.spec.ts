@@ -184,9 +184,14 @@ test("each host's capability report shows in the status, and the history of its 
   test.setTimeout(180_000);
   const browser = await launch();
   const page = await openConsentedPage(browser, site.origin);
-  await openSession(page, { shards: 2 });
+  await page.evaluate(async (model) => {
+    const pool = await window.holdfast.connect();
+    pool.registerModel("moby", model, { task: "text-generation" });
+    window.kept = { session: await pool.createSession("moby", { shards: 2 }) };
+  }, MODEL);
   expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
-  const { hosts } = await statusOf(browser);
+  const { hosts, sessions } = await statusOf(browser);
+  expect(sessions.map(({ model }) => model)).toEqual(["moby"]);
   expect(hosts).toHaveLength(2);
   const cores = await page.evaluate(() => navigator.hardwareConcurrency);
   for (const { provider, report } of hosts) {
