@@ -156,21 +156,24 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   expect(await hostTargets(browser)).toHaveLength(6);
 });
 
-/** Entries of the history that are on disk. */
-async function storedEntries(browser: Browser): Promise<number> {
+/** Entries of the history that are on disk; `damage` is written among them first. */
+async function storedEntries(browser: Browser, damage: object | null = null): Promise<number> {
   const inside = await browser.newPage(browser.extensionUrl("popup/popup.html"));
   try {
     return await inside.evaluate(
-      () =>
+      (row) =>
         new Promise<number>((resolve, reject) => {
           const open = indexedDB.open("holdfast-history");
           open.onerror = () => reject(open.error);
           open.onsuccess = () => {
-            const count = open.result.transaction("entries").objectStore("entries").count();
+            const entries = open.result.transaction("entries", "readwrite").objectStore("entries");
+            if (row !== null) entries.put(row);
+            const count = entries.count();
             count.onsuccess = () => resolve(count.result);
             count.onerror = () => reject(count.error);
           };
         }),
+      damage,
     );
   } finally {
     await inside.close();
@@ -219,6 +222,15 @@ test("each host's capability report shows in the status, and the history of its 
   expect(after.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
   expect(after.history.totalEntries).toBeGreaterThanOrEqual(stored);
   expect(after.hosts.map(({ report }) => report)).toEqual(before.hosts.map(({ report }) => report));
+
+  // A history that cannot be read is done without: the session goes on, and new work is noted.
+  expect(await storedEntries(browser, { sequence: 1_000_000, status: "damaged" })).toBeGreaterThan(stored);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.totalEntries).toBe(0);
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(2);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.operationTypes).toEqual(["inference"]);
 });
 
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
