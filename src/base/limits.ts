@@ -28,8 +28,9 @@ export const STAGE_TIMES_WINDOWS_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as c
 export const STAGE_TIMES_IDLE_MS = 250;
 /** Times of one window that its median is taken of: the newest. */
 export const STAGE_TIMES_KEPT = 256;
-/** How long a host measures its provider's speed. */
+/** How long a host measures its provider's speed, and from when on it is too busy for that to mean anything. */
 export const SPEED_PROBE_MS = 15;
+export const SPEED_PROBE_GIVE_UP_MS = 60;
 /** A speed measured so long ago is measured again. */
 export const SPEED_KEPT_MS = 24 * 3_600_000;
 /** History is written this long after the first change, with all that came meanwhile. */
