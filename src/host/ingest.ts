@@ -11,7 +11,7 @@ import { type PlanSummary, summarize } from "../shard/summary.ts";
 import type { RangeReader, ShardPlan } from "../shard/types.ts";
 
 /** Part of every plan's id: a planner that cuts differently makes plans of other ids. */
-const PLANNER_VERSION = 1;
+const PLANNER_VERSION = 2;
 
 interface BlobWriter {
   readonly bytes: number;

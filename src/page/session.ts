@@ -14,11 +14,11 @@ import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
 import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
-import type { PlanSummary } from "../shard/summary.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
 import { type Generation, TokenQueue } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { type Plan, planOf } from "./plan.ts";
 import { RunLog } from "./run-log.ts";
 import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
 
@@ -91,9 +91,9 @@ export class Session {
   get outputs(): readonly ValueSpec[] {
     return this.plan.results;
   }
-  get plan(): PlanSummary {
+  get plan(): Plan {
     if (this.info === null) throw new HoldfastError("INTERNAL", "the session is not open yet");
-    return this.info.plan;
+    return planOf(this.info.plan);
   }
   get stages(): readonly StageInfo[] {
     return this.currentStages;

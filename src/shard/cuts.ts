@@ -1,8 +1,9 @@
-import { type NodeCost, nodeCosts } from "./cost.ts";
 import { fusedWith } from "./fusion.ts";
 import type { Graph, GraphNode } from "./graph.ts";
-import { kindsOf } from "./kinds.ts";
+import { boundReaders } from "./halves.ts";
+import { type Kinds, kindsOf } from "./kinds.ts";
 import { TINY_WIDTH } from "./limits.ts";
+import { type NodeCost, nodeCosts } from "./node-cost.ts";
 import { placeNodes } from "./placement.ts";
 import type { StateBinding } from "./types.ts";
 import { dataTypesOf, elementType } from "./types-of.ts";
@@ -22,10 +23,13 @@ export interface CutSpace {
   readonly obstacles: (p: number) => readonly Obstacle[];
   /** Names that cross cut p, sorted: results of earlier nodes and feeds that later shards or the caller need. */
   readonly crossing: (p: number) => readonly string[];
+  /** Which cuts each tensor crosses. */
+  readonly spans: readonly Span[];
+  readonly kinds: Kinds;
 }
 
 /** A tensor crosses every cut p with first <= p <= last. */
-interface Span {
+export interface Span {
   readonly name: string;
   readonly first: number;
   readonly last: number;
@@ -58,6 +62,8 @@ export function cutSpace(graph: Graph, bindings: readonly StateBinding[]): CutSp
         .filter(({ first, last }) => first <= p && p <= last)
         .map(({ name }) => name)
         .sort(),
+    spans,
+    kinds,
   };
 }
 
@@ -113,9 +119,8 @@ function bindingSpans(graph: Graph, bindings: readonly StateBinding[], places: R
 function fusionSpans(graph: Graph, places: ReadonlyMap<GraphNode, number>): Span[] {
   return [...places].flatMap(([node, place]) =>
     node.outputs.flatMap((name) => {
-      const reader = fusedWith(graph, node, name);
-      const last = reader === null ? undefined : places.get(reader);
-      return last === undefined ? [] : [{ name, first: place + 1, last }];
+      const bound = [fusedWith(graph, node, name) ?? [], boundReaders(graph, node, name)].flat();
+      return bound.flatMap((reader) => ({ name, first: place + 1, last: places.get(reader) ?? place }));
     }),
   );
 }

@@ -32,6 +32,9 @@ export function fusedWith(graph: Graph, producer: GraphNode, name: string): Grap
   const operators = readers.map((node) => node.proto.opType).sort();
   const isSum = producer.proto.opType === "Add" || producer.proto.opType === "Sub";
   if (isSum && NORMALISING.has(operators.join(" "))) return readers.at(-1) ?? null;
+  // The mean and the variance of a decomposed norm.
+  if (producer.proto.opType === "ReduceMean")
+    return readers.findLast((node) => ELEMENTWISE.has(node.proto.opType)) ?? null;
   if (reader === undefined || readers.length > 1 || graph.outputs.some((value) => value.name === name)) return null;
   const first = producer.proto.opType;
   const second = reader.proto.opType;

@@ -20,6 +20,8 @@ import { HoldfastError } from "../base/errors.ts";
 export type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto };
 
 const EXTERNAL = 1;
+/** AttributeProto.AttributeType. */
+const INT = 2;
 
 export function parseModel(bytes: Uint8Array): ModelProto & { graph: GraphProto } {
   try {
@@ -47,6 +49,12 @@ export function createGraph(fields: Partial<Omit<GraphProto, "$typeName" | "$unk
 
 export function createNode(fields: Partial<Omit<NodeProto, "$typeName" | "$unknown">>): NodeProto {
   return create(NodeProtoSchema, fields);
+}
+
+/** A Cast of one tensor to another data type. */
+export function createCast(name: string, input: string, output: string, to: number): NodeProto {
+  const attribute = [create(AttributeProtoSchema, { name: "to", type: INT, i: BigInt(to) })];
+  return createNode({ name, opType: "Cast", input: [input], output: [output], attribute });
 }
 
 /** The same node with its bodies changed. */

@@ -4,6 +4,8 @@ import type { CutSpace, Obstacle } from "./cuts.ts";
 export interface NarrowCuts {
   /** Ascending. */
   readonly places: readonly number[];
+  /** All legal cuts, wide ones too: for plans that weigh a wide cut against an uneven one. Ascending; holds `places`. */
+  readonly legal: readonly number[];
   /** The most shards with weights of their own that nodes[from...] can be cut into; 0 if they hold no weights. */
   readonly shardsFrom: (from: number) => number;
   /** Work before cut p. */
@@ -37,7 +39,14 @@ export function narrowCuts(space: CutSpace): NarrowCuts {
   );
   const places = legal.filter((p) => Math.floor(space.width(p)) <= widthMax);
   const shards = shardCounts(places, count, weighty);
-  return { places, shardsFrom: (from) => shards[from] ?? 0, workBefore: (p) => before[p] ?? 0, work, hasWeights };
+  return {
+    places,
+    legal,
+    shardsFrom: (from) => shards[from] ?? 0,
+    workBefore: (p) => before[p] ?? 0,
+    work,
+    hasWeights,
+  };
 }
 
 /** For every place, the most shards behind it: the first cut after the first weights is never worse than a later one. */
