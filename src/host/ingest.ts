@@ -5,10 +5,10 @@ import type { IngestCalls } from "../protocol/ingest.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { PlanningInput } from "../protocol/planning.ts";
 import { extractShard } from "../shard/extract.ts";
-import { planShards } from "../shard/plan.ts";
 import { readSkeleton } from "../shard/skeleton.ts";
 import { type PlanSummary, summarize } from "../shard/summary.ts";
 import type { RangeReader, ShardPlan } from "../shard/types.ts";
+import { planModel } from "./plan-model.ts";
 
 /** Part of every plan's id: a planner that cuts differently makes plans of other ids. */
 const PLANNER_VERSION = 2;
@@ -113,12 +113,7 @@ async function cut(
   const reader = await stores.openBlob(main);
   try {
     const skeleton = readSkeleton(reader);
-    const plan = planShards(skeleton, {
-      ...planning,
-      ...(options.shards === null ? {} : { shards: options.shards }),
-      shardingStrategy: options.shardingStrategy,
-      bindings: options.stateBindings,
-    });
+    const plan = planModel(skeleton, options, planning);
     for (const { file } of plan.shards.flatMap((shard) => shard.weights)) {
       if (files[file] === undefined) {
         throw new HoldfastError(
@@ -139,10 +134,11 @@ async function cut(
 async function planIdOf(
   files: Readonly<Record<string, string>>,
   { shards, shardingStrategy, stateBindings }: SessionOptions,
-  { strategy, cuts }: ShardPlan,
+  plan: ShardPlan,
 ): Promise<string> {
   const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
   // What was measured meanwhile may move the cuts: then it is another plan, and the stored state of the old one is not its.
-  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings, strategy, cuts]);
+  const cuts = [plan.strategy, ...plan.cuts.map(({ place }) => place)];
+  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings, cuts]);
   return toHex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

@@ -74,7 +74,7 @@ describe("runs", () => {
         status: "completed",
         durationMs: 12,
         browserId: browser.hostOf(1),
-        metrics: { runs: 9, minMs: 10, maxMs: 30, stage: 1, shards: 2, weightBytes: 8 },
+        metrics: { runs: 9, minMs: 10, maxMs: 30, stage: 1, shards: 2, weightBytes: 8, provider: 2 },
       },
     ]);
   });
@@ -205,7 +205,7 @@ describe("what a model is cut by", () => {
       { browserType: "chrome", samples: 1, avgDurationMs: 12, successRate: 1 },
     ]);
     expect(browser.planning?.stages).toEqual([
-      { shards: 2, stage: 1, weightBytes: 8, browserType: "chrome", ms: 12, samples: 1 },
+      { shards: 2, stage: 1, weightBytes: 8, browserType: "chrome", provider: "wasm", ms: 12, samples: 1 },
     ]);
   });
 
