@@ -5,6 +5,7 @@ import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { Stage } from "../host/stage.ts";
+import { StageTimer } from "../host/stage-timer.ts";
 import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
 import { OrtRuntime } from "./ort-runtime.ts";
@@ -23,6 +24,7 @@ export class FrameHost {
   private load: ShardLoad | null = null;
   private weights: { path: string; data: Uint8Array }[] = [];
   private stage: Stage | null = null;
+  private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
 
@@ -54,7 +56,11 @@ export class FrameHost {
       },
       {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
-        ping: ({ beat }) => keeper.emit("pong", { beat }),
+        ping: ({ beat }) => {
+          keeper.emit("pong", { beat });
+          const times = this.timer?.due(performance.now()) ?? null;
+          if (times !== null) keeper.emit("stageTimes", times);
+        },
         stored: ({ run, error }) => {
           if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
           if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
@@ -77,15 +83,17 @@ export class FrameHost {
       throw isHostFailure(signal) ? error : HoldfastError.from(callerError(signal, "BAD_MODEL"));
     }
     this.weights = [];
-    let ranMs: number | null = null;
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
+    const timer = new StageTimer(performance.now());
+    this.timer = timer;
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           try {
             const startedAt = performance.now();
             const outputs = await runtime.run(inputs);
-            ranMs = performance.now() - startedAt;
+            const now = performance.now();
+            timer.ran(now - startedAt, now);
             return outputs;
           } catch (error) {
             throw isHostFailure(messageOf(error))
@@ -102,10 +110,7 @@ export class FrameHost {
           return lost;
         },
         runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
-        runEnded: (run) => {
-          keeper.emit("runEnded", { run, ms: ranMs });
-          ranMs = null;
-        },
+        runEnded: (run) => keeper.emit("runEnded", { run }),
         hold: (phase, run) => this.hold.reach(phase, run),
       },
       load.spec,

@@ -18,7 +18,6 @@ import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
-import { StageTimer } from "./stage-timer.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -52,7 +51,6 @@ export class HostKeeper {
   private frame: Frame | null = null;
   private port: MessagePort | null = null;
   private detector: HangDetector | null = null;
-  private timer: StageTimer | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
   private storing: Promise<void> = Promise.resolve();
@@ -128,7 +126,6 @@ export class HostKeeper {
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
-      this.timer = new StageTimer(this.needs.now());
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
@@ -145,8 +142,6 @@ export class HostKeeper {
     const wrong = this.detector.tick(now);
     if (wrong !== null) this.fault(wrong);
     else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
-    const times = this.timer?.due(now) ?? null;
-    if (times !== null) this.needs.report("stageTimes", { ...this.lease, times });
   }
 
   /** The canary in the frame is gone: its process has died. */
@@ -165,9 +160,7 @@ export class HostKeeper {
 
   private fault(signal: string): void {
     const lease = this.lease;
-    const times = this.timer?.take(this.needs.now()) ?? null;
     this.drop();
-    if (times !== null) this.needs.report("stageTimes", { ...lease, times });
     this.needs.report("fault", { ...lease, signal });
   }
 
@@ -178,7 +171,6 @@ export class HostKeeper {
     this.frame = null;
     this.port = null;
     this.detector = null;
-    this.timer = null;
     this.isReady = false;
     this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
@@ -198,9 +190,9 @@ export class HostKeeper {
       {
         pong: () => this.detectorOf(lease)?.sign(),
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-        runEnded: ({ ms }) => {
-          this.detectorOf(lease)?.runEnded();
-          if (ms !== null && lease === this.lease) this.timer?.ran(ms, this.needs.now());
+        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        stageTimes: (times) => {
+          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
         },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing

@@ -28,8 +28,9 @@ export interface KeeperCalls {
 export interface FrameReports {
   pong: { beat: number };
   runStarted: { run: number; shape: string };
-  /** `ms`: what the shard's computation took; null when it failed. */
-  runEnded: { run: number; ms: number | null };
+  runEnded: { run: number };
+  /** At most once a second; no message a run. */
+  stageTimes: StageTimes;
   checkpoint: CheckpointRecord;
   /** The frame itself saw that it cannot go on: a lost device, a poisoned runtime. */
   fault: { signal: string };
