@@ -1,6 +1,8 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
+import { HistoryStore } from "./adapters/history-store.ts";
 import { openJournal } from "./adapters/journal-store.ts";
+import { ownBrowser } from "./adapters/own-browser.ts";
 import { messageOf } from "./base/errors.ts";
 import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
@@ -26,8 +28,9 @@ interface Started {
 // answer, say) is made again by whoever comes next, on the same pool.
 const consent = new ConsentWindows();
 const opened = startOnce(async () => {
-  const journal = await within(JOURNAL_OPEN_DEADLINE_MS, openJournal());
-  const needs = extensionNeeds(journal, consent);
+  const opening = Promise.all([openJournal(), HistoryStore.open(ownBrowser())]);
+  const [journal, history] = await within(JOURNAL_OPEN_DEADLINE_MS, opening);
+  const needs = extensionNeeds(journal, history, consent);
   return { journal, needs, pool: new ResourcePool(needs) };
 });
 const started = startOnce(start);

@@ -1,5 +1,5 @@
 import type { RpcMessage } from "../base/rpc.ts";
-import type { PoolNeeds } from "../pool/needs.ts";
+import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
 import type { Journal } from "../state/journal.ts";
 import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
@@ -11,7 +11,7 @@ const OFFSCREEN = "offscreen/offscreen.html";
 const BRIDGE = "src/bridge.html";
 
 /** The pool's needs, met by the extension API and the service worker's clients. */
-export function extensionNeeds(journal: Journal, consent: ConsentWindows): PoolNeeds {
+export function extensionNeeds(journal: Journal, history: PoolHistory, consent: ConsentWindows): PoolNeeds {
   let outbox: Promise<void> = Promise.resolve();
   let offscreenOpening: Promise<void> | null = null;
   // In order, although finding a client takes a moment.
@@ -21,6 +21,7 @@ export function extensionNeeds(journal: Journal, consent: ConsentWindows): PoolN
 
   return {
     journal,
+    history,
     openPage: async (hostId, place) => {
       if (place === "offscreen") {
         offscreenOpening ??= openOffscreen().finally(() => {

@@ -7,6 +7,7 @@ import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { RunReports } from "../host/run-reports.ts";
 import { Stage } from "../host/stage.ts";
+import { StageTimer } from "../host/stage-timer.ts";
 import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
 import { OrtRuntime } from "./ort-runtime.ts";
@@ -25,6 +26,7 @@ export class FrameHost {
   private load: ShardLoad | null = null;
   private weights: { path: string; data: Uint8Array }[] = [];
   private stage: Stage | null = null;
+  private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
   private readonly breath = new Breath();
@@ -46,7 +48,7 @@ export class FrameHost {
       {
         boot: async (boot) => {
           this.runtime = await OrtRuntime.boot(boot);
-          return null;
+          return { speed: boot.measure === null ? null : await this.runtime.measure(boot.measure) };
         },
         load: (load) => {
           this.load = load;
@@ -57,7 +59,11 @@ export class FrameHost {
       },
       {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
-        ping: ({ beat }) => keeper.emit("pong", { beat }),
+        ping: ({ beat }) => {
+          keeper.emit("pong", { beat });
+          const times = this.timer?.due(performance.now()) ?? null;
+          if (times !== null) keeper.emit("stageTimes", times);
+        },
         stored: ({ run, error }) => {
           if (error !== null) {
             this.stage?.storeFailed(error);
@@ -91,11 +97,17 @@ export class FrameHost {
       },
       load.provider === "wasm",
     );
+    const timer = new StageTimer(performance.now());
+    this.timer = timer;
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           try {
-            return await runtime.run(inputs);
+            const startedAt = performance.now();
+            const outputs = await runtime.run(inputs);
+            const now = performance.now();
+            timer.ran(now - startedAt, now);
+            return outputs;
           } catch (error) {
             throw isHostFailure(messageOf(error))
               ? error

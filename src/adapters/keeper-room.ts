@@ -118,13 +118,13 @@ export class KeeperRoom {
     if (ingest === undefined || port === undefined) return;
     this.ingests.delete(hostId);
     this.ingestPorts.delete(hostId);
-    const { attempt, sessionId, options } = ingest;
+    const { attempt, sessionId, options, planning } = ingest;
     const stores: IngestStores = {
       beginBlob: () => this.models.beginBlob(),
       openBlob: (digest) => this.models.openBlob(digest),
       writePlan: (planId, stored, graphs) => this.models.writePlan(planId, stored, graphs),
     };
-    serveIngest(port, options, stores, {
+    serveIngest(port, options, planning, stores, {
       progress: (phase, loadedBytes, totalBytes) =>
         this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes }),
       planned: (planId, plan) => this.pool.emit("planned", { hostId, attempt, sessionId, planId, plan }),

@@ -24,6 +24,20 @@ export const FIRST_RUN_DEADLINE_MS = 60_000;
 /** Run times kept for each shape. */
 export const RUN_TIMES_KEPT = 64;
 
+/** A host tells its computation times so long after a window's first run: short at first, then rarely. The last repeats. */
+export const STAGE_TIMES_WINDOWS_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const;
+/** A window ends early when no run came for so long, and its host has not told anything for the first window's time. */
+export const STAGE_TIMES_IDLE_MS = 250;
+/** Times of one window that its median is taken of: the newest. */
+export const STAGE_TIMES_KEPT = 256;
+/** How long a host measures its provider's speed, and from when on it is too busy for that to mean anything. */
+export const SPEED_PROBE_MS = 15;
+export const SPEED_PROBE_GIVE_UP_MS = 60;
+/** A speed measured so long ago is measured again. */
+export const SPEED_KEPT_MS = 24 * 3_600_000;
+/** History is written this long after the first change, with all that came meanwhile. */
+export const HISTORY_WRITE_MS = 1_000;
+
 /** From the insertion of a frame to its first word. */
 export const FRAME_UP_DEADLINE_MS = 10_000;
 /** From the opening of a host to its runtime being loaded. */
@@ -109,6 +123,8 @@ export const BRIDGE_ORPHAN_CHECK_MS = 1_000;
 /** Bridge frames that may die in a row, without an answer in between, before the page is told. */
 export const BRIDGE_DEATHS_MAX = 5;
 
+/** Models that a page may give names. */
+export const MODELS_REGISTERED_MAX = 1_000;
 /** Tokens of one generation. */
 export const NEW_TOKENS_MAX = 100_000;
 /** Token ids of a prompt. The journal keeps them. */

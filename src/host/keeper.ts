@@ -17,7 +17,7 @@ import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
-import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -73,7 +73,7 @@ export class HostKeeper {
   }
 
   /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
-  async boot({ hostId, attempt, providers, gpuLosses }: PoolToHost["boot"]): Promise<void> {
+  async boot({ hostId, attempt, providers, gpuLosses, measure }: PoolToHost["boot"]): Promise<void> {
     if (attempt <= this.lease.attempt) return;
     this.drop();
     const lease = { hostId, attempt };
@@ -94,8 +94,9 @@ export class HostKeeper {
       const frame = this.serve(port, lease);
       this.frame = frame;
       this.provider = provider;
-      await frame.call("boot", { wasm, glue, runtime, threads: THREADS }, [wasm]);
-      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability });
+      const probed = measure.includes(provider) && isMeasurable(provider, capability) ? provider : null;
+      const { speed } = await frame.call("boot", { wasm, glue, runtime, threads: THREADS, measure: probed }, [wasm]);
+      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability, speed });
     } catch (error) {
       if (lease === this.lease) this.fault(`the runtime did not start: ${messageOf(error)}`);
     }
@@ -205,6 +206,9 @@ export class HostKeeper {
         pong: () => this.detectorOf(lease)?.sign(),
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
+        stageTimes: (times) => {
+          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
+        },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.

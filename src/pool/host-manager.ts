@@ -164,6 +164,8 @@ export class HostManager {
         origin: session.origin,
         providers: session.options.executionProviders,
         gpuLosses: session.gpuLosses,
+        // Neither while others start beside it more than need be, nor while somebody waits for a recovery.
+        measure: attempt === 0 && host.stage === 0 ? this.needs.history.reports.unmeasured(this.needs.now()) : [],
       });
     this.whenReached(hostId, boot);
     this.watch(hostId, attempt, HOST_BOOT_DEADLINE_MS, "the host did not start before its deadline");

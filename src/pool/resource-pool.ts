@@ -7,6 +7,7 @@ import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { OperationRecorder } from "./operation-recorder.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { poolStatus, stageInfos } from "./status.ts";
@@ -19,15 +20,23 @@ export class ResourcePool {
   readonly sessions: SessionManager;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
+  private readonly recorder: OperationRecorder;
+  private readonly needs: PoolNeeds;
 
-  constructor(private readonly needs: PoolNeeds) {
+  constructor(given: PoolNeeds) {
+    this.recorder = new OperationRecorder(given);
+    const needs = this.recorder.watched();
+    this.needs = needs;
     this.consent = new ConsentDesk(needs);
     this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
       this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
     this.recovery = new RecoveryManager(needs, this.hosts, {
       tell: (session, event) => this.tell(session, event),
-      gaveUp: (session, error) => void this.sessions.end(session, error),
+      gaveUp: (session, error) => {
+        this.recorder.gaveUp(session.sessionId);
+        void this.sessions.end(session, error);
+      },
     });
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
@@ -120,9 +129,12 @@ export class ResourcePool {
             this.lost(hostId, "the host was lost while the pool was away", false);
         }
       },
-      booted: (lease) => {
+      booted: (report) => {
+        const { hostId, attempt } = report;
+        const lease = { hostId, attempt };
         const found = current(lease);
         if (found === null) return;
+        this.recorder.booted(report);
         this.hosts.hostBooted(lease);
         this.hosts.loadIfBooted(found.session, found.stage);
       },
@@ -157,6 +169,10 @@ export class ResourcePool {
             pageGone: false,
             hostDropped: true,
           });
+      },
+      stageTimes: ({ times, ...lease }) => {
+        const found = current(lease);
+        if (found !== null) this.recorder.stageTimes(found.session, found.stage, times);
       },
       fault: ({ hostId, attempt, signal }) =>
         this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
@@ -228,7 +244,7 @@ export class ResourcePool {
     ) => Promise<PopupCalls[M]["result"]>;
   } {
     return {
-      status: async (): Promise<PoolStatus> => poolStatus(this.state),
+      status: async (): Promise<PoolStatus> => poolStatus(this.state, this.needs.history),
       withdraw: async ({ origin }) => {
         await this.needs.journal.append({ action: "remove_consent", data: { origin } });
         for (const session of Object.values(this.state.sessions)) {

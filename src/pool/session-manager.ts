@@ -9,6 +9,7 @@ import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { Owners } from "./owners.ts";
 import { Parking } from "./parking.ts";
+import { planningInput } from "./planning.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
 import { checkRoom, hostsFor } from "./room.ts";
 import { stageInfos } from "./status.ts";
@@ -85,7 +86,8 @@ export class SessionManager {
     try {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
-        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
+        const planning = planningInput(needs.history, session);
+        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model, planning });
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
       // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.

@@ -206,6 +206,83 @@ test("a service worker that cannot start is told to the page, and serves as soon
   expect(await connected).toBeNull();
 });
 
+/** Entries of the history that are on disk; `damage` is written among them first. */
+async function storedEntries(browser: Browser, damage: object | null = null): Promise<number> {
+  const inside = await browser.newPage(browser.extensionUrl("popup/popup.html"));
+  try {
+    return await inside.evaluate(
+      (row) =>
+        new Promise<number>((resolve, reject) => {
+          const open = indexedDB.open("holdfast-history");
+          open.onerror = () => reject(open.error);
+          open.onsuccess = () => {
+            const entries = open.result.transaction("entries", "readwrite").objectStore("entries");
+            if (row !== null) entries.put(row);
+            const count = entries.count();
+            count.onsuccess = () => resolve(count.result);
+            count.onerror = () => reject(count.error);
+          };
+        }),
+      damage,
+    );
+  } finally {
+    await inside.close();
+  }
+}
+
+test("each host's capability report shows in the status, and the history of its work outlives the service worker", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  await page.evaluate(async (model) => {
+    const pool = await window.holdfast.connect();
+    pool.registerModel("moby", model, { task: "text-generation" });
+    window.kept = { session: await pool.createSession("moby", { shards: 2 }) };
+  }, MODEL);
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  const { hosts, sessions } = await statusOf(browser);
+  expect(sessions.map(({ model }) => model)).toEqual(["moby"]);
+  expect(hosts).toHaveLength(2);
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  for (const { provider, report } of hosts) {
+    expect(report?.provider).toBe(provider);
+    const { capability, speed } = report ?? {};
+    expect(capability).toMatchObject({ browser: { type: "chrome" }, threads: 1, cores });
+    expect(capability?.browser.version).toMatch(/^\d+/);
+    expect(capability?.providers).toContain(provider);
+    expect(capability?.memoryGiB).toBeGreaterThan(0);
+    // The least that WebGPU promises, where a device could be made at all.
+    if (capability?.providers.includes("webgpu"))
+      expect(capability.gpuLimits?.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(2 ** 27);
+    else expect(capability?.gpuLimits).toBeNull();
+    // A machine that is busy while the host boots tells no speed.
+    if (speed !== null) expect(speed?.flopsPerMs).toBeGreaterThan(0);
+  }
+
+  // A load, and the times of both stages, which come within a second or two after the runs, and on disk a second later.
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  const before = await statusOf(browser);
+  expect(before.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  const stored = await storedEntries(browser);
+  await browser.stopServiceWorker();
+  const after = await statusOf(browser);
+  expect(after.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  expect(after.history.totalEntries).toBeGreaterThanOrEqual(stored);
+  expect(after.hosts.map(({ report }) => report)).toEqual(before.hosts.map(({ report }) => report));
+
+  // A history that cannot be read is done without: the session goes on, and new work is noted.
+  expect(await storedEntries(browser, { sequence: 1_000_000, status: "damaged" })).toBeGreaterThan(stored);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.totalEntries).toBe(0);
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(2);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.operationTypes).toEqual(["inference"]);
+});
+
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
   launch,
   site,

@@ -28,6 +28,7 @@ const boot = (hostId: string, attempt: number): PoolToHost["boot"] => ({
   origin: "https://site.example",
   providers: ["wasm"],
   gpuLosses: 0,
+  measure: [],
 });
 
 it("a host that was closed is not told of any more, and what comes late brings it not back", () => {

@@ -12,7 +12,24 @@ import type {
 import type { HostToPool } from "../../../src/protocol/pool.ts";
 
 const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
-const BOOT = { hostId: "h", sessionId: "s", stage: 0, origin: "o", providers: ["wasm"], gpuLosses: 0 } as const;
+const BOOT = {
+  hostId: "h",
+  sessionId: "s",
+  stage: 0,
+  origin: "o",
+  providers: ["wasm"],
+  gpuLosses: 0,
+  measure: [],
+} as const;
+const CAPABILITY = {
+  browser: { type: "chrome", version: "150" },
+  providers: ["wasm" as const],
+  softwareGpu: false,
+  gpuLimits: null,
+  threads: 1,
+  cores: 2,
+  memoryGiB: null,
+};
 const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
 const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
 const turns = async (): Promise<void> => {
@@ -54,7 +71,7 @@ async function room() {
         open.push(port1, port2);
         const frame = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>(
           (message) => port2.postMessage(message),
-          { boot: () => null, load: () => null, create: () => ({ provider: "wasm", createMs: 1 }) },
+          { boot: () => ({ speed: null }), load: () => null, create: () => ({ provider: "wasm", createMs: 1 }) },
           { weight: () => undefined, ping: () => undefined, stored: () => undefined, hold: () => undefined },
         );
         servePort(port2, frame);
@@ -62,7 +79,7 @@ async function room() {
         return port1;
       },
       unmountFrame: () => undefined,
-      probe: async () => ({ providers: ["wasm"], softwareGpu: false }),
+      probe: async () => CAPABILITY,
       report: (name, payload) => void told.push({ name, payload } as never),
       now: () => 0,
       held: () => undefined,

@@ -1,7 +1,12 @@
-import type { PoolNeeds } from "../../../src/pool/needs.ts";
+import { HISTORY_WRITE_MS } from "../../../src/base/limits.ts";
+import { HostReports } from "../../../src/history/host-reports.ts";
+import { PerformanceHistoryTracker } from "../../../src/history/tracker.ts";
+import type { PoolHistory, PoolNeeds } from "../../../src/pool/needs.ts";
 import { ResourcePool } from "../../../src/pool/resource-pool.ts";
 import { reconcile } from "../../../src/pool/start.ts";
 import type { SessionEvent } from "../../../src/protocol/events.ts";
+import type { HostCapability, HostReport, MeasuredSpeed } from "../../../src/protocol/host.ts";
+import type { PlanningInput } from "../../../src/protocol/planning.ts";
 import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
 import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
 import { applyTransaction } from "../../../src/state/reducer.ts";
@@ -9,6 +14,16 @@ import { planOf, specsOf } from "../driver/world/model.ts";
 
 export const ORIGIN = "https://site.example";
 export const BRIDGE = "bridge-1";
+const BROWSER = { type: "chrome", version: "150" };
+export const CAPABILITY: HostCapability = {
+  browser: BROWSER,
+  providers: ["wasm"],
+  softwareGpu: false,
+  gpuLimits: null,
+  threads: 1,
+  cores: 8,
+  memoryGiB: 8,
+};
 
 interface Tab {
   readonly hostId: string;
@@ -42,6 +57,14 @@ export class FakeBrowser {
   refuseTabs = false;
   /** What hosts say of themselves when they are asked; milliseconds without a run. */
   idleMs = 0;
+  /** What hosts measure when they boot, and what they were asked to measure. */
+  speed: MeasuredSpeed | null = null;
+  readonly measureAsked: (readonly string[])[] = [];
+  planning: PlanningInput | null = null;
+  private readonly clock = { now: () => this.now, newId: () => `id-${++this.ids}` };
+  /** The last batch that was written. */
+  private written = { tracker: new PerformanceHistoryTracker().toJSON(), reports: [] as readonly HostReport[] };
+  history: PoolHistory = this.historyOf(new PerformanceHistoryTracker(undefined, this.clock), new HostReports(BROWSER));
   private timers: { readonly at: number; readonly action: () => void }[] = [];
   private ids = 0;
   private tabIds = 0;
@@ -131,6 +154,11 @@ export class FakeBrowser {
   killWorker(): void {
     this.timers = [];
     this.state = structuredClone(this.state);
+    const { tracker, reports } = structuredClone(this.written);
+    this.history = this.historyOf(
+      PerformanceHistoryTracker.from(tracker, undefined, this.clock),
+      HostReports.from(reports, BROWSER),
+    );
     this.pool = new ResourcePool(this.needs);
   }
   /** The whole browser: no tab and no page is left. */
@@ -142,6 +170,19 @@ export class FakeBrowser {
 
   reports(): ReturnType<ResourcePool["hostReports"]> {
     return this.pool.hostReports(() => true);
+  }
+
+  private historyOf(tracker: PerformanceHistoryTracker, reports: HostReports): PoolHistory {
+    let isDue = false;
+    const write = (): void => {
+      isDue = false;
+      this.written = { tracker: tracker.toJSON(), reports: reports.toJSON() };
+    };
+    const changed = (): void => {
+      if (!isDue) this.later(HISTORY_WRITE_MS, write);
+      isDue = true;
+    };
+    return { tracker, reports, changed };
   }
 
   private later(ms: number, action: () => void): void {
@@ -158,6 +199,9 @@ export class FakeBrowser {
         append: async (body) => {
           self.state = applyTransaction(self.state, body);
         },
+      },
+      get history() {
+        return self.history;
       },
       openPage: async (hostId, place) => {
         if (place === "offscreen") return null;
@@ -215,13 +259,17 @@ export class FakeBrowser {
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt) return;
     const lease = { hostId, attempt };
-    const capability = { providers: ["wasm"] as const, softwareGpu: false };
-    if (name === "boot") this.later(10, () => this.reports().booted({ ...lease, provider: "wasm", capability }));
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
+    if (name === "boot") {
+      this.measureAsked.push((payload as PoolToHost["boot"]).measure);
+      const booted = { provider: "wasm", capability: CAPABILITY, speed: this.speed } as const;
+      this.later(10, () => this.reports().booted({ ...lease, ...booted }));
+    }
     if (name === "load")
       this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
-      const { options } = payload as PoolToHost["ingest"];
+      const { options, planning } = payload as PoolToHost["ingest"];
+      this.planning = planning;
       const plan = planOf(specsOf(options.shards ?? 1));
       this.later(30, () => this.reports().planned({ ...lease, sessionId, planId: "plan", plan }));
     }
