@@ -1,10 +1,11 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
 import { JournalStore } from "./adapters/journal-store.ts";
+import { StoreRoom } from "./adapters/store-room.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
 import { reconcile } from "./pool/start.ts";
-import type { DriverReports, Handover, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
+import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
 import type { PopupMessage } from "./protocol/popup.ts";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -13,6 +14,7 @@ declare const self: ServiceWorkerGlobalScope;
 // the same path. Listeners are registered at once; each waits for the start.
 const consent = new ConsentWindows();
 const started = start();
+const room = new StoreRoom(async () => (await started).journal.state);
 
 async function start(): Promise<{ pool: ResourcePool; journal: JournalStore }> {
   const journal = await JournalStore.open();
@@ -57,9 +59,9 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   }
   const isOnPage = (id: string): boolean =>
     id === hostId || (hostId === "offscreen" && journal.state.hosts[id]?.place === "offscreen");
-  const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>(
+  const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
     (message) => answer(port, message),
-    {},
+    { makeRoom: (params) => room.makeRoom(params) },
     pool.hostReports(isOnPage),
   );
   receive = (message) => peer.receive(message);
@@ -122,6 +124,9 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
     consent.answer(origin, allowed);
     return null;
   }
+  if (message.holdfast === "store") return room.status();
+  if (message.holdfast === "deleteModel") return room.deleteModel(message.params.digests);
+  if (message.holdfast === "setStoreQuota") return room.setQuota(message.params.bytes);
   const calls = pool.popupCalls();
   if (message.holdfast === "withdraw") return calls.withdraw(message.params);
   if (message.holdfast === "closeSession") return calls.closeSession(message.params);

@@ -6,8 +6,9 @@ import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type DriverPeer } from "./bridge-connection.ts";
+import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
-import { type ModelSource, nameOf, sendModel } from "./source.ts";
+import { type ModelSource, type OpenModel, openSource } from "./source.ts";
 
 /** Opens that the death of a bridge or service worker cut short are made again this many times. */
 const OPEN_ATTEMPTS = 3;
@@ -75,18 +76,20 @@ export class Pool {
 
   /**
    * Loads a model, cut into shards, each in a host of its own. Resolves when all hosts are ready. Throws HoldfastError
-   * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED, ABORTED, …).
+   * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, MODEL_INTEGRITY, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED,
+   * ABORTED, …).
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
     const { tokenizer, signal, onEvent, ...rest } = asked;
     const options = parseSessionOptions(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
+    const source = await openSource(model);
     const files = tokenizer === undefined ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.open(
-          model,
+          source,
           options,
           files,
           signal ?? new AbortController().signal,
@@ -108,7 +111,7 @@ export class Pool {
   }
 
   private async open(
-    model: ModelSource,
+    model: OpenModel,
     options: SessionOptions,
     tokenizer: TokenizerFiles | null,
     signal: AbortSignal,
@@ -136,7 +139,7 @@ export class Pool {
     this.unnamed.add(session);
     try {
       peer.emit("ingest", { openId }, [port2]);
-      const opened = peer.call("open", { openId, model: nameOf(model), options, tokenizer });
+      const opened = peer.call("open", { openId, model: model.name, options, tokenizer });
       const sent = sendModel(model, port1, AbortSignal.any([signal, sending.signal]));
       // Whichever fails first is the reason; the other is told to stop.
       const info = await Promise.all([opened, sent]).then(([result]) => result);

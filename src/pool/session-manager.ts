@@ -78,7 +78,7 @@ export class SessionManager {
     try {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
-        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
+        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, origin, options, model });
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
       // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.

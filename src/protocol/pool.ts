@@ -21,7 +21,7 @@ export interface PoolToHost {
     gpuLosses: number;
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
-  ingest: Lease & { sessionId: string; options: SessionOptions; model: string };
+  ingest: Lease & { sessionId: string; origin: string; options: SessionOptions; model: string };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
   close: { hostId: string };
 }
@@ -41,7 +41,14 @@ export interface HostToPool {
     phase: "download" | "plan" | "weights";
     loadedBytes: number;
     totalBytes: number | null;
+    bytesPerSecond: number | null;
   };
+}
+
+/** What a host page's keeper asks of the pool, which alone knows what sessions need. */
+export interface HostCalls {
+  /** Evicts what nobody uses until `bytes` fit for the file `key`; throws QUOTA_EXCEEDED when they cannot. */
+  makeRoom: { params: { key: string; bytes: number }; result: null };
 }
 
 // Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).
