@@ -147,7 +147,7 @@ async function openHandle(file: FileSystemFileHandle): Promise<FileSystemSyncAcc
 function diskFull(why: string, cause?: unknown): HoldfastError {
   return new HoldfastError(
     "QUOTA_EXCEEDED",
-    `The browser's storage does not hold this model (${why}). Free disk space, or delete models in Holdfast's popup.`,
+    `The browser's storage quota does not hold this model (${why}). Free disk space, or delete models in Holdfast's popup.`,
     { cause },
   );
 }

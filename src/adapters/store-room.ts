@@ -92,6 +92,6 @@ function tooLarge(bytes: number, limitBytes: number, isPush: boolean, isDisk: bo
   const share = isPush ? `, and a site may fill ${STORE_PUSHED_SHARE_MAX * 100} % of it with bytes of its own` : "";
   return new HoldfastError(
     "QUOTA_EXCEEDED",
-    `A file of ${mebibytes(bytes)} does not fit: ${what} ${mebibytes(limitBytes)}${share}, and what is in use stays. Delete models or raise the limit in Holdfast's popup.`,
+    `A file of ${mebibytes(bytes)} does not fit the model store's quota: ${what} ${mebibytes(limitBytes)}${share}, and what is in use stays. Delete models or raise the limit in Holdfast's popup.`,
   );
 }

@@ -165,10 +165,20 @@ async function send(file: HubFile, body: Uint8Array, entry: HubRequest, response
     const flows = response.write(piece);
     at += piece.length;
     entry.sent += piece.length;
-    if (!flows) await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
+    if (!flows) await drained(response);
     const due = file.bytesPerSecond === undefined ? 0 : begin + (at * 1_000) / file.bytesPerSecond - performance.now();
     if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
   }
   if (drop !== undefined) response.destroy();
   else if (stall === undefined) response.end();
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
 }
