@@ -2,6 +2,7 @@ import { HoldfastError } from "../base/errors.ts";
 
 const STORE = "holdfast-store";
 const LEASE = "holdfast-lease:";
+const URL_READ = "holdfast-url:";
 
 // Web Locks end with the context that holds them, however it dies: nothing is ever left locked.
 
@@ -13,7 +14,7 @@ export function withStore<T>(work: () => Promise<T>): Promise<T> {
 /** One context at a time reads a URL; the next one finds what it left. */
 export async function withUrl<T>(url: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   try {
-    return (await navigator.locks.request(`holdfast-url:${url}`, { signal }, work)) as T;
+    return (await navigator.locks.request(`${URL_READ}${url}`, { signal }, work)) as T;
   } catch (error) {
     if (signal.aborted && !(error instanceof HoldfastError))
       throw new HoldfastError("ABORTED", "The session was aborted while it opened.", { cause: signal.reason });
@@ -43,8 +44,10 @@ export class Leases {
   }
 }
 
-/** What any context holds now. */
+/** What any context holds now: digests and plan ids with a lease, URLs that are read. */
 export async function leased(): Promise<Set<string>> {
   const { held = [] } = await navigator.locks.query();
-  return new Set(held.flatMap(({ name = "" }) => (name.startsWith(LEASE) ? [name.slice(LEASE.length)] : [])));
+  const named = (prefix: string): string[] =>
+    held.flatMap(({ name = "" }) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+  return new Set([...named(LEASE), ...named(URL_READ)]);
 }

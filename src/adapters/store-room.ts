@@ -70,13 +70,17 @@ export class StoreRoom {
     return { planIds: new Set(sessions.flatMap(({ planId }) => planId ?? [])), leased: await leased() };
   }
 
-  private async evict(index: StoreIndex, { digests, planIds }: Eviction): Promise<void> {
-    if (digests.length === 0 && planIds.length === 0) return;
-    const { blobs, plans } = await storeDirectories();
+  private async evict(index: StoreIndex, { digests, planIds, partials }: Eviction): Promise<void> {
+    if (digests.length + planIds.length + partials.length === 0) return;
+    const directories = await storeDirectories();
     const gone = { digests: [] as string[], planIds: [] as string[] };
-    for (const planId of planIds) if (await removed(plans, planId)) gone.planIds.push(planId);
-    for (const digest of digests) if (await removed(blobs, digest)) gone.digests.push(digest);
+    for (const planId of planIds) if (await removed(directories.plans, planId)) gone.planIds.push(planId);
+    for (const digest of digests) if (await removed(directories.blobs, digest)) gone.digests.push(digest);
     await index.remove(gone.digests, gone.planIds);
+    for (const key of partials) {
+      const file = (await index.partial(key))?.file;
+      if (file !== undefined && (await removed(directories.partial, file))) await index.removePartial(key);
+    }
   }
 }
 

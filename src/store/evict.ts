@@ -3,100 +3,105 @@ import type { PlanRecord, StoreContents } from "./records.ts";
 export interface Holding {
   /** Plans that sessions have, whether their hosts live or not. */
   readonly planIds: ReadonlySet<string>;
-  /** Digests and plan ids that a keeper holds at this moment: a model that is being taken in has no plan yet. */
+  /**
+   * Digests, plan ids and URLs that a keeper holds at this moment: a model that is being taken in has no plan yet, and a
+   * URL that is being read no digest.
+   */
   readonly leased: ReadonlySet<string>;
 }
 
 export interface Eviction {
   readonly digests: readonly string[];
   readonly planIds: readonly string[];
+  /** Downloads that nobody goes on with at this moment. */
+  readonly partials: readonly string[];
 }
 
-/** A page's wish to send bytes itself; its origin may hold only so much of what it alone can read. */
-export interface Push {
-  readonly origin: string;
-  readonly bytesMax: number;
+export interface Wish {
+  /** The file that room is made for; what it has already is part of `bytes`. */
+  readonly key: string;
+  readonly bytes: number;
+  readonly limitBytes: number;
+  /** The file comes from a page itself, and its origin may hold only so much of what it sent. */
+  readonly push: { readonly origin: string; readonly bytesMax: number } | null;
 }
-
-const NOTHING: Eviction = { digests: [], planIds: [] };
 
 /**
- * What has to go, the longest unused first, so that `bytes` more fit under `limitBytes`. Null when they cannot fit: then
+ * What has to go, the longest unused first, so that `bytes` fit under `limitBytes`. Null when they cannot fit: then
  * nothing goes. What is in use is never chosen, and a plan goes with the first of its blobs.
  */
-export function chooseEvictions(
-  contents: StoreContents,
-  holding: Holding,
-  wish: { readonly key: string; readonly bytes: number; readonly limitBytes: number; readonly push: Push | null },
-): Eviction | null {
+export function chooseEvictions(contents: StoreContents, holding: Holding, wish: Wish): Eviction | null {
   const used = inUse(contents, holding);
-  const own = (key: string): boolean => key !== wish.key;
+  const others = contents.partials.filter(({ key }) => key !== wish.key);
   const chosen = new Set<string>();
-  const reserved = (of: StoreContents["partials"]): number =>
-    of.filter(({ key }) => own(key)).reduce((sum, part) => sum + Math.max(part.reservedBytes, part.bytes), 0);
-
   if (wish.push !== null) {
     const { origin, bytesMax } = wish.push;
-    const pushed = contents.blobs.filter(({ pushedBy }) => pushedBy.includes(origin));
-    const coming = reserved(contents.partials.filter((part) => part.origin === origin && part.key.startsWith("push:")));
-    let over = pushed.reduce((sum, { size }) => sum + size, 0) + coming + wish.bytes - bytesMax;
-    for (const blob of oldestFirst(pushed)) {
-      if (over <= 0) break;
-      if (used.has(blob.digest)) continue;
-      chosen.add(blob.digest);
-      over -= blob.size;
-    }
-    if (over > 0) return null;
+    const pushed = contents.blobs
+      .filter(({ pushedBy }) => pushedBy.includes(origin))
+      .map(({ digest, size, lastUsedAt }) => ({ id: digest, bytes: size, lastUsedAt }));
+    const coming = sum(others.filter((part) => part.origin === origin).map(held));
+    if (!dropOldest(pushed, used, chosen, bytesMax - coming - wish.bytes)) return null;
+    cascade(contents.plans, chosen);
   }
-
-  cascade(contents.plans, chosen);
-  const limit = wish.limitBytes - reserved(contents.partials) - wish.bytes;
-  return dropOldest(contents, used, chosen, limit) ? split(contents, chosen) : null;
+  const kept = { ...contents, partials: others };
+  return trim(kept, used, chosen, wish.limitBytes - wish.bytes) ? split(kept, chosen) : null;
 }
 
 /** What goes when the limit is lowered: as much as may. */
 export function chooseTrim(contents: StoreContents, holding: Holding, limitBytes: number): Eviction {
   const chosen = new Set<string>();
-  dropOldest(contents, inUse(contents, holding), chosen, limitBytes);
+  trim(contents, inUse(contents, holding), chosen, limitBytes);
   return split(contents, chosen);
-}
-
-/** Chooses the longest unused until the rest is within the limit; false when it cannot be. */
-function dropOldest(
-  contents: StoreContents,
-  used: ReadonlySet<string>,
-  chosen: Set<string>,
-  limitBytes: number,
-): boolean {
-  const units = [
-    ...contents.blobs.map(({ digest, size, lastUsedAt }) => ({ id: digest, bytes: size, lastUsedAt })),
-    ...contents.plans.map(({ planId, bytes, lastUsedAt }) => ({ id: planId, bytes, lastUsedAt })),
-  ];
-  const isWithin = (): boolean =>
-    units.reduce((sum, { id, bytes }) => (chosen.has(id) ? sum : sum + bytes), 0) <= limitBytes;
-  for (const { id } of oldestFirst(units)) {
-    if (isWithin()) return true;
-    if (used.has(id) || chosen.has(id)) continue;
-    chosen.add(id);
-    cascade(contents.plans, chosen);
-  }
-  return isWithin();
 }
 
 /** What goes when the user deletes these blobs; what is in use stays. */
 export function chooseDeletion(contents: StoreContents, holding: Holding, digests: readonly string[]): Eviction {
   const used = inUse(contents, holding);
   const chosen = new Set(digests.filter((digest) => !used.has(digest)));
-  if (chosen.size === 0) return NOTHING;
   cascade(contents.plans, chosen);
   return split(contents, chosen);
 }
 
-/** Digests and plan ids that must stay. */
-export function inUse({ plans }: Pick<StoreContents, "plans">, { planIds, leased }: Holding): Set<string> {
+/** What must stay, by digest, plan id and URL. */
+export function inUse({ plans, partials }: StoreContents, { planIds, leased }: Holding): Set<string> {
   const used = new Set([...planIds, ...leased]);
   for (const { planId, digests } of plans) if (used.has(planId)) for (const digest of digests) used.add(digest);
+  // What a page sends cannot be gone on with, so it is there only while somebody writes to it.
+  for (const { key, origin } of partials) if (origin !== null) used.add(key);
   return used;
+}
+
+interface Unit {
+  readonly id: string;
+  readonly bytes: number;
+  readonly lastUsedAt: number;
+}
+
+function trim(contents: StoreContents, used: ReadonlySet<string>, chosen: Set<string>, limitBytes: number): boolean {
+  const units = [
+    ...contents.blobs.map(({ digest, size, lastUsedAt }) => ({ id: digest, bytes: size, lastUsedAt })),
+    ...contents.plans.map(({ planId, bytes, lastUsedAt }) => ({ id: planId, bytes, lastUsedAt })),
+    ...contents.partials.map((part) => ({ id: part.key, bytes: held(part), lastUsedAt: part.updatedAt })),
+  ];
+  return dropOldest(units, used, chosen, limitBytes, () => cascade(contents.plans, chosen));
+}
+
+/** Chooses the longest unused until the rest is within the limit; false when it cannot be. */
+function dropOldest(
+  units: readonly Unit[],
+  used: ReadonlySet<string>,
+  chosen: Set<string>,
+  limitBytes: number,
+  also = (): void => undefined,
+): boolean {
+  const isWithin = (): boolean => sum(units.map(({ id, bytes }) => (chosen.has(id) ? 0 : bytes))) <= limitBytes;
+  for (const { id } of [...units].sort((a, b) => a.lastUsedAt - b.lastUsedAt)) {
+    if (isWithin()) return true;
+    if (used.has(id) || chosen.has(id)) continue;
+    chosen.add(id);
+    also();
+  }
+  return isWithin();
 }
 
 /** A plan without one of its files is of no use. */
@@ -104,13 +109,19 @@ function cascade(plans: readonly PlanRecord[], chosen: Set<string>): void {
   for (const { planId, digests } of plans) if (digests.some((digest) => chosen.has(digest))) chosen.add(planId);
 }
 
-function split({ blobs, plans }: StoreContents, chosen: ReadonlySet<string>): Eviction {
+function split({ blobs, plans, partials }: StoreContents, chosen: ReadonlySet<string>): Eviction {
+  const among = (ids: readonly string[]): string[] => ids.filter((id) => chosen.has(id));
   return {
-    digests: blobs.filter(({ digest }) => chosen.has(digest)).map(({ digest }) => digest),
-    planIds: plans.filter(({ planId }) => chosen.has(planId)).map(({ planId }) => planId),
+    digests: among(blobs.map(({ digest }) => digest)),
+    planIds: among(plans.map(({ planId }) => planId)),
+    partials: among(partials.map(({ key }) => key)),
   };
 }
 
-function oldestFirst<T extends { readonly lastUsedAt: number }>(entries: readonly T[]): T[] {
-  return [...entries].sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+function held({ bytes, reservedBytes }: StoreContents["partials"][number]): number {
+  return Math.max(bytes, reservedBytes);
+}
+
+function sum(bytes: readonly number[]): number {
+  return bytes.reduce((total, each) => total + each, 0);
 }

@@ -53,6 +53,7 @@ export interface Hub {
 const ALLOWED = "range, if-range, if-none-match, if-modified-since";
 const EXPOSED = "etag, content-range, accept-ranges, content-length";
 const PIECE_BYTES = 64 * 1024;
+const DROP_AFTER_MS = 15;
 
 export async function openHub(): Promise<Hub> {
   const files = new Map<string, HubFile>();
@@ -169,8 +170,12 @@ async function send(file: HubFile, body: Uint8Array, entry: HubRequest, response
     const due = file.bytesPerSecond === undefined ? 0 : begin + (at * 1_000) / file.bytesPerSecond - performance.now();
     if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
   }
-  if (drop !== undefined) response.destroy();
-  else if (stall === undefined) response.end();
+  if (drop !== undefined) {
+    // What was written is to arrive: breaking off throws away what is still in the sockets.
+    await new Promise((resolve) => setTimeout(resolve, DROP_AFTER_MS));
+    response.destroy();
+  }
+  if (drop === undefined && stall === undefined) response.end();
 }
 
 function drained(response: ServerResponse): Promise<void> {
