@@ -50,7 +50,7 @@ function isDirectory(value: unknown): value is FileSystemDirectoryHandle {
 /** Files of a picked folder carry their path in it, its own name first. */
 function list(files: readonly File[]): { names: string[]; find: Find } {
   const byPath = new Map(
-    files.map((file) => [file.webkitRelativePath.split("/").slice(1).join("/") || file.name, file] as const),
+    files.map((file) => [(file.webkitRelativePath ?? "").split("/").slice(1).join("/") || file.name, file] as const),
   );
   return { names: [...byPath.keys()], find: async (path) => byPath.get(path) ?? null };
 }
