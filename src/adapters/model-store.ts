@@ -127,7 +127,11 @@ export class ModelStore {
   }
 
   async readPlan(planId: string): Promise<StoredPlan> {
-    const stored = await readStored(this.plans, planId);
+    const stored = await readStored(this.plans, planId).catch((cause: unknown) => {
+      throw new HoldfastError("STATE_LOST", "The model is no longer in the store; create the session again.", {
+        cause,
+      });
+    });
     await this.index.touchPlan(planId, Date.now());
     return stored;
   }

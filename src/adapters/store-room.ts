@@ -39,7 +39,7 @@ export class StoreRoom {
       index.contents(),
       index.quotaBytes(),
       this.holding(),
-      navigator.storage.persisted(),
+      isPersisted(),
     ]);
     return { quotaBytes, usedBytes: usedBytes(contents), persisted, models: listModels(contents, holding) };
   }
@@ -67,7 +67,9 @@ export class StoreRoom {
 
   private async holding(): Promise<Holding> {
     const sessions = Object.values((await this.state()).sessions);
-    return { planIds: new Set(sessions.flatMap(({ planId }) => planId ?? [])), leased: await leased() };
+    // A parked session keeps its state for a day, but not the room on the disk.
+    const open = sessions.filter(({ status }) => status === "live" || status === "opening");
+    return { planIds: new Set(open.flatMap(({ planId }) => planId ?? [])), leased: await leased() };
   }
 
   private async evict(index: StoreIndex, { digests, planIds, partials }: Eviction): Promise<void> {
@@ -98,4 +100,10 @@ function tooLarge(bytes: number, limitBytes: number, isPush: boolean, isDisk: bo
     "QUOTA_EXCEEDED",
     `A file of ${mebibytes(bytes)} does not fit the model store's quota: ${what} ${mebibytes(limitBytes)}${share}, and what is in use stays. Delete models or raise the limit in Holdfast's popup.`,
   );
+}
+
+/** The permission exempts an extension's storage from eviction; `persisted()` does not say so. */
+async function isPersisted(): Promise<boolean> {
+  const { permissions = [] } = chrome.runtime.getManifest();
+  return permissions.includes("unlimitedStorage") || (await navigator.storage.persisted());
 }

@@ -76,8 +76,13 @@ async function fetchAsPage(
     url.href,
     sink,
     {
-      fetch: (input, { headers: own, signal: stop = null, method = "GET" }) =>
-        fetch(input, { method, headers: { ...headers, ...(own as Record<string, string>) }, signal: stop }),
+      fetch: (input, { headers: own, signal: stop = null, method = "GET" }) => {
+        const { range, ...others } = own as Record<string, string>;
+        // The whole file may be in the browser's cache, or be kept there; the rest of one is none of its business.
+        const part = range === undefined || range === "bytes=0-" ? {} : { range };
+        const cache = "range" in part ? "no-store" : "default";
+        return fetch(input, { method, cache, headers: { ...headers, ...others, ...part }, signal: stop });
+      },
       mayRead: () => true,
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     },

@@ -162,6 +162,8 @@ class Download {
   private async unanswered(error: unknown, stalled: boolean): Promise<Fetched | null> {
     if (this.signal.aborted) throw aborted(this.signal);
     if (this.answered || stalled) {
+      // The network, or a server that forbids If-Range: the next try is the other one of the two.
+      if (this.sink.bytes > 0 && this.mode < 2) this.mode = 1 - this.mode;
       await this.dropped(messageOf(error), stalled);
       return null;
     }

@@ -62,7 +62,8 @@ function openAndRelease(page: Page, source: unknown, keep = false): Promise<Open
         },
       });
       const error = await window.rejection(opened);
-      if (error === null && !stays) await (await opened).release();
+      if (error === null && stays) window.kept = { session: await opened };
+      else if (error === null) await (await opened).release();
       return { error, loaded, total, rates };
     },
     source,
@@ -302,10 +303,9 @@ test("what only one site may read stays that site's: the page reads it, and no o
   const source = { url: `${hub.origin}/token.onnx`, headers: { Authorization: "Bearer secret" } };
   hub.requests.length = 0;
   expect((await openAndRelease(page, source)).error).toBeNull();
-  expect(hub.requests.map(({ origin, status: answered }) => [origin, answered])).toEqual([
-    [site.origin, 206],
-    [site.origin, 206],
-  ]);
+  // The browser's own cache has a hand in it: it asks for the rest in pieces of its own.
+  expect(new Set(hub.requests.map(({ origin }) => origin))).toEqual(new Set([site.origin]));
+  expect(hub.sent("/token.onnx")).toBeLessThan(secret.length + 1_000_000);
   expect(await stored(browser, secret)).toEqual(blobOf(secret));
   expect((await openAndRelease(other, `${hub.origin}/token.onnx`)).error).toMatchObject({
     code: "MODEL_FETCH_FAILED",
@@ -422,6 +422,7 @@ test("a quota evicts the longest unused, never what a session uses, and nothing 
   await setQuota(browser, MODEL.length * 1.5);
   expect(await there()).toEqual([2]);
   const sent = hub.requests.length;
+  Object.assign(hub.files.get("/0.onnx") ?? {}, { bytesPerSecond: 5_000_000 });
   expect(await open(0)).toBe("QUOTA_EXCEEDED");
   expect(await there()).toEqual([2]);
   expect((await storedFiles(browser)).partial).toEqual([]);
@@ -430,7 +431,7 @@ test("a quota evicts the longest unused, never what a session uses, and nothing 
   await deleteModel(browser, [sha256(models[2] as Uint8Array)]);
   expect(await there()).toEqual([2]);
 
-  await page.evaluate(async () => (await window.holdfast.connect()).close());
+  await page.evaluate(() => window.kept.session?.release());
   await page.close();
   const next = await newPage(browser, site.otherOrigin);
   await expect.poll(async () => (await hostTargets(browser)).length, { timeout: 60_000 }).toBe(0);
@@ -458,7 +459,7 @@ test("the popup lists the models, says what they take, sets the quota and delete
   await expect.poll(async () => (await hostTargets(browser)).length, { timeout: 30_000 }).toBe(0);
   const popup = await browser.newPage(browser.extensionUrl("popup/popup.html"));
   await popup.waitFor("document.querySelectorAll('#models .row').length === 1");
-  const text = await popup.evaluate(() => document.getElementById("models-section")?.innerText ?? "");
+  const text = await popup.evaluate(() => document.getElementById("models-section")?.textContent ?? "");
   expect(text).toMatch(/listed\.onnx/);
   expect(text).toMatch(/10\.\d MiB · used just now/);
   expect(text).toMatch(/of 20\.00 GiB used\./);

@@ -126,14 +126,14 @@ async function answer(
     sent: 0,
   };
   requests.push(entry);
-  const end = (status: number, more: Record<string, string> = {}): void => {
+  const plain = (status: number, more: Record<string, string> = {}): void => {
     entry.status = status;
     response.writeHead(status, more).end();
   };
-  if (file === undefined) return end(404);
-  if (file.redirect !== undefined) return end(302, { location: `${other}${file.redirect}` });
-  if (file.fails !== undefined && file.fails.times-- > 0) return end(file.fails.status);
-  if (file.needsHeader !== undefined && headers[file.needsHeader[0]] !== file.needsHeader[1]) return end(401);
+  if (file === undefined) return plain(404);
+  if (file.redirect !== undefined) return plain(302, { location: `${other}${file.redirect}` });
+  if (file.fails !== undefined && file.fails.times-- > 0) return plain(file.fails.status);
+  if (file.needsHeader !== undefined && headers[file.needsHeader[0]] !== file.needsHeader[1]) return plain(401);
 
   const { bytes, etag = etagOf(file.bytes), lastModified = null } = file;
   if (etag !== null) response.setHeader("etag", etag);
@@ -142,18 +142,19 @@ async function answer(
   const isSame =
     (etag !== null && headers["if-none-match"] === etag) ||
     (lastModified !== null && headers["if-modified-since"] === lastModified);
-  if (isSame) return end(304);
+  if (isSame) return plain(304);
 
-  const wanted = file.ignoresRange ? null : /^bytes=(\d+)-$/.exec(headers.range ?? "");
+  const wanted = file.ignoresRange ? null : /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? "");
   const ifRange = headers["if-range"];
   const isRange = wanted !== null && (ifRange === undefined || ifRange === etag || ifRange === lastModified);
   const start = isRange ? Number(wanted[1]) : 0;
-  if (isRange && start >= bytes.length) return end(416, { "content-range": `bytes */${bytes.length}` });
+  if (isRange && start >= bytes.length) return plain(416, { "content-range": `bytes */${bytes.length}` });
   entry.status = isRange ? 206 : 200;
-  const range = isRange ? { "content-range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {};
-  response.writeHead(entry.status, { "content-length": bytes.length - start, ...range });
+  const end = isRange && wanted[2] ? Math.min(Number(wanted[2]) + 1, bytes.length) : bytes.length;
+  const range = isRange ? { "content-range": `bytes ${start}-${end - 1}/${bytes.length}` } : {};
+  response.writeHead(entry.status, { "content-length": end - start, ...range });
   if (request.method === "HEAD") return void response.end();
-  await send(file, bytes.subarray(start), entry, response);
+  await send(file, bytes.subarray(start, end), entry, response);
 }
 
 async function send(file: HubFile, body: Uint8Array, entry: HubRequest, response: ServerResponse): Promise<void> {
