@@ -1,9 +1,9 @@
 import { sleep, until } from "../../src/demo/launch/wait.mjs";
-import { interval, median, percentile, round } from "./stats.mjs";
+import { interval, median, percentile, result } from "./stats.mjs";
 
 /**
  * @typedef {import("./setting.mjs").Setting} Setting
- * @typedef {{ value: number, unit: string, baseline: number | null, n: number, ci: [number, number], note?: string }} Result
+ * @typedef {import("./stats.mjs").Result} Result
  * @typedef {Record<string, Result>} Results
  * @typedef {(setting: Setting, amount: number) => Promise<Results>} Measure
  */
@@ -170,16 +170,4 @@ async function reloads(page, amount) {
 /** @param {[number, number][]} tokens @param {number} at @param {number} from */
 function firstAfter(tokens, at, from) {
   return (tokens.find(([time], index) => index >= from && time > at) ?? [Number.NaN])[0];
-}
-
-/** @param {number} value @param {string} unit @param {number | null} baseline @param {number} n @param {[number, number]} ci @param {string} [note] @returns {Result} */
-function result(value, unit, baseline, n, ci, note) {
-  return {
-    value: round(value),
-    unit,
-    baseline: baseline === null ? null : round(baseline),
-    n,
-    ci,
-    ...(note === undefined ? {} : { note }),
-  };
 }

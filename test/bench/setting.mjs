@@ -5,11 +5,13 @@ import { launchBrowser } from "../../src/demo/launch/browser.mjs";
 import { findBrowser } from "../../src/demo/launch/find-browser.mjs";
 import { serve } from "../../src/demo/launch/serve.mjs";
 import { ROOT } from "../../src/demo/launch/setup.mjs";
-import { chainModel } from "./models.mjs";
+import { chainModel, mlpModel } from "./models.mjs";
 
 /** @typedef {import("../../src/demo/launch/browser.mjs").Browser} Browser */
 /** @typedef {import("../../src/demo/launch/page.mjs").Page} Page */
-/** @typedef {{ browser: Browser, page: Page, origin: string, close: () => Promise<void> }} Setting */
+/** @typedef {{ browser: Browser, page: Page, origin: string, isolated: string, close: () => Promise<void> }} Setting */
+
+const MLP_LAYERS = 16;
 
 /** One browser with the built extension and one page that has the client library and plain onnxruntime-web side by side. @returns {Promise<Setting>} */
 export async function openSetting() {
@@ -19,16 +21,17 @@ export async function openSetting() {
     "/ort/": join(ROOT, "node_modules/onnxruntime-web/dist"),
     "/models/moby-llama/": join(ROOT, "test/models/moby-llama"),
   };
-  const site = await serve({
-    roots,
-    cors: true,
-    routes: {
-      "GET /models/chain": (_request, response, url) => {
-        const [length, stages] = [Number(url.searchParams.get("length")), Number(url.searchParams.get("stages"))];
-        response.end(chainModel(length, stages));
-      },
+  /** @type {Record<string, import("../../src/demo/launch/serve.mjs").Route>} */
+  const routes = {
+    "GET /models/chain": (_request, response, url) => {
+      const [length, stages] = [Number(url.searchParams.get("length")), Number(url.searchParams.get("stages"))];
+      response.end(chainModel(length, stages));
     },
-  });
+    "GET /models/mlp": (_request, response) => void response.end(mlpModel(MLP_LAYERS)),
+  };
+  const site = await serve({ roots, cors: true, routes });
+  // Threads need cross-origin isolation, which would shut the extension's frame out of the page.
+  const isolated = await serve({ roots, isolated: true, routes });
   const userDataDir = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
   const browser = await launchBrowser({
     executable: await findBrowser(console.error),
@@ -41,9 +44,11 @@ export async function openSetting() {
     browser,
     page,
     origin: site.origin,
+    isolated: isolated.origin,
     close: async () => {
       await browser.close();
       await site.close();
+      await isolated.close();
       rmSync(userDataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };

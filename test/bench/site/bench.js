@@ -6,6 +6,7 @@ ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = "/ort/";
 
 const MOBY = "/models/moby-llama/onnx/model.onnx";
+const MLP = "/models/mlp";
 const LAYERS = 6;
 let pool;
 const sessions = new Map();
@@ -40,6 +41,24 @@ export const bench = {
 
   async closeChain() {
     const { ours, plain } = sessions.get("chain");
+    await ours.release();
+    await plain.release();
+  },
+
+  /** Throughput: an MLP whose work shards share, against one plain session. */
+  async openMlp(shards) {
+    const ours = await pool.createSession(MLP, { shards, executionProviders: ["wasm"] });
+    const plain = await ort.InferenceSession.create(MLP, { executionProviders: ["wasm"] });
+    sessions.set("mlp", { ours, plain });
+  },
+
+  /** Runs a second with `concurrency` runs under way: of Holdfast's session or of the plain one. */
+  async throughput(which, runs, concurrency) {
+    return runsPerSecond(sessions.get("mlp")[which], runs, concurrency);
+  },
+
+  async closeMlp() {
+    const { ours, plain } = sessions.get("mlp");
     await ours.release();
     await plain.release();
   },
@@ -141,6 +160,21 @@ async function* plainTokens(promptIds, tokens) {
     input = [best];
     yield index;
   }
+}
+
+async function runsPerSecond(session, runs, concurrency) {
+  const x = new ort.Tensor(
+    "float32",
+    Float32Array.from({ length: 64 * 512 }, (_, index) => (index % 13) / 13),
+    [64, 512],
+  );
+  let left = runs;
+  const worker = async () => {
+    while (left-- > 0) await session.run({ x });
+  };
+  const begin = performance.now();
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return (runs * 1000) / (performance.now() - begin);
 }
 
 async function timed(action) {
