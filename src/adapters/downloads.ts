@@ -1,4 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
+import { PROGRESS_EVERY_MS } from "../base/limits.ts";
 import { type DownloadNeeds, download, revalidate } from "../store/download.ts";
 import { mayReadFor, urlKey } from "../store/public-url.ts";
 import type { UrlRecord } from "../store/records.ts";
@@ -89,11 +90,15 @@ export class Downloads {
       }
     }
     const file = await this.models.resumeUrl(url, room);
+    let toldAt = Number.NEGATIVE_INFINITY;
     const tell = (): void => {
       const news: Told = { url, loaded: file.bytes, total: file.total };
       onBytes(news.loaded, news.total);
       // Who waits may be in this context, where no broadcast of ours arrives.
       this.tellWaiting(news);
+      const now = performance.now();
+      if (now - toldAt < PROGRESS_EVERY_MS) return;
+      toldAt = now;
       this.told.postMessage(news);
     };
     const sink = {
@@ -119,7 +124,9 @@ export class Downloads {
     try {
       const fetched = await download(url, sink, needs, signal);
       if (fetched.kind === "refused") {
-        await file.discard();
+        // The network may be down, and what came before is as good as it was.
+        if (file.bytes > 0) file.close();
+        else await file.discard();
         return { refused: fetched.why };
       }
       const { bytes: size, etag, lastModified } = file;

@@ -3,7 +3,7 @@ import { newId } from "../base/ids.ts";
 import { PARTIAL_KEPT_MS } from "../base/limits.ts";
 import type { RangeReader, ShardPlan } from "../shard/types.ts";
 import type { PlanRecord } from "../store/records.ts";
-import { PartialFile } from "./partial-file.ts";
+import { PartialFile, storageError } from "./partial-file.ts";
 import { StoreIndex } from "./store-index.ts";
 import { type Leases, withStore } from "./store-locks.ts";
 
@@ -109,21 +109,23 @@ export class ModelStore {
     return bytes;
   }
 
-  async writePlan(
+  writePlan(
     planId: string,
     stored: StoredPlan,
     graphs: readonly Uint8Array[],
     name: string,
     leases: Leases,
   ): Promise<void> {
-    await leases.hold(planId);
-    const directory = await this.plans.getDirectoryHandle(planId, { create: true });
-    for (const [index, graph] of graphs.entries()) await write(directory, `${index}.onnx`, graph);
-    // Last: its presence says that the graphs are complete.
-    const text = new TextEncoder().encode(JSON.stringify(stored));
-    await write(directory, "plan.json", text);
-    const bytes = graphs.reduce((sum, graph) => sum + graph.length, text.length);
-    await this.index.putPlan(planRecord(planId, stored, bytes, name));
+    return withStore(async () => {
+      await leases.hold(planId);
+      const directory = await this.plans.getDirectoryHandle(planId, { create: true });
+      for (const [index, graph] of graphs.entries()) await write(directory, `${index}.onnx`, graph);
+      // Last: its presence says that the graphs are complete.
+      const text = new TextEncoder().encode(JSON.stringify(stored));
+      await write(directory, "plan.json", text);
+      const bytes = graphs.reduce((sum, graph) => sum + graph.length, text.length);
+      await this.index.putPlan(planRecord(planId, stored, bytes, name));
+    });
   }
 
   async readPlan(planId: string): Promise<StoredPlan> {
@@ -241,6 +243,8 @@ async function write(directory: FileSystemDirectoryHandle, name: string, bytes: 
     handle.truncate(0);
     handle.write(bytes as Uint8Array<ArrayBuffer>);
     handle.flush();
+  } catch (error) {
+    throw storageError(error);
   } finally {
     handle.close();
   }

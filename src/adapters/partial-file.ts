@@ -106,12 +106,16 @@ export class PartialFile implements PartialSink {
   }
 
   async keep(): Promise<void> {
-    // First the bytes, then the word that they are there.
-    this.handle.flush();
-    const hasher = this.hasher.save();
-    this.record = { ...this.record, bytes: this.size, hasher, updatedAt: Date.now() };
-    this.kept = this.size;
-    await this.needs.index.putPartial(this.record);
+    try {
+      // First the bytes, then the word that they are there.
+      this.handle.flush();
+      const hasher = this.hasher.save();
+      this.record = { ...this.record, bytes: this.size, hasher, updatedAt: Date.now() };
+      this.kept = this.size;
+      await this.needs.index.putPartial(this.record);
+    } catch (error) {
+      throw storageError(error);
+    }
   }
 
   /** The SHA-256 of the whole file, which is closed; it cannot be written to any more. */
@@ -142,6 +146,12 @@ async function openHandle(file: FileSystemFileHandle): Promise<FileSystemSyncAcc
       await new Promise((resolve) => setTimeout(resolve, OPEN_WAIT_MS));
     }
   }
+}
+
+/** What the browser says when its storage is full, as an error of ours; anything else as it is. */
+export function storageError(error: unknown): unknown {
+  const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
+  return isFull ? diskFull(error.message, error) : error;
 }
 
 function diskFull(why: string, cause?: unknown): HoldfastError {

@@ -88,6 +88,8 @@ export const STORE_ROOM_WAIT_MS = 10_000;
 export const STORE_ROOM_ASKS_MAX = 3;
 /** Files of one model. Converters may write one a tensor. */
 export const MODEL_FILES_MAX = 4_096;
+/** Of these, files that come at the same time. */
+export const MODEL_FILES_AT_ONCE_MAX = 4;
 /** A download tells of itself no more often than this. */
 export const PROGRESS_EVERY_MS = 100;
 

@@ -1,6 +1,6 @@
 import { toHex } from "../base/bytes.ts";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
-import { MODEL_FILES_MAX } from "../base/limits.ts";
+import { MODEL_FILES_AT_ONCE_MAX, MODEL_FILES_MAX } from "../base/limits.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { IngestCalls } from "../protocol/ingest.ts";
 import type { SessionOptions } from "../protocol/options.ts";
@@ -75,6 +75,7 @@ export function serveIngest(
   const files = new Map<string, string>();
   const progress = new IngestProgress(reports);
   const stopped = new AbortController();
+  let coming = 0;
   // A type of its own: what a step awaited may have changed it.
   let phase = "taking" as "taking" | "complete" | "failed";
 
@@ -101,6 +102,9 @@ export function serveIngest(
     if (begun.has(path)) throw new HoldfastError("BAD_OPTIONS", `The file "${path}" was given twice; give it once.`);
     if (begun.size >= MODEL_FILES_MAX)
       throw new HoldfastError("LIMIT_REACHED", `A model may have ${MODEL_FILES_MAX} files; join its external data.`);
+    // Each has a file handle or a connection of its own.
+    if (open.size + coming >= MODEL_FILES_AT_ONCE_MAX)
+      throw new HoldfastError("LIMIT_REACHED", `At most ${MODEL_FILES_AT_ONCE_MAX} files may come at once.`);
     begun.add(path);
     return path;
   };
@@ -116,9 +120,10 @@ export function serveIngest(
       fetch: guarded(async ({ path: asked, url, digest }) => {
         const path = begin(asked, digest);
         if (typeof url !== "string") throw new HoldfastError("BAD_OPTIONS", "The model's URL must be a text.");
-        const stored = await stores.fetchBlob({ url, digest }, stopped.signal, (loaded, total) =>
-          progress.file(path, loaded, total),
-        );
+        coming++;
+        const stored = await stores
+          .fetchBlob({ url, digest }, stopped.signal, (loaded, total) => progress.file(path, loaded, total))
+          .finally(() => coming--);
         if ("refused" in stored) {
           begun.delete(path);
           progress.forget(path);
@@ -130,7 +135,8 @@ export function serveIngest(
       }),
       begin: guarded(async ({ path: asked, size, digest }) => {
         const path = begin(asked, digest);
-        const writer = await stores.beginBlob(path, size, digest);
+        coming++;
+        const writer = await stores.beginBlob(path, size, digest).finally(() => coming--);
         if (phase !== "taking") {
           await writer.discard();
           return null;

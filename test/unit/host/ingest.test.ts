@@ -199,6 +199,13 @@ describe("a page that is not to be trusted", () => {
     });
   });
 
+  it("cannot begin more files at once than there are handles for", async () => {
+    const { page, discarded } = taking();
+    for (let at = 0; at < 4; at++) await page.call("begin", begin(`${at}`));
+    await expect(page.call("begin", begin("4"))).rejects.toMatchObject({ code: "LIMIT_REACHED" });
+    expect(discarded.length).toBe(4);
+  });
+
   it("must send bytes", async () => {
     const { page } = taking();
     await page.call("begin", begin(""));
