@@ -179,6 +179,30 @@ test("a host tab that is closed while the model comes in: the open goes on where
   expect(await stored(browser, bytes)).toEqual(blobOf(bytes));
 });
 
+test("a page that is closed while its model comes in: the next page, of another site, goes on where the bytes ended", async ({
+  browser,
+  site,
+  hub,
+}) => {
+  test.setTimeout(120_000);
+  const bytes = variant(8);
+  const file = { bytes, bytesPerSecond: 2_500_000 };
+  hub.files.set("/left.onnx", file);
+  const first = await newPage(browser, site.origin);
+  void openAndRelease(first, `${hub.origin}/left.onnx`).catch(() => undefined);
+  await expect.poll(() => hub.sent("/left.onnx"), { timeout: 30_000 }).toBeGreaterThan(6_000_000);
+  await first.close();
+  await expect.poll(async () => (await hostTargets(browser)).length, { timeout: 30_000 }).toBe(0);
+  Object.assign(file, { bytesPerSecond: 50_000_000 });
+  const second = await newPage(browser, site.otherOrigin);
+  expect((await openAndRelease(second, `${hub.origin}/left.onnx`)).error).toBeNull();
+  await second.close();
+  const from = Number(/^bytes=(\d+)-$/.exec(hub.requests.at(-1)?.range ?? "")?.[1]);
+  expect(from).toBeGreaterThanOrEqual(4 * 1024 * 1024);
+  expect(hub.requests.at(-1)).toMatchObject({ status: 206, sent: bytes.length - from });
+  expect(await stored(browser, bytes)).toEqual(blobOf(bytes));
+});
+
 test("a server whose CORS rules forbid If-Range and If-None-Match is resumed and asked again all the same", async ({
   browser,
   page,
