@@ -134,6 +134,7 @@ export function serveIngest(
         return { stored: true, why: null };
       }),
       begin: guarded(async ({ path: asked, size, digest }) => {
+        checkSize(size);
         const path = begin(asked, digest);
         coming++;
         const writer = await stores.beginBlob(path, size, digest).finally(() => coming--);
@@ -155,6 +156,7 @@ export function serveIngest(
         return null;
       }),
       restart: guarded(async ({ path, size }) => {
+        checkSize(size);
         const entry = writerOf(path);
         entry.written = entry.written.then(() => entry.writer.restart(size));
         await entry.written;
@@ -194,6 +196,12 @@ export function serveIngest(
       if (phase === "taking") giveUp(new HoldfastError("HOST_LOST", "The host was closed.")).catch(() => undefined);
     },
   };
+}
+
+/** Room is made for what a page says will come. */
+function checkSize(size: unknown): void {
+  if (size === null || (Number.isSafeInteger(size) && (size as number) >= 0)) return;
+  throw new HoldfastError("BAD_OPTIONS", "A file's size must be a whole number of bytes, or null.");
 }
 
 async function withModel<T>(
