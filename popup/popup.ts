@@ -1,6 +1,7 @@
 import type { PoolStatus } from "../src/protocol/popup.ts";
 import { byId } from "./dom.ts";
 import { ask } from "./extension.ts";
+import { showModels } from "./models.ts";
 import { type Actions, faultRows, hostRows, refusalRows, sessionRows, siteRows, summary } from "./sections.ts";
 
 const REFRESH_MS = 1_000;
@@ -58,3 +59,4 @@ async function keepFresh(): Promise<void> {
 }
 
 void keepFresh();
+showModels();

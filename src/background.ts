@@ -3,13 +3,14 @@ import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extens
 import { HistoryStore } from "./adapters/history-store.ts";
 import { openJournal } from "./adapters/journal-store.ts";
 import { ownBrowser } from "./adapters/own-browser.ts";
+import { StoreRoom } from "./adapters/store-room.ts";
 import { messageOf } from "./base/errors.ts";
 import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { startOnce } from "./base/start-once.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
 import { reconcile } from "./pool/start.ts";
-import type { DriverReports, Handover, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
+import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
 import type { PopupMessage } from "./protocol/popup.ts";
 import type { Journal } from "./state/journal.ts";
 
@@ -34,6 +35,7 @@ const opened = startOnce(async () => {
   return { journal, needs, pool: new ResourcePool(needs) };
 });
 const started = startOnce(start);
+const room = new StoreRoom(async () => (await started()).journal.state);
 withPool(() => undefined);
 
 async function start(): Promise<Started> {
@@ -102,9 +104,9 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   }
   const isOnPage = (id: string): boolean =>
     id === hostId || (hostId === "offscreen" && journal.state.hosts[id]?.place === "offscreen");
-  const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>(
+  const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
     (message) => answer(port, message),
-    {},
+    { makeRoom: (params) => room.makeRoom(params) },
     pool.hostReports(isOnPage),
   );
   receive = (message) => peer.receive(message);
@@ -169,6 +171,9 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
     consent.answer(origin, allowed);
     return null;
   }
+  if (message.holdfast === "store") return room.status();
+  if (message.holdfast === "deleteModel") return room.deleteModel(message.params.digests);
+  if (message.holdfast === "setStoreQuota") return room.setQuota(message.params.bytes);
   const calls = pool.popupCalls();
   if (message.holdfast === "withdraw") return calls.withdraw(message.params);
   if (message.holdfast === "closeSession") return calls.closeSession(message.params);

@@ -124,7 +124,14 @@ export class HostKeeper {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
+        this.needs.report("progress", {
+          ...lease,
+          sessionId,
+          phase: "weights",
+          loadedBytes,
+          totalBytes,
+          bytesPerSecond: null,
+        });
       }
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;

@@ -142,12 +142,13 @@ export class ResourcePool {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
       },
-      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes }) => {
+      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes, bytesPerSecond }) => {
         const found = current({ hostId, attempt });
         if (found === null) return;
         this.hosts.progressed(hostId, attempt);
         const stage = phase === "weights" ? found.stage : null;
-        this.sessions.progress(sessionId, { type: "progress", phase, loadedBytes, totalBytes, stage });
+        const bytes = { loadedBytes, totalBytes, bytesPerSecond };
+        this.sessions.progress(sessionId, { type: "progress", phase, ...bytes, stage });
       },
       planned: ({ sessionId, planId, plan }) => void this.sessions.planned(sessionId, planId, plan),
       ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),

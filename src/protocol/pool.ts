@@ -24,7 +24,13 @@ export interface PoolToHost {
     measure: readonly Provider[];
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
-  ingest: Lease & { sessionId: string; options: SessionOptions; model: string; planning: PlanningInput };
+  ingest: Lease & {
+    sessionId: string;
+    origin: string;
+    options: SessionOptions;
+    model: string;
+    planning: PlanningInput;
+  };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
@@ -50,7 +56,14 @@ export interface HostToPool {
     phase: "download" | "plan" | "weights";
     loadedBytes: number;
     totalBytes: number | null;
+    bytesPerSecond: number | null;
   };
+}
+
+/** What a host page's keeper asks of the pool, which alone knows what sessions need. */
+export interface HostCalls {
+  /** Evicts what nobody uses until `bytes` fit for the file `key`; throws QUOTA_EXCEEDED when they cannot. */
+  makeRoom: { params: { key: string; bytes: number }; result: null };
 }
 
 // Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).

@@ -64,6 +64,27 @@ export interface PoolStatus {
   readonly consents: readonly { readonly origin: string; readonly allowed: boolean; readonly at: number }[];
 }
 
+/** A model in the store: the files of one plan. */
+export interface StoredModel {
+  readonly name: string;
+  readonly digests: readonly string[];
+  readonly bytes: number;
+  readonly lastUsedAt: number;
+  /** A session needs it: it cannot be deleted now. */
+  readonly inUse: boolean;
+  /** Sites that sent it themselves; empty when it came over a public URL. */
+  readonly sentBy: readonly string[];
+}
+
+export interface StoreStatus {
+  readonly quotaBytes: number;
+  readonly usedBytes: number;
+  /** The browser does not clear it when the disk is full. */
+  readonly persisted: boolean;
+  /** The last used first. */
+  readonly models: readonly StoredModel[];
+}
+
 /** Messages of the extension's own pages (`runtime.sendMessage`), with what each answers. */
 export interface PopupCalls {
   status: { params: null; result: PoolStatus };
@@ -71,6 +92,9 @@ export interface PopupCalls {
   consent: { params: { origin: string; allowed: boolean }; result: null };
   withdraw: { params: { origin: string }; result: null };
   closeSession: { params: { sessionId: string }; result: null };
+  store: { params: null; result: StoreStatus };
+  deleteModel: { params: { digests: readonly string[] }; result: null };
+  setStoreQuota: { params: { bytes: number }; result: null };
 }
 export type PopupMessage = {
   readonly [M in keyof PopupCalls]: { readonly holdfast: M; readonly params: PopupCalls[M]["params"] };

@@ -47,6 +47,15 @@ export const bench = {
   },
 
   /** Throughput: an MLP whose work shards share, against one plain session. */
+  /** Milliseconds until a session of the model is ready. */
+  async load(url) {
+    const begin = performance.now();
+    const session = await pool.createSession(url, { executionProviders: ["wasm"] });
+    const ms = performance.now() - begin;
+    await session.release();
+    return ms;
+  },
+
   async openMlp(shards) {
     const ours = await pool.createSession(MLP, { shards, executionProviders: ["wasm"] });
     const plain = await ort.InferenceSession.create(MLP, { executionProviders: ["wasm"] });
