@@ -29,7 +29,7 @@ function hostRow(host: HostSummary): HTMLElement {
     el("span", { class: "id" }, host.hostId.slice(0, 8)),
   );
   const detail = `${host.place} · ${host.provider ?? "provider not chosen yet"} · ${bytes(host.weightBytes)}`;
-  const about = host.report === null ? [] : [el("span", { class: "detail about" }, device(host.report))];
+  const about = host.report === null ? [] : [el("span", { class: "detail" }, device(host.report))];
   const details = [el("span", { class: "detail" }, detail), ...about];
   return row(host.status, title, status(host.status), ...details, origin(host.origin));
 }
@@ -114,6 +114,27 @@ export function refusalRows({ refusals }: PoolStatus, now: number): HTMLElement[
         origin(refusal.origin),
       ),
     );
+}
+
+const REPAIRED: Readonly<Record<string, string>> = {
+  snapshot: "A snapshot of the journal was damaged",
+  gap: "A transaction of the journal was missing",
+  digest: "A transaction of the journal was damaged",
+  truncated: "The end of the journal was missing",
+  head: "The journal's head was damaged",
+};
+
+export function repairRows({ repairs }: PoolStatus, now: number): HTMLElement[] {
+  return repairs.slice(0, SHOWN_MAX).map(({ kind, lost, at }) => {
+    const cost = lost === 0 ? "nothing was lost" : `${counted(lost, "transaction")} lost`;
+    return row(
+      lost === 0 ? "recovered" : "failed",
+      el("span", { class: "what wraps" }, REPAIRED[kind] ?? kind),
+      el("span", { class: `status ${lost === 0 ? "recovered" : "failed"}` }, "repaired"),
+      el("span", { class: "detail" }, cost),
+      time(at, now),
+    );
+  });
 }
 
 function row(kind: string, ...children: readonly HTMLElement[]): HTMLElement {

@@ -87,6 +87,12 @@ export class CheckpointStore {
     return bytes;
   }
 
+  /** Deletes a stage's records of runs after this one. */
+  async forgetAfter({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
+    const later = IDBKeyRange.bound([sessionId, stage, run], [sessionId, stage, Infinity], true);
+    await this.db.delete("checkpoints", later);
+  }
+
   async forget(sessionId: string): Promise<void> {
     await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
   }

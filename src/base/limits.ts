@@ -4,6 +4,8 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** A stage with more checkpoints than this on their way to storage waits for it. */
+export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
@@ -28,8 +30,9 @@ export const STAGE_TIMES_WINDOWS_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as c
 export const STAGE_TIMES_IDLE_MS = 250;
 /** Times of one window that its median is taken of: the newest. */
 export const STAGE_TIMES_KEPT = 256;
-/** How long a host measures its provider's speed. */
+/** How long a host measures its provider's speed, and from when on it is too busy for that to mean anything. */
 export const SPEED_PROBE_MS = 15;
+export const SPEED_PROBE_GIVE_UP_MS = 60;
 /** A speed measured so long ago is measured again. */
 export const SPEED_KEPT_MS = 24 * 3_600_000;
 /** History is written this long after the first change, with all that came meanwhile. */
@@ -94,6 +97,33 @@ export const STATUS_ROWS_MAX = 50;
 
 /** A download that brings no byte for this long has stalled. */
 export const DOWNLOAD_STALL_MS = 20_000;
+/** The n-th attempt in a row that brings nothing new waits this much; after the last one the download is given up. */
+export const DOWNLOAD_BACKOFF_MS = [100, 500, 2_000, 5_000] as const;
+/** Connections of one download that may break off, whether they brought something or not. */
+export const DOWNLOAD_DROPS_MAX = 100;
+/** Connections of one download that may stall. */
+export const DOWNLOAD_STALLS_MAX = 2;
+/** What a download has is made to survive after so many bytes more. */
+export const PARTIAL_KEEP_BYTES = 4 * 1024 * 1024;
+/** A download that nobody went on with for this long is thrown away. */
+export const PARTIAL_KEPT_MS = 24 * 3_600_000;
+/** What the model store may hold unless the user says otherwise, and the least that may be said. */
+export const STORE_QUOTA_BYTES = 20 * 1024 ** 3;
+export const STORE_QUOTA_BYTES_MIN = 1024 ** 2;
+/** The part of it that one site may fill with bytes it sends itself. */
+export const STORE_PUSHED_SHARE_MAX = 0.5;
+/** Room made at once for a file of unknown size. */
+export const STORE_ROOM_STEP_BYTES = 64 * 1024 * 1024;
+/** How long a keeper waits for the pool to make room, and how often it asks. */
+export const STORE_ROOM_WAIT_MS = 10_000;
+export const STORE_ROOM_ASKS_MAX = 3;
+/** Files of one model. Converters may write one a tensor. */
+export const MODEL_FILES_MAX = 4_096;
+/** Of these, files that come at the same time. */
+export const MODEL_FILES_AT_ONCE_MAX = 4;
+/** A download tells of itself no more often than this. */
+export const PROGRESS_EVERY_MS = 100;
+
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;
@@ -107,6 +137,18 @@ export const POOL_CALL_PAUSES_MS = [50, 50, 100, 200, 400, 800, 1_600, 3_200] as
 export const POOL_CALL_LONG_MS = 20_000;
 /** From the start of the service worker to its journal being read. */
 export const JOURNAL_OPEN_DEADLINE_MS = 10_000;
+/** Acknowledgements, and the safe run, are told at once after so many runs, else after this long. */
+export const TOLD_TOGETHER_RUNS = 8;
+export const TOLD_LATE_MS = 10;
+/** A host that works off waiting runs looks at its messages at least this often, heartbeats and new ports among them. */
+export const YIELD_EVERY_MS = 50;
+
+/** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
+export const PORTS_ARRIVAL_MS = 1_500;
+/** Wirings that fail in a row, after which the driver says which stages took no ports. */
+export const WIRINGS_FAILED_MAX = 3;
+/** A stage that is asked how far it is waits for its run to end; one that is put back reads its state. */
+export const STAGE_ANSWER_MS = 60_000;
 
 /** From inserting the bridge frame to its answer. */
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -118,6 +160,8 @@ export const BRIDGE_ORPHAN_CHECK_MS = 1_000;
 /** Bridge frames that may die in a row, without an answer in between, before the page is told. */
 export const BRIDGE_DEATHS_MAX = 5;
 
+/** Models that a page may give names. */
+export const MODELS_REGISTERED_MAX = 1_000;
 /** Tokens of one generation. */
 export const NEW_TOKENS_MAX = 100_000;
 /** Token ids of a prompt. The journal keeps them. */

@@ -1,5 +1,5 @@
 import type { HostReport, MeasuredSpeed } from "../protocol/host.ts";
-import type { Provider } from "../protocol/options.ts";
+import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { StageMeasurement } from "../protocol/planning.ts";
 import type { BrowserEvidence, HostProfile } from "../shard/host-profile.ts";
 import { durationsOf, isFinished, matches, type PerformanceEntry, successRateOf } from "./entry.ts";
@@ -70,21 +70,24 @@ export function evidenceOf(
   });
 }
 
-/** What the stages of a model took, of every plan that was run: by shards and stage, in rising order. */
+/** What the stages of a model took (metric `provider`: its place in PROVIDERS), of every plan that was run: by shards and stage, in rising order. */
 export function stageMeasurements(tracker: PerformanceHistoryTracker, modelName: string): StageMeasurement[] {
   const groups = new Map<string, PerformanceEntry[]>();
   for (const entry of tracker.getEntriesByModel(modelName)) {
-    const { shards, stage, weightBytes } = entry.metrics;
+    const { shards, stage, weightBytes, provider } = entry.metrics;
     if (entry.operation !== "inference" || durationsOf([entry]).length === 0) continue;
-    const key = [shards, stage, weightBytes, entry.browserType].join(" ");
+    const key = [shards, stage, weightBytes, provider, entry.browserType].join(" ");
     groups.set(key, [...(groups.get(key) ?? []), entry]);
   }
   return [...groups.values()]
     .flatMap((entries) => {
-      const { metrics: { shards, stage, weightBytes } = {}, browserType } = entries[0] as PerformanceEntry;
+      const { metrics, browserType } = entries[0] as PerformanceEntry;
+      const { shards, stage, weightBytes } = metrics;
+      const provider = PROVIDERS[metrics["provider"] ?? -1];
       const ms = medianOf(durationsOf(entries));
       if (shards === undefined || stage === undefined || weightBytes === undefined || ms === null) return [];
-      return [{ shards, stage, weightBytes, browserType, ms, samples: entries.length }];
+      if (provider === undefined) return [];
+      return [{ shards, stage, weightBytes, browserType, provider, ms, samples: entries.length }];
     })
     .sort((a, b) => a.shards - b.shards || a.stage - b.stage);
 }

@@ -19,7 +19,6 @@ import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
-import { StageTimer } from "./stage-timer.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -29,6 +28,8 @@ export interface KeeperStores {
   writeCheckpoint(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number>;
   checkpointRuns(key: CheckpointKey): Promise<number[]>;
   checkpointChain(key: CheckpointKey, run: number): Promise<CheckpointRecord[] | null>;
+  /** Deletes the stage's records of runs after this one. */
+  forgetCheckpoints(key: CheckpointKey, run: number): Promise<void>;
 }
 
 export interface KeeperNeeds {
@@ -53,11 +54,11 @@ export class HostKeeper {
   private frame: Frame | null = null;
   private port: MessagePort | null = null;
   private detector: HangDetector | null = null;
-  private timer: StageTimer | null = null;
   private memory = new ResourceWatch();
   private key: CheckpointKey | null = null;
   private lease: Lease;
-  private storing: Promise<void> = Promise.resolve();
+  /** Ends of what was asked of storage, also by frames before this one: it takes one thing after the other. */
+  private storing: Promise<unknown> = Promise.resolve();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
@@ -125,13 +126,19 @@ export class HostKeeper {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
+        this.needs.report("progress", {
+          ...lease,
+          sessionId,
+          phase: "weights",
+          loadedBytes,
+          totalBytes,
+          bytesPerSecond: null,
+        });
       }
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
       this.memory = new ResourceWatch();
-      this.timer = new StageTimer(this.needs.now());
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
@@ -148,8 +155,13 @@ export class HostKeeper {
     const wrong = this.detector.tick(now);
     if (wrong !== null) this.fault(wrong);
     else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
-    const times = this.timer?.due(now) ?? null;
-    if (times !== null) this.needs.report("stageTimes", { ...this.lease, times });
+  }
+
+  /** Says that page and keeper live. Whether the host is well, the watch says. */
+  ask({ attempt }: Lease): void {
+    const { lease, detector } = this;
+    if (attempt === lease.attempt && detector !== null)
+      this.needs.report("alive", { ...lease, idleMs: detector.idleMs });
   }
 
   /** The canary in the frame is gone: its process has died. */
@@ -168,9 +180,7 @@ export class HostKeeper {
 
   private fault(signal: string): void {
     const lease = this.lease;
-    const times = this.timer?.take(this.needs.now()) ?? null;
     this.drop();
-    if (times !== null) this.needs.report("stageTimes", { ...lease, times });
     this.needs.report("fault", { ...lease, signal });
   }
 
@@ -181,9 +191,7 @@ export class HostKeeper {
     this.frame = null;
     this.port = null;
     this.detector = null;
-    this.timer = null;
     this.isReady = false;
-    this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -191,12 +199,18 @@ export class HostKeeper {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
-        records: async ({ run }) => {
-          const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-          if (chain === null)
-            throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-          return chain;
-        },
+        records: ({ run }) =>
+          this.inOrder(async () => {
+            const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+            if (chain === null)
+              throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+            return chain;
+          }),
+        forgetAfter: ({ run }) =>
+          this.inOrder(async () => {
+            if (this.key !== null && lease === this.lease) await this.needs.stores.forgetCheckpoints(this.key, run);
+            return null;
+          }),
       },
       {
         pong: ({ resources }) => {
@@ -205,14 +219,14 @@ export class HostKeeper {
           if (told !== null) this.needs.report("resources", { ...lease, resources: told });
         },
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-        runEnded: ({ ms }) => {
-          this.detectorOf(lease)?.runEnded();
-          if (ms !== null && lease === this.lease) this.timer?.ran(ms, this.needs.now());
+        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        stageTimes: (times) => {
+          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
         },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.
-          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
+          if (lease === this.lease) void this.inOrder(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
@@ -227,6 +241,12 @@ export class HostKeeper {
   /** A frame of an earlier attempt tells nothing about the present one. */
   private detectorOf(lease: Lease): HangDetector | null {
     return lease === this.lease ? this.detector : null;
+  }
+
+  private inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.storing.then(step);
+    this.storing = done.catch(() => undefined);
+    return done;
   }
 
   private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {

@@ -32,12 +32,7 @@ export class StageTimer {
     if (this.runs === 0 || now - this.reportedAt < first) return null;
     const window = STAGE_TIMES_WINDOWS_MS[Math.min(this.windows, STAGE_TIMES_WINDOWS_MS.length - 1)] ?? first;
     const isOver = now - this.startedAt >= window || now - this.lastAt >= STAGE_TIMES_IDLE_MS;
-    return isOver ? this.take(now) : null;
-  }
-
-  /** All that was not told yet: the host ends. Null: nothing. */
-  take(now: number): StageTimes | null {
-    if (this.runs === 0) return null;
+    if (!isOver) return null;
     const { runs, times } = this;
     const report = {
       runs,

@@ -1,4 +1,5 @@
 import type { StageTimes } from "../protocol/host.ts";
+import { PROVIDERS } from "../protocol/options.ts";
 import type { HostToPool } from "../protocol/pool.ts";
 import type { FaultRecord, SessionRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -52,8 +53,13 @@ export class OperationRecorder {
     if (host === undefined) return;
     const shards = this.needs.journal.state.sessions[sessionId]?.stages.length ?? stages.length;
     const id = this.start("inference", model, host.hostId);
-    const measured = { durationMs: medianMs, runs, minMs, maxMs, stage, shards, weightBytes: host.weightBytes };
-    this.needs.history.tracker.completeOperation(id, measured);
+    const place = {
+      stage,
+      shards,
+      weightBytes: host.weightBytes,
+      provider: PROVIDERS.indexOf(host.provider ?? "wasm"),
+    };
+    this.needs.history.tracker.completeOperation(id, { durationMs: medianMs, runs, minMs, maxMs, ...place });
   }
 
   /** No step of the ladder helped. */

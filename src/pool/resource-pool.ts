@@ -1,5 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
-import { GONE_LOOK_MS, GONE_LOOKS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
@@ -30,8 +30,8 @@ export class ResourcePool {
     const needs = this.recorder.watched();
     this.needs = needs;
     this.consent = new ConsentDesk(needs);
-    this.hosts = new HostManager(needs, (lease, signal) =>
-      this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
+    this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
+      this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
     this.recovery = new RecoveryManager(needs, this.hosts, {
       tell: (session, event) => this.tell(session, event),
@@ -99,6 +99,15 @@ export class ResourcePool {
         for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
           this.recovery.verified(sessionId, stage);
       },
+      // A busy host has no time to take ports, so it is asked before it is called lost.
+      unreachable: ({ sessionId, hosts }) => {
+        if (!owns(sessionId)) return;
+        for (const { hostId, attempt } of hosts) {
+          const found = this.recovery.stageOf(hostId, attempt);
+          if (found?.session.sessionId === sessionId && found.session.stages[found.stage]?.phase === "ready")
+            this.hosts.ask({ hostId, attempt });
+        }
+      },
     };
   }
 
@@ -139,12 +148,13 @@ export class ResourcePool {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
       },
-      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes }) => {
+      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes, bytesPerSecond }) => {
         const found = current({ hostId, attempt });
         if (found === null) return;
         this.hosts.progressed(hostId, attempt);
         const stage = phase === "weights" ? found.stage : null;
-        this.sessions.progress(sessionId, { type: "progress", phase, loadedBytes, totalBytes, stage });
+        const bytes = { loadedBytes, totalBytes, bytesPerSecond };
+        this.sessions.progress(sessionId, { type: "progress", phase, ...bytes, stage });
       },
       planned: ({ sessionId, planId, plan }) => void this.sessions.planned(sessionId, planId, plan),
       ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),
@@ -160,6 +170,15 @@ export class ResourcePool {
       },
       resources: ({ hostId, attempt, resources }) => {
         if (current({ hostId, attempt }) !== null) this.browsers.resources(hostId, resources);
+      },
+      alive: ({ idleMs, ...lease }) => {
+        if (current(lease) === null) return;
+        this.hosts.settled(lease.hostId);
+        if (idleMs > HANG_FLOOR_MS)
+          this.recovery.fault(lease, "no sign of life from the host, whose page answers", {
+            pageGone: false,
+            hostDropped: true,
+          });
       },
       stageTimes: ({ times, ...lease }) => {
         const found = current(lease);
@@ -193,6 +212,14 @@ export class ResourcePool {
   tabRemoved(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
     if (host !== undefined) this.pageLost(host, true);
+  }
+
+  /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
+  tabFrozen(tabId: number): void {
+    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
+    if (host === undefined) return;
+    this.hosts.pageLost(host.hostId);
+    this.lost(host.hostId, "host tab frozen", true);
   }
 
   /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */

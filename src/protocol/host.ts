@@ -24,12 +24,15 @@ export interface FrameEvents {
 export interface KeeperCalls {
   /** The stored deltas that lead to the state after `run`, oldest first, verified by digest. */
   records: { params: { run: number }; result: readonly CheckpointRecord[] };
+  /** Deletes what is stored after `run`: those runs are given up and will be done anew. */
+  forgetAfter: { params: { run: number }; result: null };
 }
 export interface FrameReports {
   pong: { beat: number; resources: HostResources };
   runStarted: { run: number; shape: string };
-  /** `ms`: what the shard's computation took; null when it failed. */
-  runEnded: { run: number; ms: number | null };
+  runEnded: { run: number };
+  /** At most once a second; no message a run. */
+  stageTimes: StageTimes;
   checkpoint: CheckpointRecord;
   /** The frame itself saw that it cannot go on: a lost device, a poisoned runtime. */
   fault: { signal: string };

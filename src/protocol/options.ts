@@ -1,5 +1,5 @@
 import type { FaultToleranceLevel, RecoveryStrategy } from "../fault/levels.ts";
-import type { ShardingStrategy } from "../shard/types.ts";
+import type { ShardingStrategyOption } from "../shard/types.ts";
 
 export const PROVIDERS = ["webgpu", "webnn", "wasm"] as const;
 export type Provider = (typeof PROVIDERS)[number];
@@ -16,7 +16,7 @@ export type OperationStatus = (typeof OPERATION_STATUSES)[number];
 export interface SessionOptions {
   /** Number of shards; null: the model runs whole. */
   readonly shards: number | null;
-  readonly shardingStrategy: ShardingStrategy;
+  readonly shardingStrategy: ShardingStrategyOption;
   readonly faultToleranceLevel: FaultToleranceLevel;
   readonly recoveryStrategy: RecoveryStrategy;
   /** In order of preference; null: what probing finds. */

@@ -1,4 +1,5 @@
 import type { BrowserEvidence, HostProfile } from "../shard/host-profile.ts";
+import type { Provider } from "./options.ts";
 
 /** What one stage was measured to take in an earlier session of the model. */
 export interface StageMeasurement {
@@ -7,6 +8,7 @@ export interface StageMeasurement {
   /** Tells plans of as many shards apart. */
   readonly weightBytes: number;
   readonly browserType: string;
+  readonly provider: Provider;
   /** Median milliseconds of a run, over `samples` reports. */
   readonly ms: number;
   readonly samples: number;

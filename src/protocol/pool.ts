@@ -24,8 +24,16 @@ export interface PoolToHost {
     measure: readonly Provider[];
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
-  ingest: Lease & { sessionId: string; options: SessionOptions; model: string; planning: PlanningInput };
+  ingest: Lease & {
+    sessionId: string;
+    origin: string;
+    options: SessionOptions;
+    model: string;
+    planning: PlanningInput;
+  };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
+  /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
+  ask: Lease;
   close: { hostId: string };
 }
 
@@ -39,16 +47,25 @@ export interface HostToPool {
   ready: Lease & { provider: Provider; weightBytes: number; ms: number };
   loadFailed: Lease & { error: ErrorData };
   fault: Lease & { signal: string };
-  /** At most once a second, while runs are made or just after. */
+  /** For how long the host has had no run; 0 in the middle of one, when it may well have no time for anybody. */
+  alive: Lease & { idleMs: number };
   /** At most one in RESOURCE_REPORT_MS, and only of what changed. */
   resources: Lease & { resources: HostResources };
+  /** At most once a second, while runs are made or just after. */
   stageTimes: Lease & { times: StageTimes };
   progress: Lease & {
     sessionId: string;
     phase: "download" | "plan" | "weights";
     loadedBytes: number;
     totalBytes: number | null;
+    bytesPerSecond: number | null;
   };
+}
+
+/** What a host page's keeper asks of the pool, which alone knows what sessions need. */
+export interface HostCalls {
+  /** Evicts what nobody uses until `bytes` fit for the file `key`; throws QUOTA_EXCEEDED when they cannot. */
+  makeRoom: { params: { key: string; bytes: number }; result: null };
 }
 
 // Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).
@@ -101,6 +118,8 @@ export interface DriverReports {
   verified: { sessionId: string };
   /** Work that lasts: begun, or ended so. One id however often it is told. */
   operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
+  /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
+  unreachable: { sessionId: string; hosts: readonly Lease[] };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { HoldfastError } from "../base/errors.ts";
 import { stepsOf, strategiesOf } from "../fault/ladder.ts";
 import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
-import { SHARDING_STRATEGIES } from "../shard/types.ts";
+import { SHARDING_STRATEGY_OPTIONS } from "../shard/types.ts";
 import { PLACES, PROVIDERS, type SessionOptions } from "./options.ts";
 
 /** The journal keeps them: names of tensors, not whatever a page would like to store there. */
@@ -14,7 +14,7 @@ const Bindings = v.pipe(
 
 const Schema = v.strictObject({
   shards: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000))), null),
-  shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGIES), "layer_based"),
+  shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGY_OPTIONS), "layer_based"),
   faultToleranceLevel: v.optional(v.picklist(FAULT_TOLERANCE_LEVELS), "medium"),
   recoveryStrategy: v.optional(v.picklist(RECOVERY_STRATEGIES), "progressive"),
   executionProviders: v.optional(
@@ -52,12 +52,6 @@ export function parseSessionOptions(input: unknown): SessionOptions {
     throw new HoldfastError(
       "BAD_OPTIONS",
       `Level ${level} leaves no step to strategy ${strategy}; use ${strategiesOf(level).join(", ")}.`,
-    );
-  }
-  if (options.shardingStrategy !== "layer_based") {
-    throw new HoldfastError(
-      "BAD_OPTIONS",
-      `This version does not offer shardingStrategy ${options.shardingStrategy} yet; use layer_based.`,
     );
   }
   if (options.place === "offscreen" && level !== "none") {

@@ -2,6 +2,8 @@ import { broadcast, type Dim, type Dims } from "./dims.ts";
 
 /** What a rule sees of a node: dims of its inputs, its integer attributes, and the values of inputs that are constants. */
 export interface DimsContext {
+  /** How many inputs the node has. */
+  readonly inputs: number;
   readonly input: (index: number) => Dims;
   readonly values: (index: number) => readonly Dim[] | null;
   readonly int: (name: string, otherwise: number) => number;

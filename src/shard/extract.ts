@@ -1,7 +1,8 @@
 import { HoldfastError } from "../base/errors.ts";
 import { closureOf } from "./closure.ts";
-import { dimsOf } from "./dims-of.ts";
+import { dimsOf, isDeclaredRight } from "./dims-of.ts";
 import { type Graph, graphOf } from "./graph.ts";
+import { FLOAT, isShippedWide, shipWide } from "./halves.ts";
 import { type Hoisted, hoistWeights } from "./hoist.ts";
 import { copyTensor, createGraph, createValueInfo, serialiseModel, type ValueInfoProto, withGraph } from "./model.ts";
 import type { Skeleton } from "./skeleton.ts";
@@ -27,17 +28,17 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
   const inside = new Set([...given, ...closure.nodes.flatMap((node) => node.outputs)]);
   const around = new Set([...given, ...shard.outputs]);
   const hoisted: Hoisted = [];
-  const node = closure.nodes.map(({ proto }) => hoistWeights(graph, proto, hoisted));
+  const nodes = closure.nodes.map((node) => ({ node, proto: hoistWeights(graph, node.proto, hoisted) }));
   const constants = closure.constants.map((own) =>
     copyTensor(own.tensor, own.name, own.range?.path ?? null, own.bytes),
   );
   const own = createGraph({
     ...{ name: `${name}/${index}`, docString, metadataProps },
-    node,
+    node: shipWide(graph, nodes, given, shard.outputs),
     initializer: [...constants, ...hoisted],
     input: given.map((input) => declare(input)),
     output: shard.outputs.map((output) => declare(output)),
-    valueInfo: graph.model.graph.valueInfo.filter((value) => inside.has(value.name) && !around.has(value.name)),
+    valueInfo: valueInfoOf(graph).filter((value) => inside.has(value.name) && !around.has(value.name)),
     quantizationAnnotation: graph.model.graph.quantizationAnnotation.filter((note) => inside.has(note.tensorName)),
   });
   return serialiseModel(withGraph(graph.model, own));
@@ -45,9 +46,16 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
 
 /** A name as a graph input or output: as the original declares it, else with its element type and what is known of its shape. */
 function declarationsOf(graph: Graph): (name: string) => ValueInfoProto {
-  const { input, output, valueInfo } = graph.model.graph;
-  const declared = new Map([...valueInfo, ...output, ...input].map((value) => [value.name, value]));
+  const { input, output } = graph.model.graph;
+  const declared = new Map([...valueInfoOf(graph), ...output, ...input].map((value) => [value.name, value]));
   const types = dataTypesOf(graph);
   const dims = dimsOf(graph);
-  return (name) => declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
+  return (name) => {
+    if (isShippedWide(graph, name)) return createValueInfo(name, FLOAT, dims.get(name) ?? null);
+    return declared.get(name) ?? createValueInfo(name, types.get(name) ?? 0, dims.get(name) ?? null);
+  };
+}
+
+function valueInfoOf(graph: Graph): readonly ValueInfoProto[] {
+  return isDeclaredRight(graph) ? graph.model.graph.valueInfo : [];
 }

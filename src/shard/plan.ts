@@ -1,39 +1,50 @@
 import { HoldfastError } from "../base/errors.ts";
+import { assemble, estimates } from "./assemble.ts";
+import type { AssumedSizes } from "./assumed-sizes.ts";
 import { type BindingOption, findBindings } from "./bindings.ts";
-import { closureOf } from "./closure.ts";
+import { calibrate, type Measurement } from "./calibrate.ts";
+import { costModel } from "./cost-model.ts";
 import { type CutSpace, cutSpace } from "./cuts.ts";
-import { type Graph, graphOf } from "./graph.ts";
-import { type NarrowCuts, narrowCuts, whyWhole } from "./narrow.ts";
+import { graphOf } from "./graph.ts";
+import type { BrowserEvidence, HostProfile } from "./host-profile.ts";
+import { narrowCuts, whyWhole } from "./narrow.ts";
 import type { Skeleton } from "./skeleton.ts";
-import { layerBased } from "./strategies/layer-based.ts";
-import type { ShardingStrategy, ShardPlan, ShardSpec, StateBinding } from "./types.ts";
+import { fits } from "./stage-time.ts";
+import { chooseStrategy, STRATEGIES } from "./strategies/auto.ts";
+import { fewestThatFit } from "./strategies/hardware-aware.ts";
+import type { Choice, StrategyInput } from "./strategies/strategy.ts";
+import { SHARDING_STRATEGY_OPTIONS, type ShardingStrategyOption, type ShardPlan } from "./types.ts";
 import { validatePlan } from "./validate.ts";
-import { valueSpec } from "./values.ts";
 
 export interface PlanOptions {
   /** How many shards; without it the model stays whole. */
   readonly shards?: number | undefined;
-  readonly shardingStrategy?: ShardingStrategy | undefined;
+  readonly shardingStrategy?: ShardingStrategyOption | undefined;
   readonly bindings?: BindingOption | undefined;
+  /** What is known of the hosts, in the order in which stages take them unless the strategy chooses; none: all are alike. */
+  readonly hosts?: readonly HostProfile[] | undefined;
+  /** What history knows of this model, or of its family, on each browser type. */
+  readonly evidence?: readonly BrowserEvidence[] | undefined;
+  /** Sizes of open dimensions in a typical run, by name or as "input:axis"; only estimates depend on them. */
+  readonly assumedSizes?: AssumedSizes | undefined;
+  /** What the stages of an earlier plan of this model took. */
+  readonly measured?: Measurement | undefined;
 }
-
-/** Chooses the places of `shards - 1` cuts, ascending, among the narrow ones. */
-type Strategy = (space: CutSpace, narrow: NarrowCuts, shards: number) => number[];
-const STRATEGIES: Readonly<Partial<Record<ShardingStrategy, Strategy>>> = { layer_based: layerBased };
 
 /**
  * Cuts a model into a linear pipeline of shards.
- * @throws HoldfastError TOO_MANY_SHARDS (its message names the most), BAD_OPTIONS, BAD_MODEL, UNSUPPORTED_OP.
+ * @throws HoldfastError TOO_MANY_SHARDS (its message names the most), BAD_OPTIONS, BAD_MODEL, UNSUPPORTED_OP, OUT_OF_MEMORY (the
+ * hosts are too small for it).
  */
 export function planShards(skeleton: Skeleton, options: PlanOptions = {}): ShardPlan {
-  const { shards = 1, shardingStrategy: strategy = "layer_based" } = options;
+  const { shards = 1, shardingStrategy: asked = "layer_based", hosts = [], evidence = [] } = options;
+  checkHosts(hosts);
   if (!Number.isInteger(shards) || shards < 1) {
     throw new HoldfastError("BAD_OPTIONS", `shards is ${shards}: give a whole number from 1 up`);
   }
-  const choose = STRATEGIES[strategy];
-  if (choose === undefined) {
-    const known = Object.keys(STRATEGIES).join(", ");
-    throw new HoldfastError("BAD_OPTIONS", `the sharding strategy ${strategy} is not available: use one of ${known}`);
+  if (!SHARDING_STRATEGY_OPTIONS.includes(asked)) {
+    const known = SHARDING_STRATEGY_OPTIONS.join(", ");
+    throw new HoldfastError("BAD_OPTIONS", `the sharding strategy ${asked} is not known: use one of ${known}`);
   }
   const graph = graphOf(skeleton);
   const bindings = findBindings(graph, options.bindings);
@@ -41,69 +52,43 @@ export function planShards(skeleton: Skeleton, options: PlanOptions = {}): Shard
   const narrow = narrowCuts(space);
   const shardsMax = Math.max(1, narrow.shardsFrom(0));
   if (shards > shardsMax) throw tooMany(shards, shardsMax, space);
-  const cuts = choose(space, narrow, shards);
-  const crossing = cuts.map((p) => space.crossing(p));
-  const stateInputs = new Set(bindings.map((binding) => binding.input.name));
-  const stateOutputs = new Set(bindings.map((binding) => binding.output));
-  const feeds = graph.inputs.filter((value) => !stateInputs.has(value.name)).map(valueSpec);
-  const results = graph.outputs.filter((value) => !stateOutputs.has(value.name)).map(valueSpec);
-  const names = (values: readonly { name: string }[]): string[] => values.map((value) => value.name).sort();
-  const links = [names(feeds), ...crossing, names(results)];
-  const stages = stageOf(graph, space, cuts);
-  const specs = Array.from({ length: shards }, (_, index) => {
-    const own = bindings.filter((binding) => stages(binding.output) === index);
-    return shardSpec(graph, index, links[index] ?? [], links[index + 1] ?? [], own);
-  });
-  const reason = reasonOf(options.shards, shardsMax, crossing, space);
-  const plan = {
-    strategy,
-    reason,
-    shards: specs,
-    feeds,
-    results,
-    shardsMax,
-    cuts: crossing.map((tensors) => ({ tensors })),
-  };
-  validatePlan(plan);
+  const estimated = costModel(graph, space, bindings, options.assumedSizes);
+  const model = options.measured === undefined ? estimated : calibrate(estimated, options.measured);
+  const given: StrategyInput = { graph, bindings, space, narrow, model, shards, hosts, evidence };
+  const isTooLarge =
+    options.shards === undefined && hosts.length > 0 && !hosts.some((host) => fits(model, 0, model.count, host));
+  const input = isTooLarge ? { ...given, shards: fewestThatFit(given) ?? shards } : given;
+  const { strategy, because } = asked === "auto" ? chooseStrategy(input) : { strategy: asked, because: null };
+  const choice = STRATEGIES[strategy](input);
+  const parts = assemble(graph, space, bindings, model, choice.cuts);
+  const auto = because === null ? "" : ` auto took ${strategy}: ${because}.`;
+  const reason = reasonOf(options.shards, shardsMax, choice, parts, space) + auto;
+  const plan = { strategy, reason, ...parts, stages: estimates(model, choice, hosts, parts.shards), shardsMax };
+  validatePlan(plan, { graph, nodes: space.nodes, hosts });
   return plan;
 }
 
-/** The shard that makes a state's output. */
-function stageOf(graph: Graph, space: CutSpace, cuts: readonly number[]): (output: string) => number {
-  const places = new Map(space.nodes.map((node, place) => [node, place]));
-  return (output) => {
-    const writer = graph.producers.get(output);
-    const place = writer === undefined ? 0 : (places.get(writer) ?? 0);
-    return cuts.filter((p) => p <= place).length;
-  };
-}
-
-function shardSpec(
-  graph: Graph,
-  index: number,
-  receives: readonly string[],
-  emits: readonly string[],
-  state: readonly StateBinding[],
-): ShardSpec {
-  const stateInputs = state.map((binding) => binding.input.name);
-  const arrived = new Set(receives);
-  const outputs = new Set([...emits.filter((name) => !arrived.has(name)), ...state.map((binding) => binding.output)]);
-  const closure = closureOf(graph, [...outputs], new Set([...receives, ...stateInputs]));
-  const inputs = [...closure.sources].filter((name) => arrived.has(name)).sort();
-  const { ranges: weights, weightBytes } = closure;
-  const own = { outputs: [...outputs].sort(), state, weights, weightBytes, nodes: closure.nodes.length };
-  return { index, receives, emits, inputs, ...own };
+function checkHosts(hosts: readonly HostProfile[]): void {
+  for (const [index, host] of hosts.entries()) {
+    const { memoryBytes, flopsPerMs, bytesPerMs, hopBytesPerMs, hopMs } = host;
+    const isRight = [memoryBytes, flopsPerMs, bytesPerMs, hopBytesPerMs].every((n) => n > 0) && hopMs >= 0;
+    if (isRight) continue;
+    const message = `the profile of host ${index} (${host.browserType}) is not valid: its memory and speeds have to be above zero`;
+    throw new HoldfastError("BAD_OPTIONS", message);
+  }
 }
 
 function reasonOf(
   asked: number | undefined,
   most: number,
-  crossing: readonly (readonly string[])[],
+  choice: Choice,
+  { cuts }: Pick<ShardPlan, "cuts">,
   space: CutSpace,
 ): string {
-  if (crossing.length > 0) {
-    const tensors = crossing.map((names) => names.length).join(", ");
-    return `${crossing.length + 1} shards as asked for, cut between layers where ${tensors} tensors cross (up to ${most} are possible).`;
+  if (cuts.length > 0) {
+    const tensors = cuts.map((cut) => cut.tensors.length).join(", ");
+    const why = asked === undefined ? "because no host holds the model whole" : "as asked for";
+    return `${cuts.length + 1} shards ${why}, ${choice.reason}; ${tensors} tensors cross (up to ${most} shards are possible).`;
   }
   if (most === 1) return `The model runs whole: ${whyWhole(space)}.`;
   const why = asked === undefined ? "no number of shards was asked for" : "one shard was asked for";

@@ -14,6 +14,9 @@ export const SHARDING_STRATEGIES = [
   "browser_optimized",
 ] as const;
 export type ShardingStrategy = (typeof SHARDING_STRATEGIES)[number];
+/** What may be asked for: a strategy, or "auto", which chooses one and says why. */
+export const SHARDING_STRATEGY_OPTIONS = [...SHARDING_STRATEGIES, "auto"] as const;
+export type ShardingStrategyOption = (typeof SHARDING_STRATEGY_OPTIONS)[number];
 
 /** A graph input or output. Symbolic dimensions keep their name; unknown ones are null. */
 export interface ValueSpec {
@@ -57,16 +60,48 @@ export interface ShardSpec {
   readonly nodes: number;
 }
 
+/** What a plan expects of one stage. */
+export interface StageEstimate {
+  readonly weightBytes: number;
+  /** Bytes of memory: weights, state, activations. */
+  readonly needBytes: number;
+  /** Bytes of the largest tensor, weight or activation. */
+  readonly largestBytes: number;
+  readonly estimatedMs: number;
+  /** Sending to the next stage, of the last to the caller. */
+  readonly hopMs: number;
+  /** An index of the hosts that the plan was made for; null: it was made for hosts of no particular kind. */
+  readonly host: { readonly index: number; readonly browserType: string } | null;
+  /** What the shard is, and why it ends where it ends. */
+  readonly why: string;
+}
+
+/** Bytes of one tensor in a typical run. `known`: no size of it was assumed. */
+export interface TensorEstimate {
+  readonly bytes: number;
+  readonly known: boolean;
+}
+
+export interface PlanCut {
+  /** Between which nodes of the cut space; the same model with the same bindings has the same places. */
+  readonly place: number;
+  /** Names of what crosses, sorted, and beside each its size. */
+  readonly tensors: readonly string[];
+  readonly sizes: readonly TensorEstimate[];
+}
+
 export interface ShardPlan {
   readonly strategy: ShardingStrategy;
   /** One sentence: why this many shards and these cuts. */
   readonly reason: string;
   readonly shards: readonly ShardSpec[];
+  /** One a shard. */
+  readonly stages: readonly StageEstimate[];
   /** What a caller feeds and gets; bound state is not among them. */
   readonly feeds: readonly ValueSpec[];
   readonly results: readonly ValueSpec[];
   /** The most shards this model can be cut into. */
   readonly shardsMax: number;
-  /** Tensors that cross each cut, for people to read; length = shards - 1. */
-  readonly cuts: readonly { readonly tensors: readonly string[] }[];
+  /** Where the shards meet; length = shards - 1. */
+  readonly cuts: readonly PlanCut[];
 }

@@ -13,12 +13,14 @@ const RECOVERIES = 50;
 const BUILD_TIMEOUT_MS = 4 * 60_000;
 const FILE = join(ROOT, "test/bench/results.json");
 
-/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | keyof typeof import("./pipeline.mjs"), readonly rounds: number }[]} */
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "storeSecondOrigin", readonly rounds: number }[]} */
 const MEASURES = [
   { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
   { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
   { prefixes: ["decode"], measure: "decode", rounds: ROUNDS },
+  { prefixes: ["partition", "plan.slowestStage"], measure: "partition", rounds: 7 },
   { prefixes: ["pipeline.k2"], measure: "pipelineK2", rounds: 7 },
+  { prefixes: ["store.secondOriginLoad"], measure: "storeSecondOrigin", rounds: 5 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
 ];
 
@@ -43,7 +45,12 @@ if (chosen.length === 0)
 const built = await run("npm", ["run", "--silent", "build"], { timeoutMs: BUILD_TIMEOUT_MS, cwd: ROOT });
 if (built.code !== 0) throw new Error(`the build failed:\n${built.output}`);
 const { openSetting } = await import("./setting.mjs");
-const measures = { ...(await import("./measures.mjs")), ...(await import("./pipeline.mjs")) };
+const measures = {
+  ...(await import("./measures.mjs")),
+  ...(await import("./pipeline.mjs")),
+  ...(await import("./partition.mjs")),
+  ...(await import("./store.mjs")),
+};
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
 for (const { measure, rounds: usual } of chosen) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { evidenceOf, hostProfile, stageMeasurements } from "../../../src/history/host-profile.ts";
 import type { HostReport } from "../../../src/protocol/host.ts";
+import { PROVIDERS } from "../../../src/protocol/options.ts";
 import { History } from "./build.ts";
 
 const GIB = 2 ** 30;
@@ -71,7 +72,9 @@ describe("the evidence", () => {
 });
 
 describe("stage measurements", () => {
-  const at = (stage: number, shards: number, weightBytes: number) => ({ metrics: { stage, shards, weightBytes } });
+  const at = (stage: number, shards: number, weightBytes: number) => ({
+    metrics: { stage, shards, weightBytes, provider: PROVIDERS.indexOf("wasm") },
+  });
 
   it("are the median of a stage's reports, apart for other plans and browsers, in order", () => {
     const { tracker } = new History()
@@ -79,7 +82,8 @@ describe("stage measurements", () => {
       .times([4], at(0, 2, 300))
       .times([5, 7], at(0, 2, 400))
       .times([6], { ...at(0, 2, 400), type: "edge" })
-      .times([30], at(0, 1, 800));
+      .times([30], at(0, 1, 800))
+      .times([1], { metrics: { ...at(1, 2, 500).metrics, provider: PROVIDERS.indexOf("webgpu") } });
     const measured = (
       shards: number,
       stage: number,
@@ -88,7 +92,7 @@ describe("stage measurements", () => {
       samples: number,
       type = "chrome",
     ) => {
-      return { shards, stage, weightBytes, browserType: type, ms, samples };
+      return { shards, stage, weightBytes, browserType: type, provider: "wasm", ms, samples };
     };
     expect(stageMeasurements(tracker, "m")).toEqual([
       measured(1, 0, 800, 30, 1),
@@ -96,6 +100,7 @@ describe("stage measurements", () => {
       measured(2, 0, 400, 6, 2),
       measured(2, 0, 400, 6, 1, "edge"),
       measured(2, 1, 500, 11, 3),
+      { ...measured(2, 1, 500, 1, 1), provider: "webgpu" },
     ]);
   });
 

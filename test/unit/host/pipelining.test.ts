@@ -42,6 +42,7 @@ async function line() {
         },
         checkpoint: () => undefined,
         records: async () => [],
+        forgetAfter: async () => undefined,
         fatal: () => false,
         runStarted: () => undefined,
         runEnded: () => undefined,
@@ -70,11 +71,10 @@ describe("runs of one session in a pipeline", () => {
   it("keep every stage busy, each with a run of its own, and end in order", async () => {
     const { stages, answers, working, endAll } = await line();
     for (let run = 0; run < RUNS; run++)
-      stages[0]?.receiveHead(
-        { run, reset: run === 0, checkpoint: false, safe: -1, reply: "page" },
-        { t0: int(1000 * run) },
-        null,
-      );
+      stages[0]?.receive({
+        head: { run, reset: run === 0, checkpoint: false, safe: -1, reply: "page" },
+        tensors: { t0: int(1000 * run) },
+      });
     await settled();
     const seen = [working()];
     for (let step = 0; step < RUNS + STAGES - 1; step++) {

@@ -28,6 +28,8 @@ export const CAPABILITY: HostCapability = {
 interface Tab {
   readonly hostId: string;
   alive: boolean;
+  /** Nothing in it runs, and its port stays open. */
+  frozen: boolean;
 }
 
 /** A browser with a clock of its own: tabs, pages in them that do what hosts do, and a service worker that may die. */
@@ -53,6 +55,8 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What hosts say of themselves when they are asked; milliseconds without a run. */
+  idleMs = 0;
   /** What hosts measure when they boot, and what they were asked to measure. */
   speed: MeasuredSpeed | null = null;
   readonly measureAsked: (readonly string[])[] = [];
@@ -129,6 +133,10 @@ export class FakeBrowser {
     tab.alive = false;
     await this.pool.pageDisconnected(tab.hostId);
   }
+  freezeTab(stage: number): void {
+    const tab = this.tabs.get(this.tabOf(stage));
+    if (tab !== undefined) tab.frozen = true;
+  }
   async closeTab(stage: number): Promise<void> {
     const tabId = this.tabOf(stage);
     const hostId = this.hostOf(stage);
@@ -189,7 +197,7 @@ export class FakeBrowser {
           return self.state;
         },
         append: async (body) => {
-          self.state = applyTransaction(self.state, body);
+          self.state = applyTransaction(self.state, { ...body, timestamp: self.now });
         },
       },
       get history() {
@@ -199,7 +207,7 @@ export class FakeBrowser {
         if (place === "offscreen") return null;
         if (this.refuseTabs) throw new Error("no current window");
         const tabId = ++this.tabIds;
-        this.tabs.set(tabId, { hostId, alive: true });
+        this.tabs.set(tabId, { hostId, alive: true, frozen: false });
         // A service worker that dies now never hears of the tab.
         await new Promise<void>((resolve) => this.later(3, resolve));
         this.later(5, () => this.pool.pageConnected(hostId));
@@ -247,10 +255,11 @@ export class FakeBrowser {
 
   /** What a host page does with an order of the pool. */
   private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
-    if (!this.liveTabs.some((tab) => tab.hostId === hostId) || name === "close") return;
+    if (!this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen) || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt) return;
     const lease = { hostId, attempt };
+    if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
       this.measureAsked.push((payload as PoolToHost["boot"]).measure);
       const booted = { provider: "wasm", capability: CAPABILITY, speed: this.speed } as const;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { HISTORY_WRITE_MS, SPEED_KEPT_MS } from "../../../src/base/limits.ts";
 import type { PerformanceEntry } from "../../../src/history/entry.ts";
 import type { StageTimes } from "../../../src/protocol/host.ts";
-import { CAPABILITY, FakeBrowser } from "./fake-browser.ts";
+import { BRIDGE, CAPABILITY, FakeBrowser } from "./fake-browser.ts";
 
 const TIMES: StageTimes = { runs: 9, medianMs: 12, minMs: 10, maxMs: 30 };
 
@@ -19,7 +19,7 @@ function lease(browser: FakeBrowser, stage: number): { hostId: string; attempt: 
   return { hostId: record?.hostId ?? "", attempt: record?.attempt ?? -1 };
 }
 function verify(browser: FakeBrowser): void {
-  browser.pool.driverReports("bridge-1").verified({ sessionId: browser.session?.sessionId ?? "" });
+  browser.pool.driverReports(BRIDGE).verified({ sessionId: browser.session?.sessionId ?? "" });
 }
 
 describe("a load", () => {
@@ -46,7 +46,7 @@ describe("a load", () => {
     opened.catch(() => undefined);
     await browser.pass(500);
     expect(rows(browser)).toEqual([{ operation: "load", status: "running", durationMs: null }]);
-    await browser.pool.bridgeCalls("bridge-1").abortOpen({ ingestId: browser.session?.openId ?? "" });
+    await browser.pool.bridgeCalls(BRIDGE).abortOpen({ ingestId: browser.session?.openId ?? "" });
     await browser.pass(10);
     expect(rows(browser)).toEqual([{ operation: "load", status: "aborted", durationMs: null }]);
     expect(browser.history.tracker.getFailureRateByBrowserType("chrome")).toBeNull();
@@ -74,7 +74,7 @@ describe("runs", () => {
         status: "completed",
         durationMs: 12,
         browserId: browser.hostOf(1),
-        metrics: { runs: 9, minMs: 10, maxMs: 30, stage: 1, shards: 2, weightBytes: 8 },
+        metrics: { runs: 9, minMs: 10, maxMs: 30, stage: 1, shards: 2, weightBytes: 8, provider: 2 },
       },
     ]);
   });
@@ -133,7 +133,7 @@ describe("a host that dies", () => {
     const browser = new FakeBrowser();
     const { sessionId } = await browser.live(1);
     browser.killFrame(0);
-    await browser.pool.bridgeCalls("bridge-1").releaseSession({ bridgeId: "bridge-1", sessionId });
+    await browser.pool.bridgeCalls(BRIDGE).releaseSession({ bridgeId: "bridge-1", sessionId });
     expect(rows(browser, "recovery").map(({ status }) => status)).toEqual(["aborted"]);
   });
 });
@@ -205,7 +205,7 @@ describe("what a model is cut by", () => {
       { browserType: "chrome", samples: 1, avgDurationMs: 12, successRate: 1 },
     ]);
     expect(browser.planning?.stages).toEqual([
-      { shards: 2, stage: 1, weightBytes: 8, browserType: "chrome", ms: 12, samples: 1 },
+      { shards: 2, stage: 1, weightBytes: 8, browserType: "chrome", provider: "wasm", ms: 12, samples: 1 },
     ]);
   });
 

@@ -97,7 +97,15 @@ describe("opening", () => {
     await browser.pass(OPEN_STALL_MS - 1_000);
     const { hostId, attempt } = browser.session?.stages[0] ?? { hostId: "", attempt: 0 };
     const sessionId = browser.session?.sessionId ?? "";
-    browser.reports().progress({ hostId, attempt, sessionId, phase: "download", loadedBytes: 1, totalBytes: null });
+    browser.reports().progress({
+      hostId,
+      attempt,
+      sessionId,
+      phase: "download",
+      loadedBytes: 1,
+      totalBytes: null,
+      bytesPerSecond: null,
+    });
     await browser.pass(OPEN_STALL_MS - 1_000);
     expect(browser.session?.status).toBe("opening");
     await browser.pass(2_000);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { FAULT_TOLERANCE_LEVELS, LEVELS } from "../../../src/fault/levels.ts";
 import { parseSessionOptions } from "../../../src/protocol/session-options.ts";
+import { SHARDING_STRATEGY_OPTIONS } from "../../../src/shard/types.ts";
 
 describe("session options", () => {
   it("have defaults for all that is left out", () => {
@@ -23,6 +24,7 @@ describe("session options", () => {
     { faultToleranceLevel: "none", recoveryStrategy: "parallel" },
     { faultToleranceLevel: "none", place: "offscreen" },
     { executionProviders: ["webgpu", "wasm"] },
+    ...SHARDING_STRATEGY_OPTIONS.map((shardingStrategy) => ({ shardingStrategy })),
     { stateBindings: {} },
     { stateBindings: { past: "present" } },
   ])("are taken as they are: %o", (input) => {
@@ -78,7 +80,6 @@ describe("a wrong option", () => {
       /Level low .* parallel; use restart, reconnect, progressive/,
     ],
     [{ recoveryStrategy: "coordinated" }, /Level medium .* coordinated; use restart, reconnect, failover, progressive/],
-    [{ shardingStrategy: "balanced" }, /shardingStrategy balanced .*use layer_based/],
     [{ place: "offscreen" }, /level none only.*Use place tab, or level none/],
   ])("is also one that does not go with the others: %o", (input, message) => {
     expect(() => parseSessionOptions(input)).toThrow(message);

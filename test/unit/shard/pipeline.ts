@@ -9,20 +9,28 @@ import { fileOf, type ModelFiles } from "./models.ts";
 
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = "error";
+/** Errors only: tests cut graphs in ways that onnxruntime likes to remark upon. */
+const QUIET = { logSeverityLevel: 3 } as const;
 
 export type Tensors = Readonly<Record<string, ort.Tensor>>;
 
 /** Runs a whole model file as onnxruntime does without Holdfast. */
 export async function wholeSession(files: ModelFiles): Promise<ort.InferenceSession> {
   const externalData = [...files].filter(([path]) => path !== "").map(([path, data]) => ({ path, data }));
-  return ort.InferenceSession.create(fileOf(files, ""), { externalData });
+  return ort.InferenceSession.create(fileOf(files, ""), { externalData, ...QUIET });
 }
 
 /** The shards of a plan in one process: tensors go down the line, state stays with its shard. */
 export class Pipeline {
   readonly #stages: { readonly shard: ShardSpec; readonly session: ort.InferenceSession; state: Tensors }[] = [];
 
-  static async open(skeleton: Skeleton, plan: ShardPlan, files: ModelFiles): Promise<Pipeline> {
+  /** With `sessions`, equal shards share a session, and the caller releases it. */
+  static async open(
+    skeleton: Skeleton,
+    plan: ShardPlan,
+    files: ModelFiles,
+    sessions?: Map<string, ort.InferenceSession>,
+  ): Promise<Pipeline> {
     const pipeline = new Pipeline();
     for (const shard of plan.shards) {
       const bytes = extractShard(skeleton, plan, shard.index);
@@ -30,7 +38,10 @@ export class Pipeline {
       const externalData = shard.weights.map(({ path, file, offset, length }) => {
         return { path, data: fileOf(files, file).slice(offset, offset + length) };
       });
-      const session = await ort.InferenceSession.create(bytes, { externalData });
+      // A shard's graph follows from what it is given and what it makes; only its name has its number.
+      const key = JSON.stringify([shard.inputs, shard.state, shard.outputs]);
+      const session = sessions?.get(key) ?? (await ort.InferenceSession.create(bytes, { externalData, ...QUIET }));
+      sessions?.set(key, session);
       expect([...session.inputNames].sort()).toEqual([...shard.inputs, ...shard.state.map((s) => s.input.name)].sort());
       expect([...session.outputNames].sort()).toEqual(shard.outputs);
       pipeline.#stages.push({ shard, session, state: {} });
