@@ -72,9 +72,9 @@ async function startedFor(port: chrome.runtime.Port, early: readonly unknown[]):
     return await started();
   } catch (error) {
     console.error(`Holdfast could not start: ${messageOf(error)}`);
-    // To ask again is of use, unless what is stored can only be read by a newer version.
-    if (toErrorData(error).code !== "STORE_NEWER") setTimeout(() => port.disconnect(), REFUSED_PORT_MS);
-    else refuseCalls(port, toErrorData(error), early);
+    // To ask again at once is of use, unless what is stored can only be read by a newer version.
+    if (toErrorData(error).code === "STORE_NEWER") refuseCalls(port, toErrorData(error), early);
+    setTimeout(() => port.disconnect(), REFUSED_PORT_MS);
     return null;
   }
 }
