@@ -42,8 +42,9 @@ describe.each(CASES)("seeded $family $variant $form $dtype", (options) => {
       const matrix = new Matrix(matrixModel(part));
       const { shardsMax } = matrix.plan({ shards: 1 });
       const name = [options.family, options.variant, options.form, part.role, options.dtype].filter(Boolean).join(" ");
+      const cuts = await matrix.checkEveryCut();
       for (const [i, strategy] of offeredStrategies(matrix.skeleton).entries()) await matrix.check(strategy, i);
-      table[name] = { shardsMax, "plans executed": matrix.executed };
+      table[name] = { shardsMax, cuts, "plans executed": matrix.executed };
       await matrix.close();
       expect(shardsMax).toBeGreaterThan(1);
     }
