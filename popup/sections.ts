@@ -1,3 +1,4 @@
+import type { HostReport } from "../src/protocol/host.ts";
 import type { HostSummary, PoolStatus, RefusalSummary, SessionSummary } from "../src/protocol/popup.ts";
 import { el } from "./dom.ts";
 import { ago, bytes, counted, milliseconds, modelName } from "./words.ts";
@@ -28,7 +29,22 @@ function hostRow(host: HostSummary): HTMLElement {
     el("span", { class: "id" }, host.hostId.slice(0, 8)),
   );
   const detail = `${host.place} · ${host.provider ?? "provider not chosen yet"} · ${bytes(host.weightBytes)}`;
-  return row(host.status, title, status(host.status), el("span", { class: "detail" }, detail), origin(host.origin));
+  const about = host.report === null ? [] : [el("span", { class: "detail" }, device(host.report))];
+  const details = [el("span", { class: "detail" }, detail), ...about];
+  return row(host.status, title, status(host.status), ...details, origin(host.origin));
+}
+
+/** What the host says of itself: browser, threads, limits, speed. */
+function device({ provider, capability, speed }: HostReport): string {
+  const { browser, threads, cores, memoryGiB, gpuLimits } = capability;
+  const limit = provider === "webgpu" && gpuLimits !== null ? gpuLimits.maxStorageBufferBindingSize : null;
+  return [
+    `${browser.type} ${browser.version}`.trim(),
+    `${counted(threads, "thread")} of ${counted(cores, "core")}`,
+    ...(memoryGiB === null ? [] : [`${memoryGiB} GiB memory`]),
+    ...(limit === null ? [] : [`buffers to ${bytes(limit)}`]),
+    ...(speed === null ? [] : [`${(speed.flopsPerMs / 1e6).toFixed(1)} GFLOP/s`]),
+  ].join(" · ");
 }
 
 export function sessionRows({ sessions }: PoolStatus, actions: Actions): HTMLElement[] {

@@ -1,23 +1,43 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
-import { JournalStore } from "./adapters/journal-store.ts";
+import { HistoryStore } from "./adapters/history-store.ts";
+import { openJournal } from "./adapters/journal-store.ts";
+import { ownBrowser } from "./adapters/own-browser.ts";
+import { messageOf } from "./base/errors.ts";
+import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
+import { startOnce } from "./base/start-once.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
 import { reconcile } from "./pool/start.ts";
 import type { DriverReports, Handover, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
 import type { PopupMessage } from "./protocol/popup.ts";
+import type { Journal } from "./state/journal.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
-// The resource pool. It may end at any moment: whatever it must not forget is in the journal, and every start runs
-// the same path. Listeners are registered at once; each waits for the start.
-const consent = new ConsentWindows();
-const started = start();
+/** A port of a pool that could not start is kept for a moment: its other end would be back at once. */
+const REFUSED_PORT_MS = 500;
 
-async function start(): Promise<{ pool: ResourcePool; journal: JournalStore }> {
-  const journal = await JournalStore.open();
-  const needs = extensionNeeds(journal, consent);
-  const pool = new ResourcePool(needs);
+interface Started {
+  readonly pool: ResourcePool;
+  readonly journal: Journal;
+}
+
+// The resource pool. It may end at any moment: whatever it must not forget is in the journal, and every start runs
+// the same path. Listeners are registered at once; each waits for the start. One that failed (the storage did not
+// answer, say) is made again by whoever comes next, on the same pool.
+const consent = new ConsentWindows();
+const opened = startOnce(async () => {
+  const opening = Promise.all([openJournal(), HistoryStore.open(ownBrowser())]);
+  const [journal, history] = await within(JOURNAL_OPEN_DEADLINE_MS, opening);
+  const needs = extensionNeeds(journal, history, consent);
+  return { journal, needs, pool: new ResourcePool(needs) };
+});
+const started = startOnce(start);
+withPool(() => undefined);
+
+async function start(): Promise<Started> {
+  const { journal, needs, pool } = await opened();
   await reconcile(pool, needs);
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
@@ -26,6 +46,30 @@ async function start(): Promise<{ pool: ResourcePool; journal: JournalStore }> {
     } else client.postMessage({ holdfast: "report" });
   }
   return { pool, journal };
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the journal could not be opened within ${ms} ms`)), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** What the browser tells while the pool cannot start is lost: the next start asks it for everything anyway. */
+function withPool(action: (started: Started) => unknown): void {
+  started().then(action, (error: unknown) => console.error(`Holdfast could not start: ${messageOf(error)}`));
+}
+
+/** Null: the pool could not start. The other end is told, so that it does not wait for an answer for ever. */
+async function startedFor(port: chrome.runtime.Port): Promise<Started | null> {
+  try {
+    return await started();
+  } catch (error) {
+    console.error(`Holdfast could not start: ${messageOf(error)}`);
+    setTimeout(() => port.disconnect(), REFUSED_PORT_MS);
+    return null;
+  }
 }
 
 chrome.runtime.onConnect.addListener((port) => {
@@ -40,17 +84,18 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   const early: unknown[] = [];
   let receive = (message: unknown): void => void early.push(message);
   port.onMessage.addListener((message) => receive(message));
-  port.onDisconnect.addListener(
-    () =>
-      void started.then(({ pool, journal }) => {
-        const hosts =
-          hostId === "offscreen"
-            ? Object.values(journal.state.hosts).filter(({ place }) => place === "offscreen")
-            : [{ hostId }];
-        for (const host of hosts) void pool.pageDisconnected(host.hostId);
-      }),
+  port.onDisconnect.addListener(() =>
+    withPool(({ pool, journal }) => {
+      const hosts =
+        hostId === "offscreen"
+          ? Object.values(journal.state.hosts).filter(({ place }) => place === "offscreen")
+          : [{ hostId }];
+      for (const host of hosts) void pool.pageDisconnected(host.hostId);
+    }),
   );
-  const { pool, journal } = await started;
+  const running = await startedFor(port);
+  if (running === null) return;
+  const { pool, journal } = running;
   if (hostId !== "offscreen" && journal.state.hosts[hostId] === undefined) {
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
@@ -80,12 +125,14 @@ async function serveBridge(port: chrome.runtime.Port, bridgeId: string): Promise
   const early: unknown[] = [];
   let receive = (message: unknown): void => void early.push(message);
   port.onMessage.addListener((message) => receive(message));
-  port.onDisconnect.addListener(() => void started.then(({ pool }) => pool.sessions.bridgeLost(bridgeId)));
-  const { pool } = await started;
+  port.onDisconnect.addListener(() => withPool(({ pool }) => pool.sessions.bridgeLost(bridgeId)));
+  const running = await startedFor(port);
+  if (running === null) return;
+  const { pool } = running;
   const peer = new RpcPeer<Record<never, never>, Record<never, never>, PoolCalls, DriverReports>(
     (message) => answer(port, message),
-    pool.bridgeCalls(),
-    pool.driverReports(),
+    pool.bridgeCalls(bridgeId),
+    pool.driverReports(bridgeId),
   );
   receive = (message) => peer.receive(message);
   for (const message of early) receive(message);
@@ -101,7 +148,7 @@ self.addEventListener("message", (event) => {
 });
 
 async function handOver(message: Handover, bridgeId: string, ports: MessagePort[]): Promise<void> {
-  const { journal } = await started;
+  const { journal } = await started();
   const session = journal.state.sessions[message.sessionId];
   // Only the session's owner reaches its hosts.
   if (session?.bridgeId !== bridgeId || journal.state.hosts[message.hostId]?.sessionId !== message.sessionId) return;
@@ -115,7 +162,7 @@ chrome.runtime.onMessage.addListener((message: PopupMessage, sender, respond) =>
 });
 
 async function answerPopup(message: PopupMessage): Promise<unknown> {
-  const { pool, journal } = await started;
+  const { pool, journal } = await started();
   if (message.holdfast === "consent") {
     const { origin, allowed } = message.params;
     await journal.append({ action: "set_consent", data: { origin, allowed, at: Date.now() } });
@@ -128,11 +175,14 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
   return calls.status(null);
 }
 
-chrome.tabs.onRemoved.addListener((tabId) => void started.then(({ pool }) => pool.tabRemoved(tabId)));
+chrome.tabs.onRemoved.addListener((tabId) => withPool(({ pool }) => pool.tabRemoved(tabId)));
+chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
+  if (frozen === true) withPool(({ pool }) => pool.tabFrozen(tabId));
+});
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
-chrome.alarms.onAlarm.addListener(() => void started.then(({ pool }) => pool.sessions.inspectOwners()));
-chrome.runtime.onStartup.addListener(() => void started);
-chrome.runtime.onInstalled.addListener(() => void started);
+chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.sessions.owners.inspect()));
+chrome.runtime.onStartup.addListener(() => withPool(() => undefined));
+chrome.runtime.onInstalled.addListener(() => withPool(() => undefined));
 // While a session above level none lives the action has no popup: the page opens as a window, which is harmless.
 chrome.action.onClicked.addListener(
   () => void chrome.windows.create({ url: "popup/popup.html", type: "popup", width: 420, height: 640 }),

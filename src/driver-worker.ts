@@ -1,4 +1,5 @@
 import type { FromDriver, ToDriver } from "./adapters/bridge-protocol.ts";
+import { callAgain } from "./base/call-again.ts";
 import { HoldfastError } from "./base/errors.ts";
 import { RpcPeer } from "./base/rpc.ts";
 import { Driver } from "./driver/driver.ts";
@@ -57,17 +58,14 @@ function start({ bridgeId, origin, framedBy }: Extract<ToDriver, { page: object 
 }
 
 /** Calls that change nothing when they are made twice are made again when the service worker ended in between. */
-async function callPool<M extends keyof PoolCalls>(
+function callPool<M extends keyof PoolCalls>(
   method: M,
   params: PoolCalls[M]["params"],
 ): Promise<PoolCalls[M]["result"]> {
-  for (;;) {
-    try {
-      return await pool.call(method, params);
-    } catch (error) {
-      const ended = error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED";
-      if (!ended || method === "openSession") throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
+  const call = (): Promise<PoolCalls[M]["result"]> => pool.call(method, params);
+  return method === "openSession" ? call() : callAgain(call, { now: () => performance.now(), sleep });
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -10,7 +10,12 @@ import {
 } from "../state/checkpoint-codec.ts";
 
 interface Schema extends DBSchema {
-  checkpoints: { key: [string, number, number]; value: StoredCheckpoint };
+  checkpoints: {
+    key: [string, number, number];
+    value: StoredCheckpoint & { readonly bytes: number };
+    /** Tells sizes without reading what is stored. */
+    indexes: { size: [string, number] };
+  };
 }
 
 /** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
@@ -29,8 +34,14 @@ export class CheckpointStore {
   }
 
   private static async connect(): Promise<CheckpointStore> {
-    const db = await openDB<Schema>("holdfast-checkpoints", 1, {
-      upgrade: (fresh) => void fresh.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] }),
+    const db = await openDB<Schema>("holdfast-checkpoints", 2, {
+      upgrade: (db, from, _, upgrading) => {
+        const store =
+          from === 0
+            ? db.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] })
+            : upgrading.objectStore("checkpoints");
+        store.createIndex("size", ["sessionId", "bytes"]);
+      },
     });
     return new CheckpointStore(db);
   }
@@ -39,7 +50,7 @@ export class CheckpointStore {
   async write(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number> {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
-    await this.db.put("checkpoints", stored);
+    await this.db.put("checkpoints", { ...stored, bytes: stored.payload.byteLength });
     if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;
   }
@@ -67,6 +78,21 @@ export class CheckpointStore {
     return chainTo(records, run);
   }
 
+  /** Payload bytes of all records of a session. */
+  async bytes(sessionId: string): Promise<number> {
+    const index = this.db.transaction("checkpoints").store.index("size");
+    let bytes = 0;
+    let cursor = await index.openKeyCursor(IDBKeyRange.bound([sessionId, 0], [sessionId, Infinity]));
+    for (; cursor !== null; cursor = await cursor.continue()) bytes += cursor.key[1];
+    return bytes;
+  }
+
+  /** Deletes a stage's records of runs after this one. */
+  async forgetAfter({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
+    const later = IDBKeyRange.bound([sessionId, stage, run], [sessionId, stage, Infinity], true);
+    await this.db.delete("checkpoints", later);
+  }
+
   async forget(sessionId: string): Promise<void> {
     await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
   }
@@ -79,4 +105,8 @@ function stageRange(sessionId: string, stage: number): IDBKeyRange {
 /** All stored state of a session; for the service worker, which holds no store open. */
 export async function deleteCheckpoints(sessionId: string): Promise<void> {
   await (await CheckpointStore.open()).forget(sessionId);
+}
+
+export async function storedBytes(sessionId: string): Promise<number> {
+  return (await CheckpointStore.open()).bytes(sessionId);
 }

@@ -9,10 +9,9 @@ export class ConsentWindows {
     return new Promise((resolve) => {
       const entry = { windowId: null as number | null, answer: resolve };
       this.open.set(origin, entry);
-      const url = chrome.runtime.getURL(`popup/consent.html?origin=${encodeURIComponent(origin)}`);
-      chrome.windows.create({ url, type: "popup", width: WIDTH, height: HEIGHT, focused: true }).then(
-        (window) => {
-          entry.windowId = window?.id ?? null;
+      windowFor(chrome.runtime.getURL(`popup/consent.html?origin=${encodeURIComponent(origin)}`)).then(
+        (windowId) => {
+          entry.windowId = windowId;
         },
         () => this.answer(origin, null),
       );
@@ -28,4 +27,18 @@ export class ConsentWindows {
   windowClosed(windowId: number): void {
     for (const [origin, entry] of this.open) if (entry.windowId === windowId) this.answer(origin, null);
   }
+}
+
+/** A user may think for longer than a service worker lives: the window that an earlier one opened still asks. */
+async function windowFor(url: string): Promise<number | null> {
+  const [asking] = await chrome.runtime.getContexts({
+    contextTypes: ["TAB" as chrome.runtime.ContextType],
+    documentUrls: [url],
+  });
+  if (asking !== undefined && asking.windowId >= 0) {
+    await chrome.windows.update(asking.windowId, { focused: true });
+    return asking.windowId;
+  }
+  const made = await chrome.windows.create({ url, type: "popup", width: WIDTH, height: HEIGHT, focused: true });
+  return made?.id ?? null;
 }

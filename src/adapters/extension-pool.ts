@@ -1,8 +1,8 @@
 import type { RpcMessage } from "../base/rpc.ts";
-import type { PoolNeeds } from "../pool/needs.ts";
-import { deleteCheckpoints } from "./checkpoint-store.ts";
+import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
+import type { Journal } from "../state/journal.ts";
+import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
-import type { JournalStore } from "./journal-store.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -11,7 +11,7 @@ const OFFSCREEN = "offscreen/offscreen.html";
 const BRIDGE = "src/bridge.html";
 
 /** The pool's needs, met by the extension API and the service worker's clients. */
-export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): PoolNeeds {
+export function extensionNeeds(journal: Journal, history: PoolHistory, consent: ConsentWindows): PoolNeeds {
   let outbox: Promise<void> = Promise.resolve();
   let offscreenOpening: Promise<void> | null = null;
   // In order, although finding a client takes a moment.
@@ -21,6 +21,7 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
 
   return {
     journal,
+    history,
     openPage: async (hostId, place) => {
       if (place === "offscreen") {
         offscreenOpening ??= openOffscreen().finally(() => {
@@ -66,6 +67,7 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
       post(() => self.clients.get(bridgeId), { holdfast: "pool", message });
     },
     forgetCheckpoints: deleteCheckpoints,
+    storedBytes,
     askConsent: (origin) => consent.ask(origin),
     setAlarm: (name, delayMs) => void chrome.alarms.create(name, { when: Date.now() + delayMs }),
     // An open action popup would make the death of the host pages' process fatal to the extension: see background.ts.
@@ -77,7 +79,7 @@ export function extensionNeeds(journal: JournalStore, consent: ConsentWindows): 
 }
 
 /** The page that holds this host: its tab, or the offscreen document. */
-export async function hostClient(journal: JournalStore, hostId: string): Promise<Client | undefined> {
+export async function hostClient(journal: Journal, hostId: string): Promise<Client | undefined> {
   const offscreen = journal.state.hosts[hostId]?.place === "offscreen";
   const pages = await pagesOf();
   return pages.find((client) =>

@@ -1,10 +1,13 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
+import { YIELD_EVERY_MS } from "../base/limits.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
+import { RunReports } from "../host/run-reports.ts";
 import { Stage } from "../host/stage.ts";
+import { StageTimer } from "../host/stage-timer.ts";
 import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
 import { OrtRuntime } from "./ort-runtime.ts";
@@ -23,8 +26,10 @@ export class FrameHost {
   private load: ShardLoad | null = null;
   private weights: { path: string; data: Uint8Array }[] = [];
   private stage: Stage | null = null;
+  private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
+  private readonly breath = new Breath();
 
   constructor(faultHooks: boolean) {
     this.hold = new HoldPoint(faultHooks, (phase) => this.keeper?.emit("held", { phase }));
@@ -43,7 +48,7 @@ export class FrameHost {
       {
         boot: async (boot) => {
           this.runtime = await OrtRuntime.boot(boot);
-          return null;
+          return { speed: boot.measure === null ? null : await this.runtime.measure(boot.measure) };
         },
         load: (load) => {
           this.load = load;
@@ -54,10 +59,16 @@ export class FrameHost {
       },
       {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
-        ping: ({ beat }) => keeper.emit("pong", { beat }),
+        ping: ({ beat }) => {
+          keeper.emit("pong", { beat });
+          const times = this.timer?.due(performance.now()) ?? null;
+          if (times !== null) keeper.emit("stageTimes", times);
+        },
         stored: ({ run, error }) => {
-          if (error !== null) return this.wiring?.driver.emit("storeFailed", { run, error });
-          if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
+          if (error !== null) {
+            this.stage?.storeFailed(error);
+            this.wiring?.driver.emit("storeFailed", { run, error });
+          } else if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
         },
         hold: (hold) => this.hold.set(hold),
       },
@@ -78,11 +89,25 @@ export class FrameHost {
     }
     this.weights = [];
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
+    const reports = new RunReports(
+      {
+        started: (run, shape) => keeper.emit("runStarted", { run, shape }),
+        ended: (run) => keeper.emit("runEnded", { run }),
+        now: () => performance.now(),
+      },
+      load.provider === "wasm",
+    );
+    const timer = new StageTimer(performance.now());
+    this.timer = timer;
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           try {
-            return await runtime.run(inputs);
+            const startedAt = performance.now();
+            const outputs = await runtime.run(inputs);
+            const now = performance.now();
+            timer.ran(now - startedAt, now);
+            return outputs;
           } catch (error) {
             throw isHostFailure(messageOf(error))
               ? error
@@ -92,14 +117,18 @@ export class FrameHost {
         send: (answer) => this.send(answer),
         checkpoint: (record) => keeper.emit("checkpoint", record),
         records: (run) => keeper.call("records", { run }),
+        forgetAfter: async (run) => void (await keeper.call("forgetAfter", { run })),
         fatal: (error) => {
           const lost = !(error instanceof HoldfastError);
           if (lost) keeper.emit("fault", { signal: messageOf(error) });
           return lost;
         },
-        runStarted: (run, inputs) => keeper.emit("runStarted", { run, shape: shapeOf(inputs) }),
-        runEnded: (run) => keeper.emit("runEnded", { run }),
-        hold: (phase, run) => this.hold.reach(phase, run),
+        runStarted: (run, inputs) => reports.started(run, shapeOf(inputs)),
+        runEnded: (run) => reports.ended(run),
+        hold: async (phase, run) => {
+          if (phase === "dispatch") await this.breath.take();
+          await this.hold.reach(phase, run);
+        },
       },
       load.spec,
       load,
@@ -117,7 +146,7 @@ export class FrameHost {
       (message) => driverPort.postMessage(message),
       { sync: () => stage.sync(), restore: ({ run, from }) => stage.restore(run, from) },
       {
-        head: ({ head, feeds, error }) => stage.receiveHead(head, feeds, error),
+        feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),
       },
     );
@@ -129,8 +158,7 @@ export class FrameHost {
       const message = event.data;
       // At the first stage this is the page's own port.
       if (typeof message?.head?.run !== "number") return;
-      if ("feeds" in message) stage.receiveHead(message.head, message.feeds, null);
-      else stage.receive(message);
+      stage.receive("feeds" in message ? { head: message.head, tensors: message.feeds } : message);
     };
     input.start();
   }
@@ -144,6 +172,22 @@ export class FrameHost {
       const { tensors, transfer } = forPosting(message.tensors);
       this.wiring?.output.postMessage({ head: message.head, tensors } satisfies StageMessage, transfer);
     }
+  }
+}
+
+/** Runs that wait are worked off without a turn of the event loop in between; now and then it gets one. */
+class Breath {
+  private readonly channel = new MessageChannel();
+  private last = performance.now();
+
+  async take(): Promise<void> {
+    if (performance.now() - this.last < YIELD_EVERY_MS) return;
+    // Not a timer: a hidden page's are slowed down.
+    await new Promise<void>((resolve) => {
+      this.channel.port1.onmessage = () => resolve();
+      this.channel.port2.postMessage(null);
+    });
+    this.last = performance.now();
   }
 }
 

@@ -35,12 +35,13 @@ export class KeeperRoom {
           post({ from: "keeper", title: boot.origin });
           void this.keeper(boot.hostId).boot(boot);
         },
-        load: (load) => void this.keeper(load.hostId).load(load),
+        load: (load) => void this.keepers.get(load.hostId)?.load(load),
         ingest: (ingest) => {
           this.ingests.set(ingest.hostId, ingest);
           this.serveIngest(ingest.hostId);
         },
-        close: ({ hostId }) => this.keeper(hostId).close(),
+        close: ({ hostId }) => this.close(hostId),
+        ask: (lease) => this.keepers.get(lease.hostId)?.ask(lease),
       },
     );
     this.needs = {
@@ -52,6 +53,7 @@ export class KeeperRoom {
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),
         checkpointChain: (key, run) => checkpoints.chain(key, run),
+        forgetCheckpoints: (key, run) => checkpoints.forgetAfter(key, run),
       },
       mountFrame: (hostId) =>
         new Promise((resolve, reject) => {
@@ -102,6 +104,13 @@ export class KeeperRoom {
     return keeper;
   }
 
+  /** A host never comes back under its id, so nothing of it is kept. */
+  private close(hostId: string): void {
+    this.keepers.get(hostId)?.close();
+    this.ingestPorts.get(hostId)?.close();
+    for (const map of [this.keepers, this.mounting, this.ingests, this.ingestPorts, this.holds]) map.delete(hostId);
+  }
+
   /** The order to ingest and the port come on two ways; whichever is second starts it. */
   private serveIngest(hostId: string): void {
     const ingest = this.ingests.get(hostId);
@@ -109,13 +118,13 @@ export class KeeperRoom {
     if (ingest === undefined || port === undefined) return;
     this.ingests.delete(hostId);
     this.ingestPorts.delete(hostId);
-    const { attempt, sessionId, options } = ingest;
+    const { attempt, sessionId, options, planning } = ingest;
     const stores: IngestStores = {
       beginBlob: () => this.models.beginBlob(),
       openBlob: (digest) => this.models.openBlob(digest),
       writePlan: (planId, stored, graphs) => this.models.writePlan(planId, stored, graphs),
     };
-    serveIngest(port, options, stores, {
+    serveIngest(port, options, planning, stores, {
       progress: (phase, loadedBytes, totalBytes) =>
         this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes }),
       planned: (planId, plan) => this.pool.emit("planned", { hostId, attempt, sessionId, planId, plan }),

@@ -1,8 +1,9 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
 import type { ElementType, TensorData, WireTensor, WireTensors } from "../base/tensor.ts";
-import type { FrameBoot } from "../protocol/host.ts";
+import type { FrameBoot, MeasuredSpeed } from "../protocol/host.ts";
 import type { Provider } from "../protocol/options.ts";
+import { measureSpeed } from "./speed-probe.ts";
 
 type Ort = typeof import("onnxruntime-common");
 
@@ -99,6 +100,11 @@ export class OrtRuntime {
       await warmUp.release();
     }
     return new OrtRuntime(ort);
+  }
+
+  /** Before the shard is there. Null: it could not be measured. */
+  measure(provider: Provider): Promise<MeasuredSpeed | null> {
+    return measureSpeed(this.ort, provider, () => performance.now());
   }
 
   async create(files: ShardFiles, provider: Provider): Promise<void> {

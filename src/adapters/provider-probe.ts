@@ -1,8 +1,12 @@
+import { THREADS } from "../host/providers.ts";
 import type { HostCapability } from "../protocol/host.ts";
 import type { Provider } from "../protocol/options.ts";
+import { deviceMemoryGiB, ownBrowser } from "./own-browser.ts";
+
+type Gpu = Pick<HostCapability, "softwareGpu" | "gpuLimits">;
 
 /**
- * Which providers really work here. A device or context is made: an adapter alone, or `navigator.ml`, promises nothing.
+ * Which providers really work here, and what there is of the device. A device or context is made: an adapter alone, or `navigator.ml`, promises nothing.
  * `gpuWaitMs`: how long to ask again for a GPU that was just lost.
  */
 export async function probeProviders(wanted: readonly Provider[] | null, gpuWaitMs: number): Promise<HostCapability> {
@@ -16,10 +20,18 @@ export async function probeProviders(wanted: readonly Provider[] | null, gpuWait
     ...(webnn ? ["webnn" as const] : []),
     "wasm",
   ];
-  return { providers, softwareGpu: gpu?.software ?? false };
+  return {
+    browser: ownBrowser(),
+    providers,
+    softwareGpu: gpu?.softwareGpu ?? false,
+    gpuLimits: gpu?.gpuLimits ?? null,
+    threads: THREADS,
+    cores: navigator.hardwareConcurrency,
+    memoryGiB: deviceMemoryGiB(),
+  };
 }
 
-async function probeGpu(waitMs: number): Promise<{ software: boolean } | null> {
+async function probeGpu(waitMs: number): Promise<Gpu | null> {
   const until = performance.now() + waitMs;
   for (;;) {
     const found = await tryGpu();
@@ -28,15 +40,18 @@ async function probeGpu(waitMs: number): Promise<{ software: boolean } | null> {
   }
 }
 
-async function tryGpu(): Promise<{ software: boolean } | null> {
+async function tryGpu(): Promise<Gpu | null> {
   try {
     const adapter = await navigator.gpu?.requestAdapter();
     if (!adapter) return null;
     const device = await adapter.requestDevice();
     device.destroy();
     const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
+    // A device gets the least that WebGPU promises unless more is asked for, as onnxruntime does; the adapter says how much.
+    const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
     return {
-      software:
+      gpuLimits: { maxBufferSize, maxStorageBufferBindingSize },
+      softwareGpu:
         info.isFallbackAdapter === true ||
         /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`),
     };

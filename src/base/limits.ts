@@ -4,6 +4,8 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** A stage with more checkpoints than this on their way to storage waits for it. */
+export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
@@ -21,6 +23,20 @@ export const RUN_DEADLINE_FACTOR = 4;
 export const FIRST_RUN_DEADLINE_MS = 60_000;
 /** Run times kept for each shape. */
 export const RUN_TIMES_KEPT = 64;
+
+/** A host tells its computation times so long after a window's first run: short at first, then rarely. The last repeats. */
+export const STAGE_TIMES_WINDOWS_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const;
+/** A window ends early when no run came for so long, and its host has not told anything for the first window's time. */
+export const STAGE_TIMES_IDLE_MS = 250;
+/** Times of one window that its median is taken of: the newest. */
+export const STAGE_TIMES_KEPT = 256;
+/** How long a host measures its provider's speed, and from when on it is too busy for that to mean anything. */
+export const SPEED_PROBE_MS = 15;
+export const SPEED_PROBE_GIVE_UP_MS = 60;
+/** A speed measured so long ago is measured again. */
+export const SPEED_KEPT_MS = 24 * 3_600_000;
+/** History is written this long after the first change, with all that came meanwhile. */
+export const HISTORY_WRITE_MS = 1_000;
 
 /** From the insertion of a frame to its first word. */
 export const FRAME_UP_DEADLINE_MS = 10_000;
@@ -46,6 +62,9 @@ export const PAGE_GRACE_MS = 30_000;
 export const OWNER_CHECK_MS = 120_000;
 /** A parked session's state is kept this long. */
 export const PARKED_KEPT_MS = 24 * 3_600_000;
+/** Parked and paused sessions that one origin may have, and the bytes stored for them; the oldest go first. */
+export const PARKED_PER_ORIGIN_MAX = 8;
+export const PARKED_BYTES_PER_ORIGIN_MAX = 512 * 1024 * 1024;
 /** A dismissed or refused consent counts as "no" for this long. */
 export const CONSENT_NO_MS = 3_600_000;
 
@@ -61,6 +80,8 @@ export const HOSTS_MAX = 16;
 export const SESSIONS_PER_ORIGIN_MAX = 8;
 /** Transactions in the journal before it is compacted into a snapshot. */
 export const JOURNAL_COMPACT_AT = 10_000;
+/** Bytes of transactions before the same; more where the snapshot itself is larger. */
+export const JOURNAL_COMPACT_BYTES = 16 * 1024 * 1024;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 
@@ -69,6 +90,28 @@ export const DOWNLOAD_STALL_MS = 20_000;
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;
+
+/** The browser may still list a page or frame whose process has just died: it is looked at this often, so many times. */
+export const GONE_LOOK_MS = 250;
+export const GONE_LOOKS = 4;
+/** A call that the end of the service worker cut short is made again after these pauses, then fails. */
+export const POOL_CALL_PAUSES_MS = [50, 50, 100, 200, 400, 800, 1_600, 3_200] as const;
+/** A call that was under way for so long (more than a start may take) met a service worker that works: counted anew. */
+export const POOL_CALL_LONG_MS = 20_000;
+/** From the start of the service worker to its journal being read. */
+export const JOURNAL_OPEN_DEADLINE_MS = 10_000;
+/** Acknowledgements, and the safe run, are told at once after so many runs, else after this long. */
+export const TOLD_TOGETHER_RUNS = 8;
+export const TOLD_LATE_MS = 10;
+/** A host that works off waiting runs looks at its messages at least this often, heartbeats and new ports among them. */
+export const YIELD_EVERY_MS = 50;
+
+/** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
+export const PORTS_ARRIVAL_MS = 1_500;
+/** Wirings that fail in a row, after which the driver says which stages took no ports. */
+export const WIRINGS_FAILED_MAX = 3;
+/** A stage that is asked how far it is waits for its run to end; one that is put back reads its state. */
+export const STAGE_ANSWER_MS = 60_000;
 
 /** From inserting the bridge frame to its answer. */
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -80,6 +123,8 @@ export const BRIDGE_ORPHAN_CHECK_MS = 1_000;
 /** Bridge frames that may die in a row, without an answer in between, before the page is told. */
 export const BRIDGE_DEATHS_MAX = 5;
 
+/** Models that a page may give names. */
+export const MODELS_REGISTERED_MAX = 1_000;
 /** Tokens of one generation. */
 export const NEW_TOKENS_MAX = 100_000;
 /** Token ids of a prompt. The journal keeps them. */

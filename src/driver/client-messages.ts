@@ -51,7 +51,7 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
 const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unknown> } = {
   ingest: loose({ openId: id }),
   abortOpen: loose({ openId: id }),
-  run: loose({ sessionId: id, run, reset: v.boolean(), error: v.nullable(error) }),
+  run: loose({ sessionId: id, run, reset: v.boolean(), error: v.nullable(error), acked }),
   history: loose({ sessionId: id, base: run, promptIds: ids(PROMPT_TOKENS_MAX), ids: ids(NEW_TOKENS_MAX), runs: run }),
   resume: loose({ sessionId: id }),
   ack: loose({ sessionId: id, run: acked }),

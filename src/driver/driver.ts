@@ -1,5 +1,6 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { INGESTS_PER_PAGE_MAX } from "../base/limits.ts";
+import { LateNumber } from "../base/late-number.ts";
+import { INGESTS_PER_PAGE_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
@@ -154,8 +155,9 @@ export class Driver {
         if (port !== undefined && this.ingestPorts.size < INGESTS_PER_PAGE_MAX) this.ingestPorts.set(openId, port);
       },
       abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
-      run: ({ sessionId, run, reset, error }) => {
+      run: ({ sessionId, run, reset, error, acked }) => {
         const driver = this.sessions.get(sessionId)?.driver;
+        driver?.ack(acked);
         if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
@@ -191,11 +193,12 @@ export class Driver {
     if (this.sessions.has(sessionId))
       throw new HoldfastError("SESSION_IN_USE", "This page drives the session already; use the one it has.");
     const { needs, client } = this;
+    const safe = new LateNumber((run) => client.emit("safe", { sessionId, run }), TOLD_TOGETHER_RUNS, TOLD_LATE_MS);
     const driver = new SessionDriver(
       {
         wirer: needs.wirer,
         tell: (event) => client.emit("session", { sessionId, event }),
-        safe: (run) => client.emit("safe", { sessionId, run }),
+        safe: (run) => safe.grow(run),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
         sessionFailed: (error) => {
           client.emit("sessionFailed", { sessionId, error });
@@ -204,6 +207,7 @@ export class Driver {
           needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
         },
         verified: () => needs.reportToPool("verified", { sessionId }),
+        unreachable: (hosts) => needs.reportToPool("unreachable", { sessionId, hosts }),
         attach: async () => {
           return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
         },

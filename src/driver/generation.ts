@@ -37,6 +37,8 @@ export async function generate(
   reports.prompt(promptIds);
   const ids = [...known];
   const stream = new TextStream(codec);
+  const ends = (): boolean =>
+    ids.length >= request.maxNewTokens || (ids.length > 0 && request.stopIds.includes(ids.at(-1) as number));
   for (const id of known) stream.push(id);
   let journalled = known.length;
   reports.journal(0, promptIds, known);
@@ -44,11 +46,7 @@ export async function generate(
   // All of it before the first wait, so that a driver that takes the session up knows what may have to be replayed.
   for (let run = 0; run < known.length; run++)
     void driver.submit(runOf(plan, base, run, promptIds, ids)).catch(() => undefined);
-  while (
-    ids.length < request.maxNewTokens &&
-    !stopped() &&
-    !(ids.length > 0 && request.stopIds.includes(ids.at(-1) as number))
-  ) {
+  while (!ends() && !stopped()) {
     const index = ids.length;
     const output = driver.output(base + index);
     // A wait for room may end with the session; the output's own rejection says so.
@@ -60,7 +58,7 @@ export async function generate(
       return { runs: index + 1, error: toErrorData(error) };
     }
     ids.push(id);
-    reports.token(index, id, stream.push(id));
+    reports.token(index, id, stream.push(id, ends()));
     if (ids.length - journalled >= JOURNAL_EVERY_TOKENS) {
       reports.journal(journalled, null, ids.slice(journalled));
       journalled = ids.length;

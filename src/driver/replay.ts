@@ -1,7 +1,17 @@
-import type { StageStatus } from "../protocol/stage.ts";
+import type { WireTensors } from "../base/tensor.ts";
+import type { ReplyTo, StageStatus } from "../protocol/stage.ts";
+
+/** A run that was asked for and is not safe yet. */
+export interface Submitted {
+  readonly run: number;
+  readonly reset: boolean;
+  readonly reply: ReplyTo;
+  /** In line for runs that the driver itself feeds; null: the page sends them over the source port. */
+  readonly feeds: (() => WireTensors) | null;
+}
 
 export interface ReplayInput {
-  readonly statuses: readonly StageStatus[];
+  readonly statuses: readonly Pick<StageStatus, "run">[];
   /** The last run that all stages can be put back to and whose answers the page has. */
   readonly safe: number;
   /** The last run whose answer the page has. */

@@ -1,11 +1,13 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { REPLAY_RUNS_MAX } from "../base/limits.ts";
+import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
-import type { SessionInfo } from "../protocol/pool.ts";
-import type { ReplyTo, RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
-import { commonCheckpoint, planReplay } from "./replay.ts";
+import type { Lease, SessionInfo } from "../protocol/pool.ts";
+import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import { RecoveryProof } from "./proof.ts";
+import { commonCheckpoint, planReplay, type Submitted } from "./replay.ts";
+import { newer } from "./stage-news.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
 export interface SessionDriverNeeds {
@@ -17,17 +19,11 @@ export interface SessionDriverNeeds {
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
   verified(): void;
+  /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
+  unreachable(hosts: readonly Lease[]): void;
   /** The stages as the pool knows them; wakes a sleeping service worker. */
   attach(): Promise<readonly StageInfo[]>;
   now(): number;
-}
-
-interface Submitted {
-  readonly run: number;
-  readonly reset: boolean;
-  readonly reply: ReplyTo;
-  /** In line for runs that the driver itself feeds; null: the page sends them over the source port. */
-  readonly feeds: (() => WireTensors) | null;
 }
 
 /**
@@ -39,26 +35,23 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
-  /** While this wiring finds out what to send again, the safe run stays where it is. */
-  private safeFrozenIn = -1;
   private wired = false;
   private acked: number;
-  private resetAt = 0;
   private safeRun: number;
   private readonly stored: Set<number>[];
   /** Runs after the safe one, in order. */
   private readonly submitted = new Map<number, Submitted>();
+  /** Those of them that start from initial state. */
+  private readonly resets = new Set<number>();
   private readonly failedRuns = new Map<number, ErrorData>();
   private readonly waiters = new Map<
     number,
     { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }
   >();
   private readonly blocked: (() => void)[] = [];
-  private readonly verifying = new Map<number, { since: number; replayedRuns: number; restoredRun: number }>();
-  private readonly lostSince = new Map<number, number>();
-  /** No run was answered since the last wiring. */
-  private unverified = false;
+  private readonly proof = new RecoveryProof();
   private restoreAll = false;
+  private failedWirings = 0;
   private poolSeen = true;
   private ended: HoldfastError | null = null;
   private readonly keepsState: boolean;
@@ -87,7 +80,7 @@ export class SessionDriver {
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
-    if (run.reset) this.resetAt = run.run;
+    if (run.reset) this.resets.add(run.run);
     this.submitted.set(run.run, run);
     this.refreshSafe();
     while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
@@ -103,9 +96,10 @@ export class SessionDriver {
     if (this.busy) void this.reattach();
   }
 
-  /** A run that failed under an earlier driver. */
+  /** A run that failed under an earlier driver, which may not have lived to take the other stages back before it. */
   skip(run: number, error: ErrorData): void {
     this.failedRuns.set(run, error);
+    if (this.keepsState) this.restoreAll = true;
   }
 
   /** The outputs of a run that replies to the driver. */
@@ -119,7 +113,7 @@ export class SessionDriver {
   ack(run: number): void {
     if (run <= this.acked) return;
     this.acked = run;
-    this.verified();
+    this.prove();
     this.refreshSafe();
   }
 
@@ -165,7 +159,8 @@ export class SessionDriver {
   }
 
   private noteLoss(stage: number): void {
-    if (!this.lostSince.has(stage)) this.lostSince.set(stage, this.needs.now());
+    this.proof.stageLost(stage, this.needs.now());
+    this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
   }
 
@@ -244,39 +239,42 @@ export class SessionDriver {
       storeFailed: (error) => this.end(HoldfastError.from(error)),
     });
     this.links = wiring.links;
-    if (!(await wiring.arrived)) {
-      // Ports were lost on their way (the service worker died): ask the pool and wire again.
-      if (epoch === this.epoch) await this.reattach();
-      return;
-    }
-    // Rejects when a newer wiring closes these links; that one goes on.
-    const statuses = await Promise.all(wiring.links.map((link) => link.sync(epoch))).catch(() => null);
-    if (epoch !== this.epoch || statuses === null) return;
-    for (const [stage, status] of statuses.entries()) for (const run of status.stored) this.stored[stage]?.add(run);
-    this.refreshSafe();
-    // What is asked for again below must still be there when the request arrives.
-    this.safeFrozenIn = epoch;
+    const missing = await wiring.missing;
+    if (epoch !== this.epoch) return;
+    // Ports are lost with a service worker that dies. Again and again the same ones: nobody is there to take them.
+    if (missing.length > 0) return this.unanswered(missing, ++this.failedWirings % WIRINGS_FAILED_MAX === 0);
+    this.failedWirings = 0;
+    const answers = await Promise.all(wiring.links.map((link) => link.sync(epoch)));
+    if (epoch !== this.epoch) return;
+    const statuses = answers.filter((status) => status !== null);
+    if (statuses.length < answers.length) return this.unanswered(silentOf(answers), true);
+    const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
+    if (unstored) return this.end(HoldfastError.from(unstored));
+    // The stages know it: what an interrupted way back has deleted is on no list of theirs.
+    for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
+    this.moveSafe();
     const safe = this.safeRun;
     // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
     const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
     const from = this.restoreFrom(safe);
     try {
-      await Promise.all(
-        plan.restore.map(async (stage) => {
-          const restored = await wiring.links[stage]?.restore(safe, from);
-          // What it had stored after that belongs to a course of runs that is given up.
-          if (epoch === this.epoch) this.stored[stage] = new Set(restored?.stored);
-        }),
+      const restored = await Promise.all(
+        statuses.map((status, stage) =>
+          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
+        ),
       );
+      if (epoch !== this.epoch) return;
+      const silent = silentOf(restored);
+      if (silent.length > 0) return this.unanswered(silent, true);
+      // What it had stored after that belongs to a course of runs that is given up.
+      for (const stage of plan.restore) this.stored[stage] = new Set(restored[stage]?.stored);
     } catch (error) {
       if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
       return;
     }
-    if (epoch !== this.epoch) return;
     this.restoreAll = false;
     this.wired = true;
-    this.safeFrozenIn = -1;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     let replayed = 0;
@@ -285,16 +283,20 @@ export class SessionDriver {
       this.sendHead(run);
       replayed++;
     }
-    for (const [stage, since] of this.lostSince)
-      this.verifying.set(stage, {
-        since,
-        replayedRuns: plan.restore.includes(stage) ? this.lastRun() - safe : replayed,
-        restoredRun: safe,
-      });
-    this.lostSince.clear();
+    const lastRun = this.lastRun();
+    this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
+      replayedRuns: plan.restore.includes(stage) ? lastRun - safe : replayed,
+      restoredRun: safe,
+    }));
     this.refreshSafe();
-    this.unverified = true;
-    if (this.lastRun() <= this.acked) this.verified();
+    this.prove();
+  }
+
+  /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
+  private async unanswered(stages: readonly number[], told: boolean): Promise<void> {
+    const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
+    if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
+    await this.reattach();
   }
 
   private restoreFrom(safe: number): RestoreFrom {
@@ -305,15 +307,12 @@ export class SessionDriver {
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
-  private verified(): void {
-    for (const [stage, { since, replayedRuns, restoredRun }] of this.verifying) {
-      const ms = this.needs.now() - since;
-      const hostId = this.stages[stage]?.hostId ?? "";
-      this.needs.tell({ type: "recovered", stage, hostId, ms, replayedRuns, restoredRun });
-    }
-    this.verifying.clear();
-    if (this.unverified) this.needs.verified();
-    this.unverified = false;
+  private prove(): void {
+    const proved = this.proof.answered(this.acked, this.needs.now());
+    if (proved === null) return;
+    for (const one of proved)
+      this.needs.tell({ type: "recovered", hostId: this.stages[one.stage]?.hostId ?? "", ...one });
+    this.needs.verified();
   }
 
   private lastRun(): number {
@@ -322,10 +321,10 @@ export class SessionDriver {
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const failed = this.failedRuns.get(run) ?? null;
-    if (feeds === null && failed === null) return;
     const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
-    this.links[0]?.head(head, failed === null && feeds !== null ? feeds() : null, failed);
+    const error = this.failedRuns.get(run);
+    if (error !== undefined) this.links[0]?.feed({ head, error });
+    else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
   }
 
   private outputCame(message: StageMessage): void {
@@ -353,21 +352,36 @@ export class SessionDriver {
     this.refreshSafe();
   }
 
+  /**
+   * Only while all is wired: what is asked for again must still be there when the request arrives, and what is known of
+   * stored state is worth nothing where a stage may be on its way back.
+   */
   private refreshSafe(): void {
-    if (this.safeFrozenIn === this.epoch) return;
+    if (this.wired) this.moveSafe();
+  }
+
+  private moveSafe(): void {
     const before = this.safeRun;
-    // A run that starts from initial state makes what was before it unimportant.
-    const cut = this.acked >= this.resetAt - 1 ? this.resetAt - 1 : -1;
     const reached =
-      this.stateful && this.keepsState ? Math.max(cut, commonCheckpoint(this.stored, this.acked)) : this.acked;
+      this.stateful && this.keepsState
+        ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
+        : this.acked;
     this.safeRun = Math.max(before, reached);
     if (this.safeRun === before) return;
-    for (const run of this.submitted.keys()) if (run <= this.safeRun) this.submitted.delete(run);
-    for (const run of this.failedRuns.keys()) if (run <= this.safeRun) this.failedRuns.delete(run);
+    for (const runs of [this.submitted, this.resets, this.failedRuns])
+      for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
     for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
     this.needs.safe(this.safeRun);
     if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
     this.unblock();
+  }
+
+  /** A run that starts from initial state makes what was before it unimportant, once that was answered. */
+  private lastCut(): number {
+    let cut = -1;
+    // Not only the last of them: what an earlier driver called safe, the page has dropped.
+    for (const run of this.resets) if (run <= this.acked + 1) cut = run - 1;
+    return cut;
   }
 
   private unblock(): void {
@@ -375,9 +389,7 @@ export class SessionDriver {
   }
 }
 
-/** Attempts grow, and within one a stage starts, is ready, and is lost, in this order. */
-function newer(known: StageInfo | undefined, told: StageInfo): StageInfo {
-  if (known === undefined || told.attempt > known.attempt) return told;
-  return told.attempt === known.attempt && PHASES.indexOf(told.phase) >= PHASES.indexOf(known.phase) ? told : known;
+/** The stages that gave no answer. */
+function silentOf(answers: readonly (object | null)[]): number[] {
+  return answers.flatMap((answer, stage) => (answer === null ? [stage] : []));
 }
-const PHASES: readonly StageInfo["phase"][] = ["starting", "ready", "lost"];

@@ -32,13 +32,14 @@ export class TextStream {
     private readonly ids: number[] = [],
   ) {}
 
-  push(id: number): string {
+  /** `last`: no token comes after it, and what is held back is shown as it is. */
+  push(id: number, last = false): string {
     this.ids.push(id);
     if (this.codec === null) return "";
     const before = this.codec.decode(this.ids.slice(this.start, this.shown));
     const now = this.codec.decode(this.ids.slice(this.start));
     // Half a character is held back until the token that completes it.
-    if (now.endsWith(UNFINISHED)) return "";
+    if (now.endsWith(UNFINISHED) && !last) return "";
     this.shown = this.ids.length;
     this.start = Math.max(this.start, this.shown - CONTEXT_TOKENS);
     return now.slice(before.length);

@@ -1,11 +1,10 @@
 import type { ErrorData } from "../base/errors.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
-import type { WireTensors } from "../base/tensor.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type {
   RestoreFrom,
-  RunHead,
   StageCalls,
   StageEvents,
   StageMessage,
@@ -13,14 +12,12 @@ import type {
   StageStatus,
 } from "../protocol/stage.ts";
 
-/** Ports that have not arrived by then were lost with a service worker, milliseconds. */
-const ARRIVAL_MS = 1_500;
-
-/** The driver's end of one stage. */
+/** The driver's end of one stage. Null: no answer came in time, or a newer wiring has closed this one. */
 export interface StageLink {
-  sync(epoch: number): Promise<StageStatus>;
-  restore(run: number, from: RestoreFrom): Promise<StageStatus>;
-  head(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void;
+  sync(epoch: number): Promise<StageStatus | null>;
+  /** @throws HoldfastError: the stage could not be put back. */
+  restore(run: number, from: RestoreFrom): Promise<StageStatus | null>;
+  feed(message: StageMessage): void;
   resend(from: number): void;
   close(): void;
 }
@@ -33,8 +30,8 @@ export interface WiringEvents {
 
 export interface Wiring {
   readonly links: readonly StageLink[];
-  /** False: some stage never got its ports. */
-  readonly arrived: Promise<boolean>;
+  /** Stages that never got their ports. */
+  readonly missing: Promise<readonly number[]>;
   /** Hands the page its two ports, once it is known which feeds are missing. */
   givePorts(feedsFrom: number): void;
 }
@@ -54,41 +51,48 @@ export interface PortCarrier {
  * all of them: one path for the first wiring and for every recovery.
  */
 export class ChannelWirer implements Wirer {
-  constructor(private readonly carrier: PortCarrier) {}
+  constructor(
+    private readonly carrier: PortCarrier,
+    private readonly limits = { arrivalMs: PORTS_ARRIVAL_MS, answerMs: STAGE_ANSWER_MS },
+  ) {}
 
   wire(sessionId: string, stages: readonly StageInfo[], events: WiringEvents): Wiring {
     const source = new MessageChannel();
     const sink = new MessageChannel();
     const between = stages.slice(1).map(() => new MessageChannel());
-    const arrivals: Promise<void>[] = [];
+    const missing = new Set(stages.keys());
+    let allArrived = (): void => undefined;
     const links = stages.map((stage, index) => {
       const driver = new MessageChannel();
       const input = index === 0 ? source.port2 : (between[index - 1] as MessageChannel).port2;
       const output = index === stages.length - 1 ? sink.port1 : (between[index] as MessageChannel).port1;
-      let wired = (): void => undefined;
-      arrivals.push(
-        new Promise((resolve) => {
-          wired = resolve;
-        }),
-      );
-      const link = new PortLink(driver.port1, { ...events, stored: (run) => events.stored(index, run), wired });
+      const wired = (): void => {
+        missing.delete(index);
+        if (missing.size === 0) allArrived();
+      };
+      const told = { ...events, stored: (run: number) => events.stored(index, run), wired };
+      const link = new PortLink(driver.port1, this.limits.answerMs, told);
       this.carrier.toHost(sessionId, stage, [driver.port2, input, output]);
       return link;
     });
-    const late = new Promise<false>((resolve) => setTimeout(resolve, ARRIVAL_MS, false));
     return {
       links,
-      arrived: Promise.race([Promise.all(arrivals).then(() => true), late]),
+      missing: new Promise((resolve) => {
+        allArrived = () => resolve([]);
+        setTimeout(() => resolve([...missing]), this.limits.arrivalMs);
+      }),
       givePorts: (feedsFrom) => this.carrier.toPage(sessionId, feedsFrom, source.port1, sink.port2),
     };
   }
 }
 
 class PortLink implements StageLink {
+  private closed = false;
   private readonly peer: RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>;
 
   constructor(
     private readonly port: MessagePort,
+    private readonly answerMs: number,
     events: Omit<WiringEvents, "stored"> & { stored(run: number): void; wired(): void },
   ) {
     this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
@@ -104,20 +108,36 @@ class PortLink implements StageLink {
     servePort(port, this.peer);
   }
 
-  sync(epoch: number): Promise<StageStatus> {
-    return this.peer.call("sync", { epoch });
+  sync(epoch: number): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("sync", { epoch }));
   }
-  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
-    return this.peer.call("restore", { run, from });
+  restore(run: number, from: RestoreFrom): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("restore", { run, from }));
   }
-  head(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void {
-    this.peer.emit("head", { head, feeds, error });
+  feed(message: StageMessage): void {
+    this.peer.emit("feed", message);
   }
   resend(from: number): void {
     this.peer.emit("resend", { from });
   }
   close(): void {
     this.port.close();
+    this.closed = true;
     this.peer.close(new HoldfastError("HOST_LOST", "the stage was wired anew"));
+  }
+
+  private async inTime<T>(answer: Promise<T>): Promise<T | null> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, this.answerMs, null);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } catch (error) {
+      if (this.closed) return null;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

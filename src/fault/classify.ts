@@ -51,7 +51,7 @@ const ROWS: readonly Row[] = [
     code: "QUOTA_EXCEEDED",
     advice: "Free disk space or release other models.",
   },
-  { pattern: /no sign of life|deadline|timed? ?out/i, category: "TIMEOUT" },
+  { pattern: /no sign of life|deadline|timed? ?out|tab frozen/i, category: "TIMEOUT" },
   {
     pattern:
       /device (was|is) lost|Device was lost|reading 'destroy'|valid external Instance reference|another WebGPU EP inference session|GPU device lost/i,

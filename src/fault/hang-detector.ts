@@ -19,6 +19,7 @@ export class HangDetector {
   private clock = 0;
   private lastTick: number | null = null;
   private lastSign = 0;
+  private lastRun = 0;
   private current: { run: number; shape: string; since: number } | null = null;
   private readonly times = new Map<string, number[]>();
   /** Elements of each input's largest shape so far. */
@@ -38,6 +39,11 @@ export class HangDetector {
     return this.clock - this.lastSign > HANG_FLOOR_MS ? `no sign of life for ${HANG_FLOOR_MS} ms` : null;
   }
 
+  /** Own time without a run; 0 in the middle of one. Milliseconds. */
+  get idleMs(): number {
+    return this.current === null ? this.clock - this.lastRun : 0;
+  }
+
   sign(): void {
     this.lastSign = this.clock;
   }
@@ -52,6 +58,7 @@ export class HangDetector {
     if (this.current === null) return;
     const { shape, since } = this.current;
     this.current = null;
+    this.lastRun = this.clock;
     for (const [input, size] of sizesOf(shape).entries())
       this.largest[input] = Math.max(size, this.largest[input] ?? 1);
     const times = this.times.get(shape) ?? [];
@@ -74,7 +81,7 @@ export class HangDetector {
 }
 
 /** Dimensions rounded up to powers of two: a cache that grows by a row is not a new shape each time. */
-function bucket(shape: string): string {
+export function bucket(shape: string): string {
   return shape.replace(/\d+/g, (digits) => String(2 ** Math.ceil(Math.log2(Math.max(1, Number(digits))))));
 }
 

@@ -3,11 +3,12 @@ import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { IngestCalls } from "../protocol/ingest.ts";
 import type { SessionOptions } from "../protocol/options.ts";
+import type { PlanningInput } from "../protocol/planning.ts";
 import { extractShard } from "../shard/extract.ts";
-import { planShards } from "../shard/plan.ts";
 import { readSkeleton } from "../shard/skeleton.ts";
 import { type PlanSummary, summarize } from "../shard/summary.ts";
 import type { RangeReader, ShardPlan } from "../shard/types.ts";
+import { planModel } from "./plan-model.ts";
 
 /** Part of every plan's id: a planner that cuts differently makes plans of other ids. */
 const PLANNER_VERSION = 2;
@@ -42,6 +43,7 @@ export interface IngestReports {
 export function serveIngest(
   port: MessagePort,
   options: SessionOptions,
+  planning: PlanningInput,
   stores: IngestStores,
   reports: IngestReports,
 ): void {
@@ -82,7 +84,7 @@ export function serveIngest(
       }),
       finish: guarded(async () => {
         reports.progress("plan", loaded, total);
-        const { planId, summary } = await cut(files, options, stores);
+        const { planId, summary } = await cut(files, options, planning, stores);
         reports.planned(planId, summary);
         return null;
       }),
@@ -102,6 +104,7 @@ function writerOf(open: ReadonlyMap<string, BlobWriter>, path: string): BlobWrit
 async function cut(
   files: Readonly<Record<string, string>>,
   options: SessionOptions,
+  planning: PlanningInput,
   stores: IngestStores,
 ): Promise<{ planId: string; summary: PlanSummary }> {
   const main = files[""];
@@ -110,11 +113,7 @@ async function cut(
   const reader = await stores.openBlob(main);
   try {
     const skeleton = readSkeleton(reader);
-    const plan = planShards(skeleton, {
-      ...(options.shards === null ? {} : { shards: options.shards }),
-      shardingStrategy: options.shardingStrategy,
-      bindings: options.stateBindings,
-    });
+    const plan = planModel(skeleton, options, planning);
     for (const { file } of plan.shards.flatMap((shard) => shard.weights)) {
       if (files[file] === undefined) {
         throw new HoldfastError(
@@ -124,7 +123,7 @@ async function cut(
       }
     }
     const graphs = plan.shards.map((_, index) => extractShard(skeleton, plan, index));
-    const planId = await planIdOf(files, options);
+    const planId = await planIdOf(files, options, plan);
     await stores.writePlan(planId, { plan, files }, graphs);
     return { planId, summary: summarize(plan) };
   } finally {
@@ -135,8 +134,11 @@ async function cut(
 async function planIdOf(
   files: Readonly<Record<string, string>>,
   { shards, shardingStrategy, stateBindings }: SessionOptions,
+  plan: ShardPlan,
 ): Promise<string> {
   const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings]);
+  // What was measured meanwhile may move the cuts: then it is another plan, and the stored state of the old one is not its.
+  const cuts = [plan.strategy, ...plan.cuts.map(({ place }) => place)];
+  const text = JSON.stringify([PLANNER_VERSION, sorted, shards, shardingStrategy, stateBindings, cuts]);
   return toHex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }

@@ -17,7 +17,7 @@ import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
-import { noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -27,6 +27,8 @@ export interface KeeperStores {
   writeCheckpoint(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number>;
   checkpointRuns(key: CheckpointKey): Promise<number[]>;
   checkpointChain(key: CheckpointKey, run: number): Promise<CheckpointRecord[] | null>;
+  /** Deletes the stage's records of runs after this one. */
+  forgetCheckpoints(key: CheckpointKey, run: number): Promise<void>;
 }
 
 export interface KeeperNeeds {
@@ -53,7 +55,8 @@ export class HostKeeper {
   private detector: HangDetector | null = null;
   private key: CheckpointKey | null = null;
   private lease: Lease;
-  private storing: Promise<void> = Promise.resolve();
+  /** Ends of what was asked of storage, also by frames before this one: it takes one thing after the other. */
+  private storing: Promise<unknown> = Promise.resolve();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
@@ -70,7 +73,7 @@ export class HostKeeper {
   }
 
   /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
-  async boot({ hostId, attempt, providers, gpuLosses }: PoolToHost["boot"]): Promise<void> {
+  async boot({ hostId, attempt, providers, gpuLosses, measure }: PoolToHost["boot"]): Promise<void> {
     if (attempt <= this.lease.attempt) return;
     this.drop();
     const lease = { hostId, attempt };
@@ -91,8 +94,9 @@ export class HostKeeper {
       const frame = this.serve(port, lease);
       this.frame = frame;
       this.provider = provider;
-      await frame.call("boot", { wasm, glue, runtime, threads: THREADS }, [wasm]);
-      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability });
+      const probed = measure.includes(provider) && isMeasurable(provider, capability) ? provider : null;
+      const { speed } = await frame.call("boot", { wasm, glue, runtime, threads: THREADS, measure: probed }, [wasm]);
+      if (lease === this.lease) this.needs.report("booted", { ...lease, provider, capability, speed });
     } catch (error) {
       if (lease === this.lease) this.fault(`the runtime did not start: ${messageOf(error)}`);
     }
@@ -143,6 +147,13 @@ export class HostKeeper {
     else if (this.ticks++ % HEARTBEAT_EVERY_TICKS === 0) this.frame?.emit("ping", { beat: this.ticks });
   }
 
+  /** Says that page and keeper live. Whether the host is well, the watch says. */
+  ask({ attempt }: Lease): void {
+    const { lease, detector } = this;
+    if (attempt === lease.attempt && detector !== null)
+      this.needs.report("alive", { ...lease, idleMs: detector.idleMs });
+  }
+
   /** The canary in the frame is gone: its process has died. */
   frameGone(): void {
     if (this.frame !== null) this.fault("frame process gone");
@@ -171,7 +182,6 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
-    this.storing = Promise.resolve();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -179,21 +189,30 @@ export class HostKeeper {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
-        records: async ({ run }) => {
-          const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-          if (chain === null)
-            throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-          return chain;
-        },
+        records: ({ run }) =>
+          this.inOrder(async () => {
+            const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+            if (chain === null)
+              throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+            return chain;
+          }),
+        forgetAfter: ({ run }) =>
+          this.inOrder(async () => {
+            if (this.key !== null && lease === this.lease) await this.needs.stores.forgetCheckpoints(this.key, run);
+            return null;
+          }),
       },
       {
         pong: () => this.detectorOf(lease)?.sign(),
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
+        stageTimes: (times) => {
+          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
+        },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.
-          if (lease === this.lease) this.storing = this.storing.then(() => this.store(frame, lease, record));
+          if (lease === this.lease) void this.inOrder(() => this.store(frame, lease, record));
         },
         fault: ({ signal }) => {
           if (lease === this.lease) this.fault(signal);
@@ -208,6 +227,12 @@ export class HostKeeper {
   /** A frame of an earlier attempt tells nothing about the present one. */
   private detectorOf(lease: Lease): HangDetector | null {
     return lease === this.lease ? this.detector : null;
+  }
+
+  private inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.storing.then(step);
+    this.storing = done.catch(() => undefined);
+    return done;
   }
 
   private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {

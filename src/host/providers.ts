@@ -14,14 +14,19 @@ export function wantedProviders(providers: readonly Provider[] | null, gpuLosses
 /** The first of the caller's list that works here; with no list, the fastest that is real hardware. */
 export function pickProvider(
   wanted: readonly Provider[] | null,
-  { providers, softwareGpu }: HostCapability,
+  { providers, softwareGpu }: Pick<HostCapability, "providers" | "softwareGpu">,
 ): Provider | null {
   if (wanted !== null) return wanted.find((provider) => providers.includes(provider)) ?? null;
   // A GPU emulated on the CPU is many times slower than wasm.
   return providers.find((provider) => provider !== "webgpu" || !softwareGpu) ?? null;
 }
 
-export function noProvider(wanted: readonly Provider[], { providers }: HostCapability): ErrorData {
+/** An emulated GPU is slow to no purpose; WebNN compiles a graph for longer than a measurement may take. */
+export function isMeasurable(provider: Provider, { softwareGpu }: Pick<HostCapability, "softwareGpu">): boolean {
+  return provider === "wasm" || (provider === "webgpu" && !softwareGpu);
+}
+
+export function noProvider(wanted: readonly Provider[], { providers }: Pick<HostCapability, "providers">): ErrorData {
   return {
     code: "PROVIDER_UNAVAILABLE",
     category: wanted[0] === "webnn" ? "WEBNN" : "WEBGPU",

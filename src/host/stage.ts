@@ -1,13 +1,8 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { CHECKPOINTS_UNSTORED_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
-import {
-  isCheckpoint,
-  type RestoreFrom,
-  type RunHead,
-  type StageMessage,
-  type StageStatus,
-} from "../protocol/stage.ts";
+import { isCheckpoint, type RestoreFrom, type StageMessage, type StageStatus } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
 
@@ -25,6 +20,8 @@ export interface StageNeeds {
   send(message: StageMessage): void;
   checkpoint(record: CheckpointRecord): void;
   records(run: number): Promise<readonly CheckpointRecord[]>;
+  /** Deletes stored records of runs after this one, and those on their way. */
+  forgetAfter(run: number): Promise<void>;
   /** True: the host is lost and must not answer; somebody else will run this again. */
   fatal(error: unknown): boolean;
   runStarted(run: number, inputs: WireTensors): void;
@@ -39,14 +36,12 @@ export interface StageNeeds {
  */
 export class Stage {
   private readonly residents: Residents;
-  private readonly waiting = new Map<
-    number,
-    { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null }
-  >();
+  private readonly waiting = new Map<number, StageMessage>();
   private readonly kept = new Map<number, StageMessage>();
   private readonly storedRuns: number[];
   /** Checkpoints on their way to storage, in order; a restore makes them worthless. */
   private readonly storing: { readonly run: number; valid: boolean }[] = [];
+  private storeError: ErrorData | null = null;
   /** A run that should have been checkpointed failed: the next one is, instead. */
   private owed = false;
   private run: number | null = null;
@@ -70,27 +65,13 @@ export class Stage {
     this.storedRuns = [...options.stored];
   }
 
-  /** The head of a run for the first stage; its feeds come in line or on their own. */
-  receiveHead(head: RunHead, feeds: WireTensors | null, error: ErrorData | null): void {
-    const slot = this.slot(head.run);
-    if (slot === null) return;
-    slot.head = head;
-    if (error !== null) slot.message = { head, error };
-    if (feeds !== null) slot.feeds = feeds;
-    this.pump();
-  }
-
-  receiveFeeds(run: number, feeds: WireTensors): void {
-    const slot = this.slot(run);
-    if (slot === null) return;
-    slot.feeds = feeds;
-    this.pump();
-  }
-
+  /** A run: from the page, the driver or the stage before. */
   receive(message: StageMessage): void {
-    const slot = this.slot(message.head.run);
-    if (slot === null) return;
-    slot.message = message;
+    const { run } = message.head;
+    if (this.run !== null && run <= this.run) return;
+    const known = this.waiting.get(run);
+    // Of a run that is skipped the page may not know yet, and feed it.
+    if (known === undefined || "error" in message || !("error" in known)) this.waiting.set(run, message);
     this.pump();
   }
 
@@ -112,6 +93,8 @@ export class Stage {
     return this.inTurn(async () => {
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
+      // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
+      if (this.options.durable && this.residents.any) await this.needs.forgetAfter(run);
       this.stateLost = from === "lost" && this.residents.any;
       this.kept.clear();
       this.owed = false;
@@ -140,23 +123,19 @@ export class Stage {
   stored(run: number): boolean {
     const index = this.storing.findIndex((checkpoint) => checkpoint.run === run);
     const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
+    this.pump();
     if (checkpoint?.valid !== true) return false;
     if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
     return true;
   }
 
-  private status(): StageStatus {
-    return { run: this.run, stored: [...this.storedRuns] };
+  /** A checkpoint could not be stored: the session cannot be made durable any more. */
+  storeFailed(error: ErrorData): void {
+    this.storeError = error;
   }
 
-  private slot(run: number): { head: RunHead | null; message: StageMessage | null; feeds: WireTensors | null } | null {
-    if (this.run !== null && run <= this.run) return null;
-    let slot = this.waiting.get(run);
-    if (slot === undefined) {
-      slot = { head: null, message: null, feeds: null };
-      this.waiting.set(run, slot);
-    }
-    return slot;
+  private status(): StageStatus {
+    return { run: this.run, stored: [...this.storedRuns], storeError: this.storeError };
   }
 
   private pump(): void {
@@ -168,10 +147,9 @@ export class Stage {
 
   private next(): StageMessage | null {
     if (this.run === null || this.held) return null;
-    const slot = this.waiting.get(this.run + 1);
-    if (slot === undefined) return null;
-    if (slot.message !== null) return slot.message;
-    return slot.head !== null && slot.feeds !== null ? { head: slot.head, tensors: slot.feeds } : null;
+    // Runs that each start from initial state make a checkpoint each, faster than storage takes them.
+    if (this.storing.length > CHECKPOINTS_UNSTORED_MAX) return null;
+    return this.waiting.get(this.run + 1) ?? null;
   }
 
   private async work(): Promise<void> {

@@ -1,6 +1,7 @@
-import type { HoldfastError } from "../base/errors.ts";
+import { HoldfastError } from "../base/errors.ts";
+import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX } from "../base/limits.ts";
 import type { GenerationRequest } from "../protocol/client.ts";
-import type { Token } from "./session.ts";
+import type { GenerateOptions, Token } from "./session.ts";
 
 /** A generation under way. The ids are the feeds of its runs: the library keeps them, the page's code need not. */
 export interface Generation {
@@ -19,7 +20,6 @@ export class TokenQueue implements AsyncIterable<Token> {
   private wake: (() => void) | null = null;
   private done = false;
   private error: HoldfastError | null = null;
-  private readonly waiters: (() => void)[] = [];
 
   push(token: Token): void {
     this.tokens.push(token);
@@ -28,18 +28,13 @@ export class TokenQueue implements AsyncIterable<Token> {
 
   end(): void {
     this.done = true;
-    for (const resolve of this.waiters.splice(0)) resolve();
     this.wake?.();
   }
 
+  /** The first end counts. */
   fail(error: HoldfastError): void {
-    this.error = error;
+    if (!this.done) this.error = error;
     this.end();
-  }
-
-  /** Resolves when no more tokens will come. */
-  async settled(): Promise<void> {
-    if (!this.done) await new Promise<void>((resolve) => this.waiters.push(resolve));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Token, void, undefined> {
@@ -52,4 +47,29 @@ export class TokenQueue implements AsyncIterable<Token> {
       });
     }
   }
+}
+
+/** @throws HoldfastError BAD_OPTIONS. */
+export function requestOf(prompt: string | readonly number[], options: GenerateOptions): GenerationRequest {
+  const { maxNewTokens = 64, temperature = 0, topK = 0, seed = 0, stopIds = [] } = options;
+  const whole = (value: number, least: number, most: number): boolean =>
+    Number.isInteger(value) && value >= least && value <= most;
+  if (!whole(maxNewTokens, 1, NEW_TOKENS_MAX))
+    throw new HoldfastError("BAD_OPTIONS", `maxNewTokens must be a whole number from 1 to ${NEW_TOKENS_MAX}.`);
+  if (!(temperature >= 0) || !Number.isFinite(temperature))
+    throw new HoldfastError("BAD_OPTIONS", "temperature must be a number of 0 or more.");
+  if (!whole(topK, 0, 1_000_000) || !whole(seed, 0, 2 ** 32 - 1))
+    throw new HoldfastError("BAD_OPTIONS", "topK and seed must be whole numbers of 0 or more.");
+  if (typeof prompt === "string" && prompt.length > PROMPT_CHARS_MAX)
+    throw new HoldfastError("BAD_OPTIONS", `The prompt is longer than ${PROMPT_CHARS_MAX} characters; shorten it.`);
+  const text = typeof prompt === "string";
+  return {
+    prompt: text ? prompt : null,
+    promptIds: text ? null : [...prompt],
+    maxNewTokens,
+    temperature,
+    topK,
+    seed,
+    stopIds: [...stopIds],
+  };
 }

@@ -4,6 +4,7 @@ export { Tensor } from "onnxruntime-common";
 export { type ErrorCategory, type ErrorCode, HoldfastError } from "../base/errors.ts";
 export type { SessionEvent, StageInfo } from "../protocol/events.ts";
 export type { Guarantees } from "./guarantees.ts";
+export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
 export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
 export type { ModelSource } from "./source.ts";

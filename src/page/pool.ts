@@ -6,6 +6,7 @@ import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type DriverPeer } from "./bridge-connection.ts";
+import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { Session } from "./session.ts";
 import { type ModelSource, nameOf, sendModel } from "./source.ts";
 
@@ -15,8 +16,8 @@ const OPEN_ATTEMPTS = 3;
 export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shards" | "executionProviders">> {
   readonly shards?: number | undefined;
   readonly executionProviders?: SessionOptions["executionProviders"] | undefined;
-  /** URL of tokenizer.json, or its contents; needed for text prompts. */
-  readonly tokenizer?: string | URL | { readonly json: object; readonly config?: object };
+  /** URL of tokenizer.json, or its contents; needed for text prompts. Left out: the registered model's. */
+  readonly tokenizer?: TokenizerSource;
   readonly signal?: AbortSignal;
   /** Events from the start of loading on; the same as `session.on` afterwards. */
   readonly onEvent?: (event: SessionEvent) => void;
@@ -26,6 +27,7 @@ export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shar
 export class Pool {
   private readonly sessions = new Map<string, Session>();
   private readonly opening = new Map<string, (event: SessionEvent) => void>();
+  private readonly models = new ModelRegistry();
   private readonly connection: BridgeConnection;
   private peer: DriverPeer | null = null;
 
@@ -74,19 +76,31 @@ export class Pool {
   }
 
   /**
+   * Gives a model a name that `createSession` takes in place of its source, for this pool only. Throws BAD_OPTIONS,
+   * LIMIT_REACHED.
+   */
+  registerModel(name: string, source: ModelSource, options: ModelOptions = {}): void {
+    this.models.register(name, source, options);
+  }
+
+  /**
    * Loads a model, cut into shards, each in a host of its own. Resolves when all hosts are ready. Throws HoldfastError
    * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED, ABORTED, …).
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
-    const { tokenizer, signal, onEvent, ...rest } = asked;
+    const registered = this.models.find(model);
+    const { tokenizer = registered?.tokenizer, signal, onEvent, ...rest } = asked;
     const options = parseSessionOptions(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
-    const files = tokenizer === undefined ? null : await loadTokenizer(tokenizer);
+    const source = registered?.source ?? model;
+    const name = registered?.name ?? nameOf(source);
+    const files = tokenizer == null ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.open(
-          model,
+          source,
+          name,
           options,
           files,
           signal ?? new AbortController().signal,
@@ -109,6 +123,7 @@ export class Pool {
 
   private async open(
     model: ModelSource,
+    name: string,
     options: SessionOptions,
     tokenizer: TokenizerFiles | null,
     signal: AbortSignal,
@@ -136,7 +151,7 @@ export class Pool {
     this.unnamed.add(session);
     try {
       peer.emit("ingest", { openId }, [port2]);
-      const opened = peer.call("open", { openId, model: nameOf(model), options, tokenizer });
+      const opened = peer.call("open", { openId, model: name, options, tokenizer });
       const sent = sendModel(model, port1, AbortSignal.any([signal, sending.signal]));
       // Whichever fails first is the reason; the other is told to stop.
       const info = await Promise.all([opened, sent]).then(([result]) => result);
@@ -174,7 +189,7 @@ export class Pool {
   }
 }
 
-async function loadTokenizer(tokenizer: NonNullable<CreateSessionOptions["tokenizer"]>): Promise<TokenizerFiles> {
+async function loadTokenizer(tokenizer: TokenizerSource): Promise<TokenizerFiles> {
   if (typeof tokenizer === "object" && "json" in tokenizer)
     return { json: tokenizer.json, config: tokenizer.config ?? {} };
   const url = new URL(tokenizer, location.href);

@@ -1,24 +1,25 @@
 import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { LateNumber } from "../base/late-number.ts";
 import {
-  NEW_TOKENS_MAX,
-  PROMPT_CHARS_MAX,
   REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
   RUNS_UNANSWERED_MAX,
+  TOLD_LATE_MS,
+  TOLD_TOGETHER_RUNS,
 } from "../base/limits.ts";
 import { forPosting } from "../base/post.ts";
 import type { WireTensors } from "../base/tensor.ts";
-import type { GenerationRequest, TokenizerFiles } from "../protocol/client.ts";
+import type { TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
 import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
-import type { PlanSummary } from "../shard/summary.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
-import { type Generation, TokenQueue } from "./generation.ts";
+import { type Generation, requestOf, TokenQueue } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { type Plan, planOf } from "./plan.ts";
 import { RunLog } from "./run-log.ts";
 import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
 
@@ -43,7 +44,10 @@ export interface GenerateOptions {
 export interface Token {
   readonly index: number;
   readonly id: number;
-  /** What this token adds to the text; empty until a character is complete. */
+  /**
+   * What this token adds to the text; empty until a character is complete, and a generation that ends within one ends with
+   * U+FFFD. All of them joined are the decoding of the ids.
+   */
   readonly text: string;
 }
 
@@ -66,6 +70,11 @@ export class Session {
   private sink: MessagePort | null = null;
   private nextRun = 0;
   private acked = -1;
+  private readonly acks = new LateNumber(
+    (run) => this.ended === null && this.peer.emit("ack", { sessionId: this.id, run }),
+    TOLD_TOGETHER_RUNS,
+    TOLD_LATE_MS,
+  );
   private safeRun = -1;
   private generation: Generation | null = null;
   private readonly roomWaiters: (() => void)[] = [];
@@ -91,9 +100,9 @@ export class Session {
   get outputs(): readonly ValueSpec[] {
     return this.plan.results;
   }
-  get plan(): PlanSummary {
+  get plan(): Plan {
     if (this.info === null) throw new HoldfastError("INTERNAL", "the session is not open yet");
-    return this.info.plan;
+    return planOf(this.info.plan);
   }
   get stages(): readonly StageInfo[] {
     return this.currentStages;
@@ -119,15 +128,14 @@ export class Session {
   ): Promise<Record<string, Tensor>> {
     const wire = takeFeeds(feeds, this.inputs);
     await this.room(signal);
-    // The caller may have aborted in the meantime, and an event that has passed does not come again.
-    if (signal?.aborted) throw aborted(signal);
     if (this.generation !== null) throw busy();
     const run = this.nextRun++;
     this.log.addRun(run, reset || run === 0, wire);
     const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
     const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
     signal?.addEventListener("abort", abort, { once: true });
-    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null });
+    const acked = this.acks.goAlong();
+    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null, acked });
     this.feed({ run, reset: reset || run === 0, feeds: wire });
     return answer.finally(() => signal?.removeEventListener("abort", abort));
   }
@@ -142,30 +150,30 @@ export class Session {
   ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
     await this.room(options.signal);
-    if (options.signal?.aborted) throw aborted(options.signal);
     if (this.generation !== null || this.waiting.size > 0) throw busy();
     const queue = new TokenQueue();
     const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue, stopped: false };
     this.generation = generation;
+    // Nobody waits for the run that is under way: it may take as long as a recovery does.
     const stop = (): void => {
+      if (this.generation !== generation) return;
       generation.stopped = true;
       this.peer.emit("stopGeneration", { sessionId: this.id });
     };
-    options.signal?.addEventListener("abort", stop, { once: true });
+    const abort = (): void => {
+      stop();
+      queue.fail(aborted(options.signal as AbortSignal));
+    };
+    options.signal?.addEventListener("abort", abort, { once: true });
     if (this.attached) this.askGeneration(generation);
     try {
       for await (const token of queue) {
         if (options.signal?.aborted) throw aborted(options.signal);
         yield token;
       }
-      // Stopped by the signal, with no token left to be taken.
-      if (options.signal?.aborted) throw aborted(options.signal);
     } finally {
-      options.signal?.removeEventListener("abort", stop);
-      if (this.generation === generation) {
-        stop();
-        await queue.settled();
-      }
+      options.signal?.removeEventListener("abort", abort);
+      stop();
     }
   }
 
@@ -279,7 +287,7 @@ export class Session {
       this.currentStages = info.stages;
       for (const entry of this.log.entries()) {
         if (entry.kind === "run")
-          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error });
+          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error, acked: this.acked });
         else {
           const { base, promptIds, ids } = entry;
           peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
@@ -316,6 +324,7 @@ export class Session {
     this.ack(this.nextRun - 1);
     if (error === null) queue.end();
     else queue.fail(error);
+    this.makeRoom();
   }
 
   private answered(message: StageMessage): void {
@@ -336,19 +345,25 @@ export class Session {
   private ack(run: number): void {
     if (run <= this.acked || this.ended !== null) return;
     this.acked = run;
-    this.peer.emit("ack", { sessionId: this.id, run });
+    this.acks.grow(run);
   }
 
   /** Holds new runs back while too much is under way. */
   private async room(signal: AbortSignal | undefined): Promise<void> {
-    if (signal?.aborted) throw aborted(signal);
-    while (this.ended === null && this.isFull()) {
+    const wake = (): void => this.makeRoom();
+    signal?.addEventListener("abort", wake, { once: true });
+    // What makes room may wait for an acknowledgement that was not told yet.
+    if (this.isFull()) this.acks.tell();
+    while (this.ended === null && !signal?.aborted && this.isFull())
       await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
-    }
+    signal?.removeEventListener("abort", wake);
+    if (signal?.aborted) throw aborted(signal);
     if (this.ended !== null) throw this.ended;
   }
 
   private isFull(): boolean {
+    // One that the page has stopped still uses run numbers until the driver says so.
+    if (this.generation?.stopped) return true;
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
     return this.log.replayRuns > REPLAY_RUNS_MAX;
@@ -365,30 +380,6 @@ export class Session {
   private makeRoom(): void {
     for (const resume of this.roomWaiters.splice(0)) resume();
   }
-}
-
-function requestOf(prompt: string | readonly number[], options: GenerateOptions): GenerationRequest {
-  const { maxNewTokens = 64, temperature = 0, topK = 0, seed = 0, stopIds = [] } = options;
-  const whole = (value: number, least: number, most: number): boolean =>
-    Number.isInteger(value) && value >= least && value <= most;
-  if (!whole(maxNewTokens, 1, NEW_TOKENS_MAX))
-    throw new HoldfastError("BAD_OPTIONS", `maxNewTokens must be a whole number from 1 to ${NEW_TOKENS_MAX}.`);
-  if (!(temperature >= 0) || !Number.isFinite(temperature))
-    throw new HoldfastError("BAD_OPTIONS", "temperature must be a number of 0 or more.");
-  if (!whole(topK, 0, 1_000_000) || !whole(seed, 0, 2 ** 32 - 1))
-    throw new HoldfastError("BAD_OPTIONS", "topK and seed must be whole numbers of 0 or more.");
-  if (typeof prompt === "string" && prompt.length > PROMPT_CHARS_MAX)
-    throw new HoldfastError("BAD_OPTIONS", `The prompt is longer than ${PROMPT_CHARS_MAX} characters; shorten it.`);
-  const text = typeof prompt === "string";
-  return {
-    prompt: text ? prompt : null,
-    promptIds: text ? null : [...prompt],
-    maxNewTokens,
-    temperature,
-    topK,
-    seed,
-    stopIds: [...stopIds],
-  };
 }
 
 function busy(): HoldfastError {

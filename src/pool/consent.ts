@@ -13,7 +13,7 @@ export class ConsentDesk {
     if (!/^https?:\/\//.test(origin)) {
       throw await this.refuse(
         origin,
-        "Holdfast serves pages of http and https origins only; use a page that has one, in a tab of its own.",
+        `Holdfast serves pages of http and https origins only; use one in a tab of its own${framedBy === null ? "." : `, not inside ${framedBy}.`}`,
       );
     }
     if (framedBy !== null) {

@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
+import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
@@ -16,7 +16,8 @@ export class HostManager {
 
   constructor(
     private readonly needs: PoolNeeds,
-    private readonly onOverdue: (lease: Lease, signal: string) => void,
+    /** `pageGone`: the page itself does not answer. */
+    private readonly onOverdue: (lease: Lease, signal: string, pageGone: boolean) => void,
   ) {}
 
   /** A new host for a stage. Journalled before the page opens, so that no page is ever unaccounted for. */
@@ -47,7 +48,7 @@ export class HostManager {
       tabId = await needs.openPage(hostId, place);
     } catch (error) {
       // No window to put a tab in, say: one more failure of this host, which the ladder deals with.
-      this.onOverdue({ hostId, attempt }, `the host's tab could not be opened: ${messageOf(error)}`);
+      this.onOverdue({ hostId, attempt }, `the host's tab could not be opened: ${messageOf(error)}`, false);
       return hostId;
     }
     // The session ended while the tab opened.
@@ -121,6 +122,13 @@ export class HostManager {
       this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
   }
 
+  /** A host that its driver cannot reach: does its page still hear and answer? */
+  ask(lease: Lease): void {
+    if (this.deadlines.has(lease.hostId)) return;
+    this.needs.toHost(lease.hostId, "ask", lease);
+    this.watch(lease.hostId, lease.attempt, HANG_FLOOR_MS, "no sign of life from the host's page", true);
+  }
+
   settled(hostId: string): void {
     this.deadlines.delete(hostId);
   }
@@ -156,19 +164,21 @@ export class HostManager {
         origin: session.origin,
         providers: session.options.executionProviders,
         gpuLosses: session.gpuLosses,
+        // Neither while others start beside it more than need be, nor while somebody waits for a recovery.
+        measure: attempt === 0 && host.stage === 0 ? this.needs.history.reports.unmeasured(this.needs.now()) : [],
       });
     this.whenReached(hostId, boot);
     this.watch(hostId, attempt, HOST_BOOT_DEADLINE_MS, "the host did not start before its deadline");
   }
 
   /** One deadline a host; each new one replaces the last. */
-  private watch(hostId: string, attempt: number, ms: number, signal: string): void {
+  private watch(hostId: string, attempt: number, ms: number, signal: string, pageGone = false): void {
     const until = this.needs.now() + ms;
     this.deadlines.set(hostId, until);
     this.needs.after(ms, () => {
       if (this.deadlines.get(hostId) !== until) return;
       this.deadlines.delete(hostId);
-      this.onOverdue({ hostId, attempt }, signal);
+      this.onOverdue({ hostId, attempt }, signal, pageGone);
     });
   }
 }

@@ -1,10 +1,21 @@
+import type { HostReports } from "../history/host-reports.ts";
+import type { PerformanceHistoryTracker } from "../history/tracker.ts";
 import type { Place } from "../protocol/options.ts";
 import type { PoolEvents, PoolToHost } from "../protocol/pool.ts";
 import type { PoolState, TransactionBody } from "../state/pool-state.ts";
 
+/** What was measured, and outlives the service worker. */
+export interface PoolHistory {
+  readonly tracker: PerformanceHistoryTracker;
+  readonly reports: HostReports;
+  /** Something in it is new and to be stored soon. */
+  changed(): void;
+}
+
 /** Everything the pool needs from the browser; tests and the simulator give their own. */
 export interface PoolNeeds {
   readonly journal: { readonly state: PoolState; append(body: TransactionBody): Promise<void> };
+  readonly history: PoolHistory;
   /** Opens a host's page; resolves with its tab (null in the offscreen document). */
   openPage(hostId: string, place: Place): Promise<number | null>;
   closePage(host: { readonly hostId: string; readonly place: Place; readonly tabId: number | null }): Promise<void>;
@@ -18,6 +29,8 @@ export interface PoolNeeds {
   toHost<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void;
   toBridge<E extends keyof PoolEvents>(bridgeId: string, name: E, payload: PoolEvents[E]): void;
   forgetCheckpoints(sessionId: string): Promise<void>;
+  /** Payload bytes of all checkpoints of a session. */
+  storedBytes(sessionId: string): Promise<number>;
   /** Asks the user; resolves with the answer, or null when the question was dismissed. */
   askConsent(origin: string): Promise<boolean | null>;
   /** Wakes the pool after this many milliseconds, even from sleep; one alarm a name. */

@@ -1,20 +1,18 @@
 import { HoldfastError } from "../base/errors.ts";
-import { USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
-import type { DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
+import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { OperationRecorder } from "./operation-recorder.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { poolStatus, stageInfos } from "./status.ts";
 
 const TAB_CLOSED = "host tab closed";
-/** A page whose port broke is looked for again this often, and so many times. */
-const GONE_LOOK_MS = 250;
-const GONE_LOOKS = 4;
 
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
 export class ResourcePool {
@@ -22,15 +20,23 @@ export class ResourcePool {
   readonly sessions: SessionManager;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
+  private readonly recorder: OperationRecorder;
+  private readonly needs: PoolNeeds;
 
-  constructor(private readonly needs: PoolNeeds) {
+  constructor(given: PoolNeeds) {
+    this.recorder = new OperationRecorder(given);
+    const needs = this.recorder.watched();
+    this.needs = needs;
     this.consent = new ConsentDesk(needs);
-    this.hosts = new HostManager(needs, (lease, signal) =>
-      this.recovery.fault(lease, signal, { pageGone: false, hostDropped: false }),
+    this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
+      this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
     this.recovery = new RecoveryManager(needs, this.hosts, {
       tell: (session, event) => this.tell(session, event),
-      gaveUp: (session, error) => void this.sessions.end(session, error),
+      gaveUp: (session, error) => {
+        this.recorder.gaveUp(session.sessionId);
+        void this.sessions.end(session, error);
+      },
     });
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
@@ -39,32 +45,44 @@ export class ResourcePool {
     return this.needs.journal.state;
   }
 
-  /** What a bridge's driver may call. `bridgeId` and `origin` come from the bridge frame, not from the page. */
-  bridgeCalls(): {
+  /**
+   * What a bridge's driver may call. `bridgeId` is the port's; `origin` comes from the bridge frame, not from the page.
+   */
+  bridgeCalls(bridgeId: string): {
     readonly [M in keyof PoolCalls]: (params: PoolCalls[M]["params"]) => Promise<PoolCalls[M]["result"]>;
   } {
+    const admit = async (caller: Caller): Promise<void> => {
+      if (caller.bridgeId !== bridgeId)
+        throw await this.consent.refuse(
+          caller.origin,
+          "A frame of the extension spoke in the name of another page's; reload the page.",
+        );
+      await this.consent.require(caller.origin, caller.framedBy);
+    };
     return {
-      hello: async ({ origin, framedBy }) => {
-        await this.consent.require(origin, framedBy);
+      hello: async (caller) => {
+        await admit(caller);
         return null;
       },
-      openSession: async (params) => {
-        await this.consent.require(params.origin, params.framedBy);
-        return this.sessions.open(params);
-      },
+      openSession: (params) => this.sessions.open(params, () => admit(params)),
       attachSession: async (params) => {
-        await this.consent.require(params.origin, params.framedBy);
+        await admit(params);
         return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
       },
-      releaseSession: ({ bridgeId, sessionId }) => this.sessions.release(bridgeId, sessionId),
+      releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
     };
   }
 
-  driverReports(): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
+  /** What a bridge's driver reports of the sessions that its page owns; of others it has nothing to say. */
+  driverReports(bridgeId: string): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
+    const owns = (sessionId: string): boolean => this.state.sessions[sessionId]?.bridgeId === bridgeId;
     return {
-      journal: (data) => void this.needs.journal.append({ action: "add_tokens", data }),
+      journal: (data) => {
+        if (owns(data.sessionId)) void this.needs.journal.append({ action: "add_tokens", data });
+      },
       verified: ({ sessionId }) => {
+        if (!owns(sessionId)) return;
         const now = this.needs.now();
         for (const fault of this.state.faults) {
           const stage = this.state.sessions[sessionId]?.stages[fault.stage];
@@ -74,6 +92,15 @@ export class ResourcePool {
         }
         for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
           this.recovery.verified(sessionId, stage);
+      },
+      // A busy host has no time to take ports, so it is asked before it is called lost.
+      unreachable: ({ sessionId, hosts }) => {
+        if (!owns(sessionId)) return;
+        for (const { hostId, attempt } of hosts) {
+          const found = this.recovery.stageOf(hostId, attempt);
+          if (found?.session.sessionId === sessionId && found.session.stages[found.stage]?.phase === "ready")
+            this.hosts.ask({ hostId, attempt });
+        }
       },
     };
   }
@@ -102,9 +129,12 @@ export class ResourcePool {
             this.lost(hostId, "the host was lost while the pool was away", false);
         }
       },
-      booted: (lease) => {
+      booted: (report) => {
+        const { hostId, attempt } = report;
+        const lease = { hostId, attempt };
         const found = current(lease);
         if (found === null) return;
+        this.recorder.booted(report);
         this.hosts.hostBooted(lease);
         this.hosts.loadIfBooted(found.session, found.stage);
       },
@@ -130,6 +160,19 @@ export class ResourcePool {
       loadFailed: ({ error, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
+      },
+      alive: ({ idleMs, ...lease }) => {
+        if (current(lease) === null) return;
+        this.hosts.settled(lease.hostId);
+        if (idleMs > HANG_FLOOR_MS)
+          this.recovery.fault(lease, "no sign of life from the host, whose page answers", {
+            pageGone: false,
+            hostDropped: true,
+          });
+      },
+      stageTimes: ({ times, ...lease }) => {
+        const found = current(lease);
+        if (found !== null) this.recorder.stageTimes(found.session, found.stage, times);
       },
       fault: ({ hostId, attempt, signal }) =>
         this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
@@ -159,6 +202,14 @@ export class ResourcePool {
   tabRemoved(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
     if (host !== undefined) this.pageLost(host, true);
+  }
+
+  /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
+  tabFrozen(tabId: number): void {
+    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
+    if (host === undefined) return;
+    this.hosts.pageLost(host.hostId);
+    this.lost(host.hostId, "host tab frozen", true);
   }
 
   /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */
@@ -193,7 +244,7 @@ export class ResourcePool {
     ) => Promise<PopupCalls[M]["result"]>;
   } {
     return {
-      status: async (): Promise<PoolStatus> => poolStatus(this.state),
+      status: async (): Promise<PoolStatus> => poolStatus(this.state, this.needs.history),
       withdraw: async ({ origin }) => {
         await this.needs.journal.append({ action: "remove_consent", data: { origin } });
         for (const session of Object.values(this.state.sessions)) {

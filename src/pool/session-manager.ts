@@ -1,21 +1,17 @@
 import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import {
-  HOSTS_MAX,
-  OPEN_STALL_MS,
-  OWNER_CHECK_MS,
-  PAGE_GRACE_MS,
-  PARKED_KEPT_MS,
-  SESSIONS_PER_ORIGIN_MAX,
-} from "../base/limits.ts";
+import { HOSTS_MAX, OPEN_STALL_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
-import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { Owners } from "./owners.ts";
+import { Parking } from "./parking.ts";
+import { planningInput } from "./planning.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
+import { checkRoom, hostsFor } from "./room.ts";
 import { stageInfos } from "./status.ts";
 
 interface Opening {
@@ -26,8 +22,18 @@ interface Opening {
   reject(error: HoldfastError): void;
 }
 
+/** An open without a session yet: the user is being asked. */
+interface Asking {
+  readonly ingestId: string;
+  readonly bridgeId: string;
+  reject(error: HoldfastError): void;
+}
+
 /** Opens, hands over, parks, pauses and ends sessions. */
 export class SessionManager {
+  readonly owners: Owners;
+  private readonly parking: Parking;
+  private readonly asking = new Set<Asking>();
   /** Opens under way; they end with this service worker, and the client asks again. */
   private readonly opening = new Map<string, Opening>();
 
@@ -35,18 +41,20 @@ export class SessionManager {
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
     private readonly recovery: RecoveryManager,
-  ) {}
+  ) {
+    this.parking = new Parking(needs, this);
+    this.owners = new Owners(needs, this.parking);
+  }
 
-  async open({
-    bridgeId,
-    origin,
-    model,
-    options: asked,
-    ingestId,
-  }: PoolCalls["openSession"]["params"]): Promise<SessionInfo> {
+  /** Resolves when every stage is ready. `consent` throws when the origin may not open sessions, which may take its time. */
+  async open(
+    { bridgeId, origin, model, options: asked, ingestId }: PoolCalls["openSession"]["params"],
+    consent: () => Promise<void>,
+  ): Promise<SessionInfo> {
     const { needs } = this;
+    await this.unlessAborted({ bridgeId, ingestId }, consent());
     const options = parseSessionOptions(asked);
-    this.checkRoom(origin, options);
+    checkRoom(needs.journal.state, origin, options);
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -68,7 +76,7 @@ export class SessionManager {
     };
     const { sessionId } = session;
     void needs.journal.append({ action: "open_session", data: session });
-    this.watchOwners();
+    this.owners.watch();
     const ready = new Promise<SessionInfo>((resolve, reject) =>
       this.opening.set(sessionId, { ingestId, progressAt: needs.now(), resolve, reject }),
     );
@@ -78,7 +86,8 @@ export class SessionManager {
     try {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
-        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model });
+        const planning = planningInput(needs.history, session);
+        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model, planning });
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
       // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.
@@ -90,6 +99,19 @@ export class SessionManager {
       this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
     }
     return ready;
+  }
+
+  private async unlessAborted(open: Omit<Asking, "reject">, consent: Promise<void>): Promise<void> {
+    const asking: Asking = { ...open, reject: () => undefined };
+    const aborted = new Promise<never>((_, reject) => {
+      asking.reject = reject;
+    });
+    this.asking.add(asking);
+    try {
+      await Promise.race([consent, aborted]);
+    } finally {
+      this.asking.delete(asking);
+    }
   }
 
   async planned(sessionId: string, planId: string, plan: PlanSummary): Promise<void> {
@@ -115,7 +137,7 @@ export class SessionManager {
     if (opening === undefined || session.plan === null || session.stages.length !== shards) return;
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
-    void this.update(session.sessionId, { status: "live" }).then(() => opening.resolve(this.info(session.sessionId)));
+    void this.update(session.sessionId, "live").then(() => opening.resolve(this.info(session.sessionId)));
     this.refreshPopup();
   }
 
@@ -154,10 +176,9 @@ export class SessionManager {
   }
 
   async abortOpen(ingestId: string): Promise<null> {
-    for (const [sessionId, opening] of this.opening) {
-      if (opening.ingestId === ingestId)
-        this.failOpen(sessionId, new HoldfastError("ABORTED", "The session was aborted while it opened."));
-    }
+    const error = new HoldfastError("ABORTED", "The session was aborted while it opened.");
+    for (const asking of this.asking) if (asking.ingestId === ingestId) asking.reject(error);
+    for (const [sessionId, opening] of this.opening) if (opening.ingestId === ingestId) this.failOpen(sessionId, error);
     // Opened, but the answer went with a service worker: nobody knows of it.
     const orphan = Object.values(this.needs.journal.state.sessions).find(
       ({ openId, status }) => openId === ingestId && status === "live",
@@ -167,34 +188,11 @@ export class SessionManager {
   }
 
   async attach(
-    { bridgeId, origin, sessionId, secret }: PoolCalls["attachSession"]["params"],
+    params: PoolCalls["attachSession"]["params"],
     refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
   ): Promise<SessionInfo> {
-    const session = this.session(sessionId);
-    // One answer for "not yours" and "not there": an id tells a stranger nothing. Both may be guesses, so both are logged.
-    if (session === undefined || session.origin !== origin || session.secret !== secret)
-      throw await refuse(
-        "SESSION_UNKNOWN",
-        "This page has no session of that id: it has ended, or it is another page's. Create one with createSession.",
-      );
-    if (session.status !== "live") {
-      throw new HoldfastError(
-        session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
-        `The session is ${session.status}; create a new one.`,
-      );
-    }
-    if (
-      session.bridgeId !== bridgeId &&
-      session.ownerLostAt === null &&
-      (await this.needs.liveBridges()).has(session.bridgeId)
-    ) {
-      throw new HoldfastError(
-        "SESSION_IN_USE",
-        "Another page owns this session; release it there or create a new one.",
-      );
-    }
-    await this.update(sessionId, { bridgeId, ownerLostAt: null });
-    return this.info(sessionId);
+    await this.owners.attach(params, refuse);
+    return this.info(params.sessionId);
   }
 
   async release(bridgeId: string, sessionId: string): Promise<null> {
@@ -218,54 +216,30 @@ export class SessionManager {
       "SESSION_PAUSED",
       "The user closed two host tabs within a minute, which pauses the session. Create a new session when the user asks for it.",
     );
-    await this.update(session.sessionId, { status: "paused" });
     this.needs.toBridge(session.bridgeId, "session", {
       sessionId: session.sessionId,
       event: { type: "failed", error: toErrorData(error) },
     });
-    await this.closeHosts(session.sessionId);
+    await this.parking.keep(session, "paused");
   }
 
-  /** A bridge's port broke. Its page has some seconds to come back. */
+  async park(session: SessionRecord): Promise<void> {
+    await this.parking.keep(session, "parked");
+  }
+
+  /** A bridge's port broke: what its page was opening is given up, what it owns waits for it. */
   async bridgeLost(bridgeId: string): Promise<void> {
-    for (const session of Object.values(this.needs.journal.state.sessions)) {
-      if (session.bridgeId !== bridgeId) continue;
-      if (session.status === "opening")
-        this.failOpen(session.sessionId, new HoldfastError("ABORTED", "The page went away while the session opened."));
-      else if (session.ownerLostAt === null) await this.update(session.sessionId, { ownerLostAt: this.needs.now() });
-    }
-    this.watchOwners();
-  }
-
-  /** Marks owners that are gone and parks sessions whose grace is over. Called by an alarm while sessions live. */
-  async inspectOwners(): Promise<void> {
-    const bridges = await this.needs.liveBridges();
-    const now = this.needs.now();
-    for (const { sessionId } of Object.values(this.needs.journal.state.sessions)) {
-      // As it is now: it may have been attached or released while another was looked after.
-      const session = this.session(sessionId);
-      if (session === undefined) continue;
-      const waits = session.status === "parked" || session.status === "paused";
-      if (waits && now - session.changedAt >= PARKED_KEPT_MS) await this.remove(session.sessionId);
-      if (session.status !== "live") continue;
-      if (bridges.has(session.bridgeId)) {
-        if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
-      } else if (session.ownerLostAt === null) await this.update(session.sessionId, { ownerLostAt: now });
-      else if (now - session.ownerLostAt >= PAGE_GRACE_MS) await this.park(session.sessionId);
-    }
-    this.watchOwners();
-  }
-
-  async park(sessionId: string): Promise<void> {
-    await this.update(sessionId, { status: "parked" });
-    await this.closeHosts(sessionId);
-    this.refreshPopup();
+    const error = new HoldfastError("ABORTED", "The page went away while the session opened.");
+    for (const asking of this.asking) if (asking.bridgeId === bridgeId) asking.reject(error);
+    for (const session of Object.values(this.needs.journal.state.sessions))
+      if (session.bridgeId === bridgeId && session.status === "opening") this.failOpen(session.sessionId, error);
+    await this.owners.bridgeLost(bridgeId);
   }
 
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
     // From here on no recovery opens a host for it.
-    void this.update(sessionId, { status: "closing" });
+    void this.update(sessionId, "closing");
     await this.closeHosts(sessionId);
     await this.needs.journal.append({ action: "remove_session", data: { sessionId } }).catch(() => undefined);
     await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
@@ -284,65 +258,13 @@ export class SessionManager {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(
-    sessionId: string,
-    changes: Partial<Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt">>,
-  ): Promise<void> {
-    return this.needs.journal.append({
-      action: "update_session",
-      data: { sessionId, at: this.needs.now(), ...changes },
-    });
+  private update(sessionId: string, status: SessionRecord["status"]): Promise<void> {
+    return this.needs.journal.append({ action: "update_session", data: { sessionId, at: this.needs.now(), status } });
   }
 
-  private async closeHosts(sessionId: string): Promise<void> {
+  async closeHosts(sessionId: string): Promise<void> {
     const hosts = Object.values(this.needs.journal.state.hosts).filter((host) => host.sessionId === sessionId);
     await Promise.all(hosts.map((host) => this.hosts.close(host.hostId)));
-  }
-
-  private checkRoom(origin: string, options: SessionOptions): void {
-    const { sessions } = this.needs.journal.state;
-    const shards = hostsFor(options);
-    const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
-    if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
-      throw new HoldfastError(
-        "LIMIT_REACHED",
-        `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`,
-      );
-    }
-    // Counted as promised, not as open: another session's hosts may be on their way.
-    const used = open.reduce((sum, session) => sum + hostsFor(session.options), 0);
-    if (used + shards > HOSTS_MAX) {
-      throw new HoldfastError(
-        "TOO_MANY_HOSTS",
-        `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
-      );
-    }
-    // While an offscreen document lives, the death of the host pages' process would end the whole extension.
-    const offscreen = options.place === "offscreen";
-    const atRisk = (one: SessionOptions): boolean => one.faultToleranceLevel !== "none";
-    const clash = open.find(({ options: other }) =>
-      offscreen ? atRisk(other) : atRisk(options) && other.place === "offscreen",
-    );
-    if (clash !== undefined) {
-      throw new HoldfastError(
-        "PLACE_IN_USE",
-        offscreen
-          ? "A session above level none is open, and an offscreen document would put it at risk; use place tab."
-          : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.",
-      );
-    }
-  }
-
-  /** The next look at the owners: when the grace of one is over. Owners that live are rarely looked for: it takes a wake. */
-  private watchOwners(): void {
-    const live = Object.values(this.needs.journal.state.sessions).filter(
-      ({ status }) => status === "live" || status === "opening",
-    );
-    const now = this.needs.now();
-    const waits = live.map(({ ownerLostAt }) =>
-      ownerLostAt === null ? OWNER_CHECK_MS : Math.max(0, ownerLostAt + PAGE_GRACE_MS - now),
-    );
-    if (waits.length > 0) this.needs.setAlarm("owners", Math.min(...waits));
   }
 
   /** No action popup while a session above level none lives: an open one makes faults fatal to the extension. */
@@ -352,9 +274,4 @@ export class SessionManager {
     );
     this.needs.setPopupAllowed(!atRisk);
   }
-}
-
-/** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
-function hostsFor({ shards }: SessionOptions): number {
-  return shards === null || shards > HOSTS_MAX ? 1 : shards;
 }

@@ -22,7 +22,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     if (bridges.has(session.bridgeId)) continue;
     const left = await Promise.all(session.stages.map(({ hostId }) => isLeft(hosts[hostId])));
     // Neither page nor hosts: the browser was started anew. Nobody waits, so nothing is computed until somebody comes.
-    if (!left.includes(true)) await pool.sessions.park(session.sessionId);
+    if (!left.includes(true)) await pool.sessions.park(session);
   }
   // A service worker that died between a replacement and the end of what it replaced, or in the middle of a park.
   for (const { hostId, sessionId, stage } of Object.values(pool.state.hosts)) {
@@ -44,5 +44,5 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   pool.sessions.refreshPopup();
-  await pool.sessions.inspectOwners();
+  await pool.sessions.owners.inspect();
 }

@@ -1,6 +1,9 @@
 import type { StageInfo } from "../protocol/events.ts";
+import type { HostReport } from "../protocol/host.ts";
 import type { PoolStatus } from "../protocol/popup.ts";
+import { idCount } from "../state/id-list.ts";
 import type { PoolState, SessionRecord } from "../state/pool-state.ts";
+import type { PoolHistory } from "./needs.ts";
 
 export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[] {
   return session.stages.map(({ hostId, attempt, phase, provider, weightBytes }, stage) => ({
@@ -16,7 +19,10 @@ export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[
 }
 
 /** What the popup shows. */
-export function poolStatus(state: PoolState): PoolStatus {
+export function poolStatus(state: PoolState, { tracker, reports }: PoolHistory): PoolStatus {
+  const reportOf = (provider: StageInfo["provider"]): HostReport | null =>
+    provider === null ? null : reports.own(provider);
+  const { totalEntries, successfulEntries, successRate, operationTypes } = tracker.getStatistics();
   return {
     hosts: Object.values(state.hosts).map((host) => {
       const stage = state.sessions[host.sessionId]?.stages[host.stage];
@@ -31,6 +37,7 @@ export function poolStatus(state: PoolState): PoolStatus {
         provider: stage?.provider ?? null,
         weightBytes: stage?.weightBytes ?? 0,
         openedAt: host.openedAt,
+        report: reportOf(stage?.provider ?? null),
       };
     }),
     sessions: Object.values(state.sessions).map((session) => ({
@@ -41,11 +48,12 @@ export function poolStatus(state: PoolState): PoolStatus {
       level: session.options.faultToleranceLevel,
       strategy: session.options.recoveryStrategy,
       durableRun: session.durableRun,
-      tokens: session.ids.length,
+      tokens: idCount(session.ids),
       stages: stageInfos(state, session),
     })),
     faults: state.faults,
     refusals: state.refusals,
+    history: { totalEntries, successfulEntries, successRate, operationTypes },
     consents: Object.entries(state.consents).map(([origin, consent]) => ({ origin, ...consent })),
   };
 }

@@ -55,8 +55,11 @@ export interface ClientEvents {
   /** The model's bytes for an open come over this port. */
   ingest: { openId: string };
   abortOpen: { openId: string };
-  /** A run whose feeds go over the source port. `error`: it failed before; only to be skipped in a replay. */
-  run: { sessionId: string; run: number; reset: boolean; error: ErrorData | null };
+  /**
+   * A run whose feeds go over the source port. `error`: it failed before; only to be skipped in a replay. `acked`: as with
+   * `ack`, which it saves.
+   */
+  run: { sessionId: string; run: number; reset: boolean; error: ErrorData | null; acked: number };
   /** Runs of a generation that has ended, for replay only. `runs`: one more than ids when its last run failed. */
   history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[]; runs: number };
   /** After an attach: all runs that may have to be replayed were named; go on. */

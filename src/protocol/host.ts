@@ -6,7 +6,7 @@ import type { Provider } from "./options.ts";
 /** Keeper → frame, over a port that the host page hands in. */
 export interface FrameCalls {
   /** Loads onnxruntime. */
-  boot: { params: FrameBoot; result: null };
+  boot: { params: FrameBoot; result: { speed: MeasuredSpeed | null } };
   /** Starts a shard; its weights follow as `weight` events, then `create`. */
   load: { params: ShardLoad; result: null };
   create: { params: null; result: { provider: Provider; createMs: number } };
@@ -24,11 +24,15 @@ export interface FrameEvents {
 export interface KeeperCalls {
   /** The stored deltas that lead to the state after `run`, oldest first, verified by digest. */
   records: { params: { run: number }; result: readonly CheckpointRecord[] };
+  /** Deletes what is stored after `run`: those runs are given up and will be done anew. */
+  forgetAfter: { params: { run: number }; result: null };
 }
 export interface FrameReports {
   pong: { beat: number };
   runStarted: { run: number; shape: string };
   runEnded: { run: number };
+  /** At most once a second; no message a run. */
+  stageTimes: StageTimes;
   checkpoint: CheckpointRecord;
   /** The frame itself saw that it cannot go on: a lost device, a poisoned runtime. */
   fault: { signal: string };
@@ -49,13 +53,59 @@ export interface FrameBoot {
   readonly glue: string;
   readonly runtime: "wasm" | "webgpu";
   readonly threads: number;
+  /** The provider whose speed is to be measured; null: it is known, or there is no time for it. */
+  readonly measure: Provider | null;
 }
 
-/** What probing found: a device or context was really made. */
+/** Which browser program a host runs in: half of the key of everything that is measured of it. */
+export interface BrowserIdentity {
+  /** "chrome", "edge", "firefox", or what the browser calls itself in lower case. */
+  readonly type: string;
+  /** As the browser tells it, the major version at least; "" when it does not. */
+  readonly version: string;
+}
+
+/** What a host reports of itself when it boots. */
 export interface HostCapability {
+  readonly browser: BrowserIdentity;
+  /** Those that were asked for and work: a device or context was really made. */
   readonly providers: readonly Provider[];
   /** The GPU is emulated on the CPU; never chosen unless the caller lists webgpu. */
   readonly softwareGpu: boolean;
+  /** What a device of the GPU may be made with, bytes; null where there is none or none was asked for. */
+  readonly gpuLimits: { readonly maxBufferSize: number; readonly maxStorageBufferBindingSize: number } | null;
+  /** Threads that a host computes with. */
+  readonly threads: number;
+  /** Logical processors of the device; all hosts share them. */
+  readonly cores: number;
+  /** GiB of the device as the browser tells it, rounded and capped; null where it does not. */
+  readonly memoryGiB: number | null;
+}
+
+/** Measured with a small matrix product on the host's provider. */
+export interface MeasuredSpeed {
+  /** Floating-point operations per millisecond. */
+  readonly flopsPerMs: number;
+  /** Bytes of weights read per millisecond. */
+  readonly bytesPerMs: number;
+}
+
+/** A capability report as the pool keeps it: the newest of each browser type and provider. */
+export interface HostReport {
+  readonly provider: Provider;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly capability: HostCapability;
+  /** The last that was measured, and when. */
+  readonly speed: (MeasuredSpeed & { readonly at: number }) | null;
+}
+
+/** Computation times of one stage since its last report. Milliseconds. */
+export interface StageTimes {
+  readonly runs: number;
+  readonly medianMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
 }
 
 export interface ShardLoad {

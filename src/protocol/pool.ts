@@ -1,8 +1,9 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
-import type { HostCapability } from "./host.ts";
+import type { HostCapability, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { Provider, SessionOptions } from "./options.ts";
+import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
 
@@ -19,16 +20,20 @@ export interface PoolToHost {
     origin: string;
     providers: readonly Provider[] | null;
     gpuLosses: number;
+    /** Providers whose speed is to be measured, if it is one of them that the host takes. */
+    measure: readonly Provider[];
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
-  ingest: Lease & { sessionId: string; options: SessionOptions; model: string };
+  ingest: Lease & { sessionId: string; options: SessionOptions; model: string; planning: PlanningInput };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
+  /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
+  ask: Lease;
   close: { hostId: string };
 }
 
 export interface HostToPool {
   hello: { place: "tab" | "offscreen"; hosts: readonly (Lease & { ready: boolean })[] };
-  booted: Lease & { provider: Provider; capability: HostCapability };
+  booted: Lease & { provider: Provider; capability: HostCapability; speed: MeasuredSpeed | null };
   /** No provider that the caller listed works here. */
   bootRefused: Lease & { error: ErrorData };
   planned: Lease & { sessionId: string; planId: string; plan: PlanSummary };
@@ -36,6 +41,10 @@ export interface HostToPool {
   ready: Lease & { provider: Provider; weightBytes: number; ms: number };
   loadFailed: Lease & { error: ErrorData };
   fault: Lease & { signal: string };
+  /** For how long the host has had no run; 0 in the middle of one, when it may well have no time for anybody. */
+  alive: Lease & { idleMs: number };
+  /** At most once a second, while runs are made or just after. */
+  stageTimes: Lease & { times: StageTimes };
   progress: Lease & {
     sessionId: string;
     phase: "download" | "plan" | "weights";
@@ -92,6 +101,8 @@ export interface DriverReports {
   };
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
+  /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
+  unreachable: { sessionId: string; hosts: readonly Lease[] };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

@@ -1,6 +1,7 @@
 import type { ErrorCategory } from "../base/errors.ts";
 import type { FaultToleranceLevel, RecoveryStrategy } from "../fault/levels.ts";
 import type { FaultInfo, StageInfo } from "./events.ts";
+import type { HostReport } from "./host.ts";
 import type { Place, Provider } from "./options.ts";
 
 /** The seed's status values of a browser (our host). */
@@ -17,6 +18,8 @@ export interface HostSummary {
   readonly provider: Provider | null;
   readonly weightBytes: number;
   readonly openedAt: number;
+  /** The newest of its browser and provider. */
+  readonly report: HostReport | null;
 }
 
 export interface SessionSummary {
@@ -38,6 +41,15 @@ export interface RefusalSummary {
   readonly reason: string;
 }
 
+/** How much is known of earlier operations. */
+export interface HistorySummary {
+  readonly totalEntries: number;
+  readonly successfulEntries: number;
+  /** 0 to 1 over finished operations; null: none. */
+  readonly successRate: number | null;
+  readonly operationTypes: readonly string[];
+}
+
 export interface PoolStatus {
   readonly hosts: readonly HostSummary[];
   readonly sessions: readonly SessionSummary[];
@@ -48,6 +60,7 @@ export interface PoolStatus {
     readonly recoveredMs: number | null;
   })[];
   readonly refusals: readonly RefusalSummary[];
+  readonly history: HistorySummary;
   readonly consents: readonly { readonly origin: string; readonly allowed: boolean; readonly at: number }[];
 }
 

@@ -48,8 +48,8 @@ export interface StageCalls {
   restore: { params: { run: number; from: RestoreFrom }; result: StageStatus };
 }
 export interface StageEvents {
-  /** A run for the first stage. Feeds in line when the driver makes them (token loop); `error`: it failed before and is skipped. */
-  head: { head: RunHead; feeds: WireTensors | null; error: ErrorData | null };
+  /** A run for the first stage that the page does not feed: of the token loop, or one that failed before and is skipped. */
+  feed: StageMessage;
   /** Send kept outputs of runs from this one on once more. */
   resend: { from: number };
 }
@@ -58,6 +58,8 @@ export interface StageStatus {
   readonly run: number | null;
   /** Runs whose state this stage has stored, ascending. */
   readonly stored: readonly number[];
+  /** A checkpoint that could not be stored; the driver may not have been there to hear it. */
+  readonly storeError: ErrorData | null;
 }
 /** Stage → driver. */
 export interface StageReports {

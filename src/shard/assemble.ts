@@ -50,6 +50,7 @@ export function estimates(
     return {
       weightBytes: shards[stage]?.weightBytes ?? 0,
       needBytes: Math.ceil(model.needBytes(from, to)),
+      largestBytes: model.largestBytes(from, to),
       estimatedMs: stageMs(model, from, to, profile),
       hopMs: hopMs(model, to, profile),
       host: host === undefined || index === null ? null : { index, browserType: host.browserType },

@@ -40,6 +40,9 @@ export interface CostModel {
   readonly sizes: TensorSizes;
 }
 
+/** No figure of one node is larger: damaged graphs may claim anything, and sums have to stay numbers. */
+const AMOUNT_MAX = 2 ** 50;
+
 /** Tokens of state that a host has to have room for. */
 const STATE_TOKENS = 1024;
 
@@ -55,9 +58,13 @@ export function costModel(
   const inner = space.nodes.map((node) =>
     bodyRanges(node.proto, graph.ranges).reduce((sum, { length }) => sum + length, 0),
   );
-  const outputs = space.nodes.map((node) => node.outputs.map((name) => sizes.bytes(name).bytes));
-  const weights = read.map((constants, place) => total(constants.map(({ bytes }) => bytes)) + (inner[place] ?? 0));
-  const flops = sumsBefore(space.nodes.map((node, place) => flopsOf(node.proto, sizes) + (inner[place] ?? 0) / 2));
+  const outputs = space.nodes.map((node) => node.outputs.map((name) => bounded(sizes.bytes(name).bytes)));
+  const weights = read.map((constants, place) =>
+    bounded(total(constants.map(({ bytes }) => bytes)) + (inner[place] ?? 0)),
+  );
+  const flops = sumsBefore(
+    space.nodes.map((node, place) => bounded(flopsOf(node.proto, sizes) + (inner[place] ?? 0) / 2)),
+  );
   const bytes = sumsBefore(
     space.nodes.map((node, place) => {
       const written = total(outputs[place] ?? []);
@@ -74,7 +81,7 @@ export function costModel(
   const widest = rangeMax(live.map(({ bytes: width }) => width));
   const largest = rangeMax(
     space.nodes.map((_, place) =>
-      Math.max(0, ...(outputs[place] ?? []), ...(read[place] ?? []).map((constant) => constant.bytes)),
+      Math.max(0, ...(outputs[place] ?? []), ...(read[place] ?? []).map((constant) => bounded(constant.bytes))),
     ),
   );
   const state = sumsBefore(statePerToken(graph, space, bindings, sizes));
@@ -111,7 +118,7 @@ function repeats(read: readonly (readonly Constant[])[]): Repeat[] {
     for (const constant of constants) {
       const first = last.get(constant);
       if (first !== undefined && constant.bytes > INLINE_BYTES_MAX)
-        pairs.push({ first, second: place, bytes: constant.bytes });
+        pairs.push({ first, second: place, bytes: bounded(constant.bytes) });
       last.set(constant, place);
     }
   }
@@ -124,7 +131,7 @@ function liveBytes(space: CutSpace, sizes: TensorSizes): Crossing[] {
   const tensors = new Float64Array(space.nodes.length + 2);
   for (const { name, first, last } of space.spans) {
     if (last < first) continue;
-    const size = sizes.bytes(name).bytes;
+    const size = bounded(sizes.bytes(name).bytes);
     for (const [at, sign] of [[first, 1] as const, [last + 1, -1] as const]) {
       bytes[at] = (bytes[at] ?? 0) + sign * size;
       tensors[at] = (tensors[at] ?? 0) + sign;
@@ -157,6 +164,10 @@ function statePerToken(
     perToken[place] = (perToken[place] ?? 0) + sizes.bytes(input.name).bytes / Math.max(1, rows);
   }
   return perToken;
+}
+
+function bounded(amount: number): number {
+  return Number.isNaN(amount) ? AMOUNT_MAX : Math.max(0, Math.min(amount, AMOUNT_MAX));
 }
 
 function total(values: readonly number[]): number {

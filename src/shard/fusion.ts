@@ -1,4 +1,6 @@
+import { functionCalls } from "./functions.ts";
 import type { Graph, GraphNode } from "./graph.ts";
+import { oncePer } from "./memo.ts";
 
 /** Operators that onnxruntime folds what follows into. */
 const ABSORBS = new Set(
@@ -22,12 +24,16 @@ const PAIRS = new Set(["Pad Conv", "Transpose MatMul", "Transpose Gemm"]);
 /** Readers that show a sum or a difference to be inside a decomposed LayerNorm or RMSNorm: nothing else reads it. */
 const NORMALISING = new Set(["ReduceMean Sub", "Div Pow", "Div Mul", "Mul Pow"]);
 
+const callsOf = oncePer((graph: Graph) => functionCalls(graph.model));
+
 /**
  * The node that onnxruntime might fuse with the producer of a tensor, or null. A cut between the two would change the last bits.
  * It fuses only what nothing else reads, but for the sum that a norm normalises.
  */
 export function fusedWith(graph: Graph, producer: GraphNode, name: string): GraphNode | null {
   const readers = graph.consumers.get(name) ?? [];
+  // onnxruntime puts what is in a function in the place of its call before it fuses.
+  if ([producer, ...readers].some((node) => callsOf(graph)(node.proto))) return readers.at(-1) ?? null;
   const reader = readers[0];
   const operators = readers.map((node) => node.proto.opType).sort();
   const isSum = producer.proto.opType === "Add" || producer.proto.opType === "Sub";

@@ -1,5 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
 import { namesRead } from "./captures.ts";
+import { inlineFunctions } from "./functions.ts";
 import { oncePer } from "./memo.ts";
 import {
   type GraphProto,
@@ -41,7 +42,7 @@ export interface Graph {
 export const graphOf = oncePer((skeleton: Skeleton): Graph => readGraph(parseModel(skeleton.bytes)));
 
 function readGraph(model: ModelProto & { graph: GraphProto }): Graph {
-  const proto = model.graph;
+  const proto = inlineFunctions(model);
   const ranges = weightRanges(proto);
   const constants = new Map<string, Constant>();
   const add = (name: string, tensor: TensorProto): void => void constants.set(name, constantOf(name, tensor, ranges));

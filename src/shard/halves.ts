@@ -38,6 +38,23 @@ export function boundReaders(graph: Graph, producer: GraphNode, name: string): r
 }
 
 /**
+ * Whether a half that is never rounded between two widened nodes is also widened for the caller by a Cast of the model's own: which
+ * of the casts onnxruntime then takes out depends on all else in the graph, so that a cut anywhere changes the last bits.
+ */
+export function isRoundingUncertain(graph: Graph): boolean {
+  const types = dataTypesOf(graph);
+  return graph.nodes.some(
+    (node) =>
+      WIDENED.has(node.proto.opType) &&
+      node.outputs.some((name) => {
+        const readers = types.get(name) === FLOAT16 ? (graph.consumers.get(name) ?? []) : [];
+        const isWidened = readers.some((reader) => isCast(reader) && castType(reader.proto) === FLOAT);
+        return isWidened && readers.some((reader) => WIDENED.has(reader.proto.opType));
+      }),
+  );
+}
+
+/**
  * A shard's nodes with the casts that take wide tensors in and give them out. Beside a node that is widened only for its
  * neighbours' sake the cast is no such neighbour, so two negations, which are, stand between the two.
  */

@@ -22,6 +22,7 @@ const CHEAP = new Set(
 const RANDOM = new Set(
   "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split(" "),
 );
+const DEQUANTIZE = "DequantizeLinear";
 const SHAPES = new Set(["Shape", "Size"]);
 const INDEX_TYPES = new Set(["int64", "int32", "bool"]);
 
@@ -51,7 +52,7 @@ export function kindsOf(graph: Graph, types: DataTypes, bindings: readonly State
     kinds.set(node, kind);
     for (const name of node.outputs) {
       if (kind === "constant") bytes.set(name, cost);
-      if (kind === "cheap") rebuilt.add(name);
+      if (kind === "cheap" && node.proto.opType !== DEQUANTIZE) rebuilt.add(name);
       if (!SHAPES.has(node.proto.opType) || kind !== "real") continue;
       tiny.add(name);
       rebuilt.add(name);
@@ -65,6 +66,8 @@ export function kindsOf(graph: Graph, types: DataTypes, bindings: readonly State
     if (node.outputs.some((name) => results.has(name))) return "real";
     const isSource = opType === "Constant" || node.inputs.length > 0;
     if (isSource && !RANDOM.has(opType) && node.inputs.every((name) => bytes.has(name))) return "constant";
+    // What is quantised travels as such, and each shard widens it again: a cut never parts a DequantizeLinear from its readers.
+    if (opType === DEQUANTIZE && node.inputs.slice(1).every((name) => bytes.has(name))) return "cheap";
     const known = node.outputs.every((name) => elementTypeOf(types.get(name) ?? 0) !== null);
     const isCheap = CHEAP.has(opType) && domain === "" && cost <= bytesMax && known;
     return isCheap && node.inputs.every((name) => bytes.has(name) || rebuilt.has(name)) ? "cheap" : "real";

@@ -16,7 +16,7 @@ export interface Layers {
 
 /** What stands before a layer's number in a node's name: `/model/layers.3/`, `transformer.h.3.`, `encoder.block.3`. */
 const NUMBERED =
-  /(?:^|[/._])(?:(?:layers?|blocks?|resblocks|stages?|groups?|cells?|units?)[._/]?|h[._/])(\d+)(?=[/._]|$)/g;
+  /(?:^|[/._])(?:(?:layers?|blocks?|resblocks|stages?|groups?|cells?|units?)[._/]?|h[._/])(\d+(?:\.\d+)?)(?=[/._]|$)/g;
 /** Layers count only if they hold this share of the nodes with weights; what merely repeats itself has to hold more. */
 const SHARE_MIN = { names: 0.5, structure: 0.7 } as const;
 /** How far from a whole number of layers a cut between two layers may stand. */
@@ -54,20 +54,20 @@ function layerKey(name: string): string | null {
   return last === undefined ? null : name.slice(0, last.index + last[0].length);
 }
 
+/** How much longer than others a segment may be that begins or ends like them: a final norm hangs on the last layer. */
+const LONGER_MAX = 1.5;
+
 /** The longest stretch of segments between narrow cuts that repeats itself, operator by operator. */
 function byStructure(space: CutSpace, narrow: NarrowCuts): Numbered | null {
   const ends = [...narrow.places, space.nodes.length];
-  const kinds = new Map<string, number>();
   const segments = ends.map((to, i) => {
     const nodes = space.nodes.slice(ends[i - 1] ?? 0, to).filter((node) => !space.kinds.asksShape(node));
-    const text = nodes.map((node) => node.proto.opType).join(" ");
-    if (!kinds.has(text)) kinds.set(text, kinds.size);
-    return kinds.get(text) ?? 0;
+    return nodes.map((node) => `${node.proto.opType} `).join("");
   });
   let best = { from: 0, period: 0, repeats: 0 };
   for (let period = 1; period * 2 <= segments.length && best.repeats * best.period < segments.length; period++) {
     for (let i = 0, run = 0; i + period < segments.length; i++) {
-      run = segments[i] === segments[i + period] ? run + 1 : 0;
+      run = areAlike(segments[i] ?? "", segments[i + period] ?? "") ? run + 1 : 0;
       const repeats = Math.floor(run / period) + 1;
       if (run < period || repeats * period <= best.repeats * best.period) continue;
       best = { from: i - run + 1, period, repeats };
@@ -80,6 +80,12 @@ function byStructure(space: CutSpace, narrow: NarrowCuts): Numbered | null {
     numbers.fill(Math.floor((segment - from) / period), ends[segment - 1] ?? 0, ends[segment]);
   }
   return numbers;
+}
+
+function areAlike(a: string, b: string): boolean {
+  if (a === b) return true;
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
+  return long.length <= short.length * LONGER_MAX && (long.startsWith(short) || long.endsWith(short));
 }
 
 function layers(numbers: Numbered, foundBy: Layers["foundBy"], narrow: NarrowCuts): Layers {

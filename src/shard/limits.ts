@@ -2,6 +2,8 @@
 export const INLINE_BYTES_MAX = 1024;
 /** Nested protobuf messages in one model file. */
 export const NESTING_MAX = 64;
+/** Nodes that a model's own functions may make. */
+export const FUNCTION_NODES_MAX = 50_000;
 /** A model without its weights; real ones are below 10 MB. */
 export const SKELETON_BYTES_MAX = 256 * 1024 * 1024;
 /** How much of the file the walker reads at a time. */

@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProto,
   AttributeProtoSchema,
+  type FunctionProto,
   type GraphProto,
   GraphProtoSchema,
   type ModelProto,
@@ -17,7 +18,7 @@ import {
 import { HoldfastError } from "../base/errors.ts";
 
 /** The only file that knows the protobuf library. */
-export type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto };
+export type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto };
 
 const EXTERNAL = 1;
 /** AttributeProto.AttributeType. */
@@ -43,12 +44,17 @@ export function withGraph(model: ModelProto, graph: GraphProto): ModelProto {
   return create(ModelProtoSchema, { ...model, irVersion, graph, trainingInfo: [] });
 }
 
+/** What a message spreads to is taken by the library for a message, and then has no defaults. */
+function untyped<Fields extends object>(fields: Fields): Omit<Fields, "$typeName"> {
+  return Object.fromEntries(Object.entries(fields).filter(([key]) => key !== "$typeName")) as Omit<Fields, "$typeName">;
+}
+
 export function createGraph(fields: Partial<Omit<GraphProto, "$typeName" | "$unknown">>): GraphProto {
-  return create(GraphProtoSchema, fields);
+  return create(GraphProtoSchema, untyped(fields));
 }
 
 export function createNode(fields: Partial<Omit<NodeProto, "$typeName" | "$unknown">>): NodeProto {
-  return create(NodeProtoSchema, fields);
+  return create(NodeProtoSchema, untyped(fields));
 }
 
 /** A Cast of one tensor to another data type. */
@@ -59,12 +65,24 @@ export function createCast(name: string, input: string, output: string, to: numb
 
 /** The same node with its bodies changed. */
 export function changeBodies(node: NodeProto, change: (body: GraphProto) => GraphProto): NodeProto {
-  const attribute = node.attribute.map((old) => {
-    if (old.g === undefined && old.graphs.length === 0) return old;
-    const bodies = old.g === undefined ? {} : { g: change(old.g) };
-    return create(AttributeProtoSchema, { ...old, ...bodies, graphs: old.graphs.map(change) });
+  return changeAttributes(node, (attribute) => attribute, change);
+}
+
+/** The same node with other values of its attributes (null: without that attribute), and its bodies changed. */
+export function changeAttributes(
+  node: NodeProto,
+  resolve: (attribute: AttributeProto) => AttributeProto | null,
+  change: (body: GraphProto) => GraphProto,
+): NodeProto {
+  const attribute = node.attribute.flatMap((old) => {
+    const value = resolve(old);
+    if (value === null) return [];
+    if (value === old && old.g === undefined && old.graphs.length === 0) return [old];
+    const bodies = value.g === undefined ? {} : { g: change(value.g) };
+    const named = { ...value, name: old.name, refAttrName: "" };
+    return [create(AttributeProtoSchema, untyped({ ...named, ...bodies, graphs: value.graphs.map(change) }))];
   });
-  return create(NodeProtoSchema, { ...node, attribute });
+  return createNode({ ...node, attribute });
 }
 
 /** A graph input or output with an element type and what is known of its shape; `dims` null: nothing. */

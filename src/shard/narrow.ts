@@ -37,11 +37,14 @@ export function narrowCuts(space: CutSpace): NarrowCuts {
     1,
     Math.floor(widths.reduce((least, width) => Math.min(least, width), Number.POSITIVE_INFINITY)),
   );
-  const places = legal.filter((p) => Math.floor(space.width(p)) <= widthMax);
+  const isNarrow = (p: number): boolean => Math.floor(space.width(p)) <= widthMax;
+  const places = legal.filter(isNarrow);
+  // Several halves in one cut change the last bits: beside the one that is widened others are rounded.
+  const wide = legal.filter((p) => isNarrow(p) || space.halves(p) === 0);
   const shards = shardCounts(places, count, weighty);
   return {
     places,
-    legal,
+    legal: wide,
     shardsFrom: (from) => shards[from] ?? 0,
     workBefore: (p) => before[p] ?? 0,
     work,
@@ -73,10 +76,11 @@ export function whyWhole(space: CutSpace): string {
     if (body !== undefined) return `its work is inside one ${body.proto.opType} node, which cannot be split`;
     return withWeights === 0 ? "it has no weights" : "all its weights belong to one node";
   }
-  const tally: Record<Obstacle, number> = { type: 0, binding: 0, fusion: 0 };
+  const tally: Record<Obstacle, number> = { type: 0, binding: 0, fusion: 0, rounding: 0 };
   for (let p = 1; p < space.nodes.length; p++) for (const obstacle of space.obstacles(p)) tally[obstacle] += 1;
   const [worst] = Object.entries(tally).sort((a, b) => b[1] - a[1])[0] ?? ["fusion"];
   if (worst === "type") return "the element types of the tensors between its nodes are not known";
   if (worst === "binding") return "its state is read and written by nodes that stand far apart";
+  if (worst === "rounding") return "it rounds to 16 bits in ways that any cut would change";
   return "its nodes are too few or are fused with each other";
 }

@@ -2,13 +2,16 @@ import { HoldfastError } from "../base/errors.ts";
 import { assemble, estimates } from "./assemble.ts";
 import type { AssumedSizes } from "./assumed-sizes.ts";
 import { type BindingOption, findBindings } from "./bindings.ts";
+import { calibrate, type Measurement } from "./calibrate.ts";
 import { costModel } from "./cost-model.ts";
 import { type CutSpace, cutSpace } from "./cuts.ts";
 import { graphOf } from "./graph.ts";
 import type { BrowserEvidence, HostProfile } from "./host-profile.ts";
 import { narrowCuts, whyWhole } from "./narrow.ts";
 import type { Skeleton } from "./skeleton.ts";
+import { fits } from "./stage-time.ts";
 import { chooseStrategy, STRATEGIES } from "./strategies/auto.ts";
+import { fewestThatFit } from "./strategies/hardware-aware.ts";
 import type { Choice, StrategyInput } from "./strategies/strategy.ts";
 import { SHARDING_STRATEGY_OPTIONS, type ShardingStrategyOption, type ShardPlan } from "./types.ts";
 import { validatePlan } from "./validate.ts";
@@ -24,6 +27,8 @@ export interface PlanOptions {
   readonly evidence?: readonly BrowserEvidence[] | undefined;
   /** Sizes of open dimensions in a typical run, by name or as "input:axis"; only estimates depend on them. */
   readonly assumedSizes?: AssumedSizes | undefined;
+  /** What the stages of an earlier plan of this model took. */
+  readonly measured?: Measurement | undefined;
 }
 
 /**
@@ -33,6 +38,7 @@ export interface PlanOptions {
  */
 export function planShards(skeleton: Skeleton, options: PlanOptions = {}): ShardPlan {
   const { shards = 1, shardingStrategy: asked = "layer_based", hosts = [], evidence = [] } = options;
+  checkHosts(hosts);
   if (!Number.isInteger(shards) || shards < 1) {
     throw new HoldfastError("BAD_OPTIONS", `shards is ${shards}: give a whole number from 1 up`);
   }
@@ -46,16 +52,30 @@ export function planShards(skeleton: Skeleton, options: PlanOptions = {}): Shard
   const narrow = narrowCuts(space);
   const shardsMax = Math.max(1, narrow.shardsFrom(0));
   if (shards > shardsMax) throw tooMany(shards, shardsMax, space);
-  const model = costModel(graph, space, bindings, options.assumedSizes);
-  const input: StrategyInput = { graph, bindings, space, narrow, model, shards, hosts, evidence };
+  const estimated = costModel(graph, space, bindings, options.assumedSizes);
+  const model = options.measured === undefined ? estimated : calibrate(estimated, options.measured);
+  const given: StrategyInput = { graph, bindings, space, narrow, model, shards, hosts, evidence };
+  const isTooLarge =
+    options.shards === undefined && hosts.length > 0 && !hosts.some((host) => fits(model, 0, model.count, host));
+  const input = isTooLarge ? { ...given, shards: fewestThatFit(given) ?? shards } : given;
   const { strategy, because } = asked === "auto" ? chooseStrategy(input) : { strategy: asked, because: null };
   const choice = STRATEGIES[strategy](input);
   const parts = assemble(graph, space, bindings, model, choice.cuts);
   const auto = because === null ? "" : ` auto took ${strategy}: ${because}.`;
   const reason = reasonOf(options.shards, shardsMax, choice, parts, space) + auto;
   const plan = { strategy, reason, ...parts, stages: estimates(model, choice, hosts, parts.shards), shardsMax };
-  validatePlan(plan);
+  validatePlan(plan, { graph, nodes: space.nodes, hosts });
   return plan;
+}
+
+function checkHosts(hosts: readonly HostProfile[]): void {
+  for (const [index, host] of hosts.entries()) {
+    const { memoryBytes, flopsPerMs, bytesPerMs, hopBytesPerMs, hopMs } = host;
+    const isRight = [memoryBytes, flopsPerMs, bytesPerMs, hopBytesPerMs].every((n) => n > 0) && hopMs >= 0;
+    if (isRight) continue;
+    const message = `the profile of host ${index} (${host.browserType}) is not valid: its memory and speeds have to be above zero`;
+    throw new HoldfastError("BAD_OPTIONS", message);
+  }
 }
 
 function reasonOf(
@@ -67,7 +87,8 @@ function reasonOf(
 ): string {
   if (cuts.length > 0) {
     const tensors = cuts.map((cut) => cut.tensors.length).join(", ");
-    return `${cuts.length + 1} shards as asked for, ${choice.reason}; ${tensors} tensors cross (up to ${most} shards are possible).`;
+    const why = asked === undefined ? "because no host holds the model whole" : "as asked for";
+    return `${cuts.length + 1} shards ${why}, ${choice.reason}; ${tensors} tensors cross (up to ${most} shards are possible).`;
   }
   if (most === 1) return `The model runs whole: ${whyWhole(space)}.`;
   const why = asked === undefined ? "no number of shards was asked for" : "one shard was asked for";

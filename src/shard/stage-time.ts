@@ -5,16 +5,16 @@ import type { HostProfile } from "./host-profile.ts";
 const STAGE_OVERHEAD_MS = 0.2;
 const NODE_OVERHEAD_MS = 0.002;
 /** What each tensor of a hop costs beside its bytes. */
-const TENSOR_OVERHEAD_MS = 0.02;
+const TENSOR_OVERHEAD_MS = 0.005;
 
 /**
- * What a plan assumes of a host that nobody measured: one thread of onnxruntime-web's wasm provider, one process from the next (hop
+ * What a plan assumes of a host that nobody measured, of whose memory nothing is known: one thread of onnxruntime-web's wasm provider, one process from the next (hop
  * times as in the benchmark's overhead.*).
  */
 export const DEFAULT_HOST: HostProfile = {
   browserType: "unknown",
   provider: "wasm",
-  memoryBytes: 4 * 1024 ** 3,
+  memoryBytes: Number.POSITIVE_INFINITY,
   bufferBytesMax: null,
   threads: 1,
   flopsPerMs: 8e6,
@@ -23,15 +23,19 @@ export const DEFAULT_HOST: HostProfile = {
   hopBytesPerMs: 150_000,
 };
 
+/** What every stage takes, whatever is in it. */
+export function fixedMs(): number {
+  return STAGE_OVERHEAD_MS;
+}
+
 /** Milliseconds that the nodes [from, to) take on a host: arithmetic or memory, whichever is slower, and what every node costs. */
 export function stageMs(model: CostModel, from: number, to: number, host: HostProfile): number {
   const { flops, bytes, nodes } = model.work(from, to);
   return Math.max(flops / host.flopsPerMs, bytes / host.bytesPerMs) + nodes * NODE_OVERHEAD_MS + STAGE_OVERHEAD_MS;
 }
 
-/** Milliseconds that a host takes to send what crosses cut p to the next one; nothing is sent at a pipeline's end. */
+/** Milliseconds that a host takes to send what crosses cut p to the next one; at the pipeline's end, the results to the caller. */
 export function hopMs(model: CostModel, p: number, host: HostProfile): number {
-  if (p >= model.count) return 0;
   const { bytes, tensors } = model.crossing(p);
   return host.hopMs + bytes / host.hopBytesPerMs + tensors * TENSOR_OVERHEAD_MS;
 }

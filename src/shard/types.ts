@@ -65,8 +65,10 @@ export interface StageEstimate {
   readonly weightBytes: number;
   /** Bytes of memory: weights, state, activations. */
   readonly needBytes: number;
+  /** Bytes of the largest tensor, weight or activation. */
+  readonly largestBytes: number;
   readonly estimatedMs: number;
-  /** Sending to the next stage; 0 for the last. */
+  /** Sending to the next stage, of the last to the caller. */
   readonly hopMs: number;
   /** An index of the hosts that the plan was made for; null: it was made for hosts of no particular kind. */
   readonly host: { readonly index: number; readonly browserType: string } | null;

@@ -3,6 +3,7 @@ import type { FaultInfo } from "../protocol/events.ts";
 import type { Place, Provider, SessionOptions } from "../protocol/options.ts";
 import type { HostStatus, RefusalSummary } from "../protocol/popup.ts";
 import type { PlanSummary } from "../shard/summary.ts";
+import type { IdList } from "./id-list.ts";
 
 /** A host as the journal knows it (the seed's browser instance). */
 export interface HostRecord {
@@ -47,7 +48,7 @@ export interface SessionRecord {
   readonly durableRun: number;
   /** The generation under way or last ended: its prompt and the ids it emitted. */
   readonly promptIds: readonly number[];
-  readonly ids: readonly number[];
+  readonly ids: IdList;
   readonly changedAt: number;
 }
 

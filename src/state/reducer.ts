@@ -1,5 +1,6 @@
 import { assertNever } from "../base/errors.ts";
 import { STATUS_ROWS_MAX } from "../base/limits.ts";
+import { appendIds } from "./id-list.ts";
 import type { HostRecord, PoolState, SessionRecord, StageRecord, TransactionBody } from "./pool-state.ts";
 
 /** The one way in which the pool's state changes. Pure: replaying a journal gives the same state. */
@@ -64,11 +65,10 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
       const session = state.sessions[sessionId];
       if (session === undefined) return state;
       // A report that overlaps what is known (a new driver repeats it) overwrites, never doubles.
-      const kept = promptIds === null ? session.ids.slice(0, base) : [];
       return withSession(state, sessionId, {
         durableRun,
         promptIds: promptIds ?? session.promptIds,
-        ids: [...kept, ...ids],
+        ids: appendIds(session.ids, promptIds === null ? base : 0, ids),
       });
     }
     case "remove_session":

@@ -1,15 +1,17 @@
 import { sleep, until } from "../../src/demo/launch/wait.mjs";
-import { interval, median, percentile, round } from "./stats.mjs";
+import { interval, median, percentile, result } from "./stats.mjs";
 
 /**
  * @typedef {import("./setting.mjs").Setting} Setting
- * @typedef {{ value: number, unit: string, baseline: number | null, n: number, ci: [number, number], note?: string }} Result
+ * @typedef {import("./stats.mjs").Result} Result
  * @typedef {Record<string, Result>} Results
  * @typedef {(setting: Setting, amount: number) => Promise<Results>} Measure
  */
 
-const MOBY = "moby-llama (11 MB), not the 100 MB model";
+const MODEL = "seeded Llama of 102 MB";
 const PROMPT = Array.from({ length: 64 }, (_, index) => 300 + ((index * 37) % 1_500));
+/** Tokens of one round of decoding. */
+const DECODED = 48;
 const LONG_PROMPT = Array.from({ length: 256 }, (_, index) => 300 + ((index * 37) % 1_500));
 const SIZES = { "4KB": 1_024, "64KB": 16_384, "1MB": 262_144 };
 
@@ -58,20 +60,20 @@ export async function overheadStage({ page }, amount) {
 export async function decode({ page }, amount) {
   /** @type {Results} */
   const results = {};
-  await page.evaluate("bench.openPlainMoby()");
+  await page.evaluate("bench.openPlainLlama()");
   for (const shards of [1, 2, 4]) {
-    await page.evaluate(`bench.openMoby(${shards})`);
+    await page.evaluate(`bench.openLlama(${shards})`);
     const ours = [];
     const plain = [];
     // The first rounds compile: both sides get two for nothing.
     for (let done = -2; done < amount; done++) {
-      const a = await page.evaluateWithin(120_000, `bench.decodeOurs(${JSON.stringify(PROMPT)}, 128)`);
-      const b = await page.evaluateWithin(120_000, `bench.decodePlain(${JSON.stringify(PROMPT)}, 128)`);
+      const a = await page.evaluateWithin(120_000, `bench.decodeOurs(${JSON.stringify(PROMPT)}, ${DECODED})`);
+      const b = await page.evaluateWithin(120_000, `bench.decodePlain(${JSON.stringify(PROMPT)}, ${DECODED})`);
       if (done < 0) continue;
       ours.push(a);
       plain.push(b);
     }
-    await page.evaluate("bench.closeMoby()");
+    await page.evaluate("bench.closeLlama()");
     const ratio = (/** @type {number[][]} */ [a = [], b = []]) => median(a) / median(b);
     results[`decode.k${shards}.ratio`] = result(
       ratio([ours, plain]),
@@ -79,7 +81,7 @@ export async function decode({ page }, amount) {
       median(plain),
       amount,
       interval([ours, plain], ratio),
-      MOBY,
+      MODEL,
     );
   }
   return results;
@@ -87,7 +89,7 @@ export async function decode({ page }, amount) {
 
 /** SIGKILL of a host's process mid-generation: until it is classified, and until the next new token. @type {Measure} */
 export async function recoverCold({ browser, page }, amount) {
-  const hosts = await page.evaluate("bench.openMoby(3)");
+  const hosts = await page.evaluate("bench.openLlama(3)");
   const next = [];
   const detect = [];
   for (let round = 0; round < amount; round++) {
@@ -102,7 +104,7 @@ export async function recoverCold({ browser, page }, amount) {
       () => page.evaluate("bench.events.find((event) => event.type === 'recovered')?.stage ?? null"),
       { timeoutMs: 60_000 },
     );
-    await page.waitFor("bench.tokens.length >= 60 || bench.ended", { timeoutMs: 60_000 });
+    await page.waitFor("bench.tokens.length >= 40 || bench.ended", { timeoutMs: 60_000 });
     const { fault, tokens } = await page.evaluate(
       "({ fault: bench.events.find((event) => event.type === 'fault'), tokens: bench.tokens })",
     );
@@ -115,7 +117,7 @@ export async function recoverCold({ browser, page }, amount) {
     await page.waitFor("bench.ended", { timeoutMs: 60_000 });
     await sleep(200);
   }
-  await page.evaluate("bench.closeMoby()");
+  await page.evaluate("bench.closeLlama()");
   const reload = await reloads(page, Math.max(5, Math.round(amount / 3)));
   const ratio = (/** @type {number[][]} */ [a = [], b = []]) => median(a) / median(b);
   return {
@@ -125,7 +127,7 @@ export async function recoverCold({ browser, page }, amount) {
       median(reload),
       next.length,
       interval([next], ([a = []]) => median(a)),
-      MOBY,
+      MODEL,
     ),
     "recover.cold.p95Ms": result(
       percentile(next, 0.95),
@@ -133,7 +135,7 @@ export async function recoverCold({ browser, page }, amount) {
       percentile(reload, 0.95),
       next.length,
       interval([next], ([a = []]) => percentile(a, 0.95)),
-      MOBY,
+      MODEL,
     ),
     "recover.cold.ratioToReload": result(
       ratio([next, reload]),
@@ -141,7 +143,7 @@ export async function recoverCold({ browser, page }, amount) {
       median(reload),
       next.length,
       interval([next, reload], ratio),
-      MOBY,
+      MODEL,
     ),
     "detect.death.p95Ms": result(
       percentile(detect, 0.95),
@@ -170,16 +172,4 @@ async function reloads(page, amount) {
 /** @param {[number, number][]} tokens @param {number} at @param {number} from */
 function firstAfter(tokens, at, from) {
   return (tokens.find(([time], index) => index >= from && time > at) ?? [Number.NaN])[0];
-}
-
-/** @param {number} value @param {string} unit @param {number | null} baseline @param {number} n @param {[number, number]} ci @param {string} [note] @returns {Result} */
-function result(value, unit, baseline, n, ci, note) {
-  return {
-    value: round(value),
-    unit,
-    baseline: baseline === null ? null : round(baseline),
-    n,
-    ci,
-    ...(note === undefined ? {} : { note }),
-  };
 }

@@ -13,11 +13,13 @@ const RECOVERIES = 50;
 const BUILD_TIMEOUT_MS = 4 * 60_000;
 const FILE = join(ROOT, "test/bench/results.json");
 
-/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs"), readonly rounds: number }[]} */
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition", readonly rounds: number }[]} */
 const MEASURES = [
   { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
   { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
   { prefixes: ["decode"], measure: "decode", rounds: ROUNDS },
+  { prefixes: ["partition", "plan.slowestStage"], measure: "partition", rounds: 7 },
+  { prefixes: ["pipeline.k2"], measure: "pipelineK2", rounds: 7 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
 ];
 
@@ -41,7 +43,12 @@ if (chosen.length === 0)
 
 const built = await run("npm", ["run", "--silent", "build"], { timeoutMs: BUILD_TIMEOUT_MS, cwd: ROOT });
 if (built.code !== 0) throw new Error(`the build failed:\n${built.output}`);
-const [{ openSetting }, measures] = await Promise.all([import("./setting.mjs"), import("./measures.mjs")]);
+const { openSetting } = await import("./setting.mjs");
+const measures = {
+  ...(await import("./measures.mjs")),
+  ...(await import("./pipeline.mjs")),
+  ...(await import("./partition.mjs")),
+};
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
 for (const { measure, rounds: usual } of chosen) {

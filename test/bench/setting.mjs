@@ -1,38 +1,49 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pipeline } from "node:stream";
+import { runnerImport } from "vite";
 import { launchBrowser } from "../../src/demo/launch/browser.mjs";
 import { findBrowser } from "../../src/demo/launch/find-browser.mjs";
 import { serve } from "../../src/demo/launch/serve.mjs";
 import { ROOT } from "../../src/demo/launch/setup.mjs";
-import { chainModel } from "./models.mjs";
+import { chainModel, mlpModel } from "./models.mjs";
 
 /** @typedef {import("../../src/demo/launch/browser.mjs").Browser} Browser */
 /** @typedef {import("../../src/demo/launch/page.mjs").Page} Page */
-/** @typedef {{ browser: Browser, page: Page, origin: string, close: () => Promise<void> }} Setting */
+/** @typedef {{ browser: Browser, page: Page, origin: string, isolated: string, close: () => Promise<void> }} Setting */
+
+const MLP_LAYERS = 16;
 
 /** One browser with the built extension and one page that has the client library and plain onnxruntime-web side by side. @returns {Promise<Setting>} */
 export async function openSetting() {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+  const llama = await writeLlama(folder);
   const roots = {
     "/": join(ROOT, "test/bench/site"),
     "/client/": join(ROOT, "dist/client"),
     "/ort/": join(ROOT, "node_modules/onnxruntime-web/dist"),
-    "/models/moby-llama/": join(ROOT, "test/models/moby-llama"),
   };
-  const site = await serve({
-    roots,
-    cors: true,
-    routes: {
-      "GET /models/chain": (_request, response, url) => {
-        const [length, stages] = [Number(url.searchParams.get("length")), Number(url.searchParams.get("stages"))];
-        response.end(chainModel(length, stages));
-      },
+  /** @type {Record<string, import("../../src/demo/launch/serve.mjs").Route>} */
+  const routes = {
+    "GET /models/chain": (_request, response, url) => {
+      const [length, stages] = [Number(url.searchParams.get("length")), Number(url.searchParams.get("stages"))];
+      response.end(chainModel(length, stages));
     },
-  });
-  const userDataDir = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
+    "GET /models/mlp": (_request, response) => void response.end(mlpModel(MLP_LAYERS)),
+  };
+  routes["GET /models/llama-100mb.onnx"] = (_request, response) => {
+    // The alternative's reload takes it from the HTTP cache.
+    response.setHeader("cache-control", "max-age=3600");
+    response.writeHead(200, { "content-length": statSync(llama).size });
+    pipeline(createReadStream(llama), response, () => {});
+  };
+  const site = await serve({ roots, cors: true, routes });
+  // Threads need cross-origin isolation, which would shut the extension's frame out of the page.
+  const isolated = await serve({ roots, isolated: true, routes });
   const browser = await launchBrowser({
     executable: await findBrowser(console.error),
-    userDataDir,
+    userDataDir: join(folder, "profile"),
     extensionDir: join(ROOT, "dist/chrome"),
   });
   const page = await browser.newPage(`${site.origin}/bench.html`);
@@ -41,12 +52,23 @@ export async function openSetting() {
     browser,
     page,
     origin: site.origin,
+    isolated: isolated.origin,
     close: async () => {
       await browser.close();
       await site.close();
-      rmSync(userDataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+      await isolated.close();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
+}
+
+/** The generated 100 MB model, as one file. @param {string} folder */
+async function writeLlama(folder) {
+  /** @type {{ module: typeof import("../models/generate/index.ts") }} */
+  const { module } = await runnerImport(join(ROOT, "test/models/generate/index.ts"), { logLevel: "error" });
+  const model = module.generate(module.BENCH_100MB);
+  await module.writeModel(model, folder);
+  return join(folder, model.parts[0]?.path ?? "");
 }
 
 /** @param {Browser} browser @param {Page} page */

@@ -35,3 +35,17 @@ export function interval(groups, statistic) {
 
 /** @param {number} value */
 export const round = (value) => Number(value.toPrecision(4));
+
+/** @typedef {{ value: number, unit: string, baseline: number | null, n: number, ci: [number, number], note?: string }} Result */
+
+/** @param {number} value @param {string} unit @param {number | null} baseline @param {number} n @param {[number, number]} ci @param {string} [note] @returns {Result} */
+export function result(value, unit, baseline, n, ci, note) {
+  return {
+    value: round(value),
+    unit,
+    baseline: baseline === null ? null : round(baseline),
+    n,
+    ci,
+    ...(note === undefined ? {} : { note }),
+  };
+}

@@ -1,8 +1,8 @@
 import { MODEL, TOKENIZER } from "./checks/decoder.ts";
-import { installRejection } from "./checks/errors.ts";
 import { hostTargets, Popup } from "./checks/status.ts";
 import { type Expected, expectRejected, installWitness } from "./checks/witness.ts";
-import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { type Browser, expect, test } from "./harness/fixtures.ts";
+import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const RECOGNISER = "/models/ocr/ch_PP-OCRv4_rec_infer.onnx";
 /** y = Identity(x), one float (opset 17), as protobuf bytes: a model that cannot be cut. */
@@ -125,10 +125,7 @@ test("more shards than a model can be cut into: the message says the most; with 
 test("feeds that do not fit are refused, and the session goes on", async ({ browser, page }) => {
   test.setTimeout(120_000);
   await installWitness(browser, page);
-  await page.evaluate(async (model) => {
-    const pool = await window.holdfast.connect();
-    window.kept = { session: await pool.createSession(model, { shards: 2 }) };
-  }, MODEL);
+  await keepSession(page, { shards: 2 });
   const cases: Record<string, Expected> = {
     "an unknown name": { code: "BAD_FEEDS", category: "UNKNOWN", message: /no input "token_ids".*input_ids/ },
     "a missing feed": { code: "BAD_FEEDS", category: "UNKNOWN", message: /"position_ids" is missing/ },
@@ -342,8 +339,7 @@ test("a storage quota that the model exceeds is named, and there is room again a
   site,
 }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
+  const { browser, page } = await launchConsented(launch, site.origin);
   await installWitness(browser, page);
   // The override lasts as long as the debugger's session that made it.
   const popup = await browser.newPage(browser.extensionUrl("popup/popup.html"));
@@ -366,8 +362,7 @@ test("a storage quota that the model exceeds is named, and there is room again a
 
 test("without a GPU, webgpu alone is unavailable, and wasm beside it is taken", async ({ launch, site }) => {
   test.setTimeout(120_000);
-  const browser = await launch({ gpu: false });
-  const page = await openConsentedPage(browser, site.origin);
+  const { browser, page } = await launchConsented(launch, site.origin, { gpu: false });
   await installWitness(browser, page);
   const result = await page.evaluate(async (model) => {
     const pool = await window.holdfast.connect();
@@ -391,9 +386,7 @@ test("without a GPU, webgpu alone is unavailable, and wasm beside it is taken", 
 
 test("a browser without the extension says so, and an aborted connect too", async ({ launch, site }) => {
   const browser = await launch({ extensionDir: null });
-  const page: Page = await browser.newPage(`${site.origin}/page.html`);
-  await page.waitFor("typeof window.holdfast === 'object'");
-  await installRejection(page);
+  const page = await openPage(browser, site.origin);
   const [absent, aborted, before] = await page.evaluate(() =>
     Promise.all([
       window.rejection(window.holdfast.connect({ timeoutMs: 2_000 })),

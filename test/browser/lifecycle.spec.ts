@@ -1,26 +1,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PARKED_BYTES_PER_ORIGIN_MAX } from "../../src/base/limits.ts";
 import { continuation, MODEL } from "./checks/decoder.ts";
-import { installRejection } from "./checks/errors.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const { prompt_ids: PROMPT, ids: EXPECTED } = continuation(0);
 /** The grace of a page that is gone, and what a busy machine needs beside it. */
 const PARKED = { timeout: 90_000, intervals: [500] };
-
-async function openSession(page: Page, options: object): Promise<string> {
-  return page.evaluate(
-    async (model, asked) => {
-      const pool = await window.holdfast.connect();
-      const session = await pool.createSession(model, asked);
-      window.kept = { session };
-      return session.id;
-    },
-    MODEL,
-    options,
-  );
-}
 
 async function generate(page: Page, tokens: number): Promise<number[]> {
   return page.evaluateWithin(
@@ -49,10 +37,9 @@ const NOTHING = { targets: 0, hosts: 0, sessions: [] };
 
 test("the hosts of a session are gone after release(): tabs, frames and processes", async ({ launch, site }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
+  const { browser, page } = await launchConsented(launch, site.origin);
   expect(await census(browser)).toEqual(NOTHING);
-  await openSession(page, { shards: 3 });
+  await keepSession(page, { shards: 3 });
   // A tab and a sandbox frame each.
   expect(await census(browser)).toEqual({ targets: 6, hosts: 3, sessions: ["live"] });
   const hosts = await page.evaluate(() => window.kept.session?.stages.map(({ hostId }) => hostId) ?? []);
@@ -64,21 +51,51 @@ test("the hosts of a session are gone after release(): tabs, frames and processe
     .toEqual([]);
 });
 
-test("the hosts of a page that was closed are gone after its grace, and its session is parked", async ({
+/** The stages and runs of a session's stored checkpoints; `claim` first stores one that says to be so large. */
+async function checkpointsOf(browser: Browser, sessionId: string, claim = 0): Promise<unknown[]> {
+  // A page of the extension that does not wake the service worker.
+  const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
+  const keys = await inside.evaluate(
+    (id, bytes) =>
+      new Promise<unknown[]>((resolve, reject) => {
+        const opening = indexedDB.open("holdfast-checkpoints");
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = () => {
+          const store = opening.result.transaction("checkpoints", "readwrite").objectStore("checkpoints");
+          if (bytes > 0) store.put({ sessionId: id, stage: 0, run: 0, bytes });
+          const found = store.getAllKeys(IDBKeyRange.bound([id], [id, []]));
+          found.onsuccess = () => resolve(found.result);
+          found.onerror = () => reject(found.error);
+        };
+      }),
+    sessionId,
+    claim,
+  );
+  await inside.close();
+  return keys;
+}
+
+test("the hosts of a page that was closed are gone after its grace; its sessions are parked within the site's quota", async ({
   launch,
   site,
 }) => {
   test.setTimeout(240_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await openSession(page, { shards: 2 });
+  const { browser, page } = await launchConsented(launch, site.origin);
+  const [large, small] = [await keepSession(page, { shards: 1 }), await keepSession(page, { shards: 1 })];
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(async () => (await checkpointsOf(browser, small)).length).toBeGreaterThan(0);
+  expect(await checkpointsOf(browser, large, PARKED_BYTES_PER_ORIGIN_MAX + 1)).toHaveLength(1);
   // A pool that sleeps hears of it all the same.
   await browser.stopServiceWorker();
   await page.close();
   // In its grace everything is there still, for a page that comes back.
-  expect(await census(browser)).toEqual({ targets: 4, hosts: 2, sessions: ["live"] });
+  expect(await census(browser)).toEqual({ targets: 4, hosts: 2, sessions: ["live", "live"] });
   await expect.poll(() => hostTargets(browser), PARKED).toEqual([]);
-  expect(await census(browser)).toEqual({ targets: 0, hosts: 0, sessions: ["parked"] });
+  await expect
+    .poll(async () => (await statusOf(browser)).sessions)
+    .toMatchObject([{ sessionId: small, status: "parked" }]);
+  expect(await checkpointsOf(browser, large)).toEqual([]);
+  expect(await checkpointsOf(browser, small)).not.toEqual([]);
 });
 
 test("@long an idle session lets the service worker sleep; a page that closes then is noticed, a run then works", async ({
@@ -91,8 +108,8 @@ test("@long an idle session lets the service worker sleep; a page that closes th
     await openConsentedPage(browser, site.origin),
     await openConsentedPage(browser, site.otherOrigin),
   ];
-  await openSession(idle, { shards: 2 });
-  await openSession(closing, { shards: 1 });
+  await keepSession(idle, { shards: 2 });
+  await keepSession(closing, { shards: 1 });
   const asleep = async () =>
     !(await browser.targets()).some(
       ({ type, url }) => type === "service_worker" && url.startsWith(browser.extensionUrl("")),
@@ -117,9 +134,8 @@ test("an extension that restarts leaves no host behind, and a page that is open 
   mkdirSync(join(userDataDir, "Default"), { recursive: true });
   const preferences = { extensions: { ui: { developer_mode: true } } };
   writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
-  const browser = await launch({ userDataDir });
-  const page = await openConsentedPage(browser, site.origin);
-  await openSession(page, { shards: 3 });
+  const { browser, page } = await launchConsented(launch, site.origin, { userDataDir });
+  await keepSession(page, { shards: 3 });
   expect(await generate(page, 4)).toEqual(EXPECTED.slice(0, 4));
   const { hosts } = await statusOf(browser);
   const pids = await Promise.all(hosts.map(({ hostId }) => browser.processes.pidOfHost(hostId)));
@@ -142,9 +158,8 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   site,
 }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  const sessionId = await openSession(page, { shards: 3 });
+  const { browser, page } = await launchConsented(launch, site.origin);
+  const sessionId = await keepSession(page, { shards: 3 });
   const before = await statusOf(browser);
   await browser.stopServiceWorker();
   expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
@@ -156,14 +171,125 @@ test("after the service worker was stopped, sessions and hosts are as they were,
   expect(await hostTargets(browser)).toHaveLength(6);
 });
 
+test("a service worker that cannot start is told to the page, and serves as soon as it can", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openPage(browser, site.origin);
+  // A page of the extension that does not wake the service worker. A journal of a later version cannot be opened.
+  const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
+  await browser.stopServiceWorker();
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const later = indexedDB.open("holdfast-journal", 99);
+        later.onsuccess = () => resolve(later.result.close());
+        later.onerror = () => reject(later.error);
+      }),
+  );
+  const refused = await page.evaluate(() => window.rejection(window.holdfast.connect()));
+  expect(refused).toMatchObject({ typed: true, code: "EXTENSION_DISCONNECTED", category: "CONNECTION" });
+  expect(refused?.message).toMatch(/reload the extension/);
+  await inside.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const gone = indexedDB.deleteDatabase("holdfast-journal");
+        gone.onsuccess = () => resolve();
+        gone.onerror = () => reject(gone.error);
+      }),
+  );
+  await inside.close();
+  const connected = page.evaluate(() => window.rejection(window.holdfast.connect()));
+  await browser.clickConsent("allow");
+  expect(await connected).toBeNull();
+});
+
+/** Entries of the history that are on disk; `damage` is written among them first. */
+async function storedEntries(browser: Browser, damage: object | null = null): Promise<number> {
+  const inside = await browser.newPage(browser.extensionUrl("popup/popup.html"));
+  try {
+    return await inside.evaluate(
+      (row) =>
+        new Promise<number>((resolve, reject) => {
+          const open = indexedDB.open("holdfast-history");
+          open.onerror = () => reject(open.error);
+          open.onsuccess = () => {
+            const entries = open.result.transaction("entries", "readwrite").objectStore("entries");
+            if (row !== null) entries.put(row);
+            const count = entries.count();
+            count.onsuccess = () => resolve(count.result);
+            count.onerror = () => reject(count.error);
+          };
+        }),
+      damage,
+    );
+  } finally {
+    await inside.close();
+  }
+}
+
+test("each host's capability report shows in the status, and the history of its work outlives the service worker", async ({
+  launch,
+  site,
+}) => {
+  test.setTimeout(180_000);
+  const browser = await launch();
+  const page = await openConsentedPage(browser, site.origin);
+  await page.evaluate(async (model) => {
+    const pool = await window.holdfast.connect();
+    pool.registerModel("moby", model, { task: "text-generation" });
+    window.kept = { session: await pool.createSession("moby", { shards: 2 }) };
+  }, MODEL);
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  const { hosts, sessions } = await statusOf(browser);
+  expect(sessions.map(({ model }) => model)).toEqual(["moby"]);
+  expect(hosts).toHaveLength(2);
+  const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+  for (const { provider, report } of hosts) {
+    expect(report?.provider).toBe(provider);
+    const { capability, speed } = report ?? {};
+    expect(capability).toMatchObject({ browser: { type: "chrome" }, threads: 1, cores });
+    expect(capability?.browser.version).toMatch(/^\d+/);
+    expect(capability?.providers).toContain(provider);
+    expect(capability?.memoryGiB).toBeGreaterThan(0);
+    // The least that WebGPU promises, where a device could be made at all.
+    if (capability?.providers.includes("webgpu"))
+      expect(capability.gpuLimits?.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(2 ** 27);
+    else expect(capability?.gpuLimits).toBeNull();
+    // A machine that is busy while the host boots tells no speed.
+    if (speed !== null) expect(speed?.flopsPerMs).toBeGreaterThan(0);
+  }
+
+  // A load, and the times of both stages, which come within a second or two after the runs, and on disk a second later.
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  const before = await statusOf(browser);
+  expect(before.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  const stored = await storedEntries(browser);
+  await browser.stopServiceWorker();
+  const after = await statusOf(browser);
+  expect(after.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
+  expect(after.history.totalEntries).toBeGreaterThanOrEqual(stored);
+  expect(after.hosts.map(({ report }) => report)).toEqual(before.hosts.map(({ report }) => report));
+
+  // A history that cannot be read is done without: the session goes on, and new work is noted.
+  expect(await storedEntries(browser, { sequence: 1_000_000, status: "damaged" })).toBeGreaterThan(stored);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.totalEntries).toBe(0);
+  expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
+  await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(2);
+  await browser.stopServiceWorker();
+  expect((await statusOf(browser)).history.operationTypes).toEqual(["inference"]);
+});
+
 test("after the browser was killed and started again, its sessions are parked and no host is left over", async ({
   launch,
   site,
 }) => {
   test.setTimeout(240_000);
-  const first = await launch();
-  const page = await openConsentedPage(first, site.origin);
-  const sessionId = await openSession(page, { shards: 2 });
+  const { browser: first, page } = await launchConsented(launch, site.origin);
+  const sessionId = await keepSession(page, { shards: 2 });
   expect(await generate(page, 20)).toEqual(EXPECTED.slice(0, 20));
   await expect.poll(async () => (await statusOf(first)).sessions[0]?.tokens).toBe(20);
   await first.kill();
@@ -176,18 +302,15 @@ test("after the browser was killed and started again, its sessions are parked an
   expect(consents).toMatchObject([{ origin: site.origin, allowed: true }]);
   expect(await hostTargets(second)).toEqual([]);
   // The consent that was given before is remembered: no question, and the model runs.
-  const again = await second.newPage(`${site.origin}/page.html`);
-  await again.waitFor("typeof window.holdfast === 'object'");
-  await openSession(again, { shards: 2 });
+  const again = await openPage(second, site.origin);
+  await keepSession(again, { shards: 2 });
   expect(await generate(again, 4)).toEqual(EXPECTED.slice(0, 4));
 });
 
 test("the offscreen document serves level none, and never beside a session above it", async ({ launch, site }) => {
   test.setTimeout(240_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await installRejection(page);
-  const NONE = { place: "offscreen", faultToleranceLevel: "none" };
+  const { browser, page } = await launchConsented(launch, site.origin);
+  const NONE = { place: "offscreen", faultToleranceLevel: "none" } as const;
   const refused = (options: object) =>
     page.evaluate(
       async (model, asked) => {
@@ -197,7 +320,7 @@ test("the offscreen document serves level none, and never beside a session above
       MODEL,
       options,
     );
-  await openSession(page, { shards: 2, ...NONE });
+  await keepSession(page, { shards: 2, ...NONE });
   expect(await generate(page, 6)).toEqual(EXPECTED.slice(0, 6));
   const offscreen = (await browser.targets()).filter(({ url }) => url.includes("offscreen/offscreen.html"));
   expect(offscreen).toHaveLength(1);
@@ -214,7 +337,7 @@ test("the offscreen document serves level none, and never beside a session above
     .poll(async () => (await hostTargets(browser)).filter((url) => url.includes("offscreen.html")), { timeout: 30_000 })
     .toEqual([]);
 
-  await openSession(page, { shards: 1 });
+  await keepSession(page, { shards: 1 });
   const beside = await refused({ shards: 1, ...NONE });
   expect(beside).toMatchObject({ typed: true, code: "PLACE_IN_USE" });
   expect(beside?.message).toMatch(/place tab/);

@@ -1,15 +1,17 @@
 import { MODEL } from "./checks/decoder.ts";
-import { installRejection } from "./checks/errors.ts";
-import { hostTargets, Popup } from "./checks/status.ts";
+import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const DENIED = { typed: true, code: "PERMISSION_DENIED", category: "UNKNOWN" };
 
-async function openPage(browser: Browser, url: string): Promise<Page> {
-  const page = await browser.newPage(url);
-  await page.waitFor("typeof window.holdfast === 'object'");
-  await installRejection(page);
-  return page;
+/** The window in which the user is asked. */
+function consentWindow(browser: Browser): Promise<Page> {
+  return browser.attach(({ url }) => url.startsWith(browser.extensionUrl("popup/consent.html")));
+}
+
+async function closeWindow(browser: Browser): Promise<void> {
+  await (await consentWindow(browser)).close();
 }
 
 async function countWindows(browser: Browser): Promise<number> {
@@ -17,11 +19,17 @@ async function countWindows(browser: Browser): Promise<number> {
     .length;
 }
 
+/** What the pool logged of an origin's frames inside a site. */
+async function refusalsOf(browser: Browser, asking: string, inside: string): Promise<number> {
+  const { refusals } = await statusOf(browser);
+  return refusals.filter(({ origin, reason }) => origin === asking && reason.includes(inside)).length;
+}
+
 test.describe("a page without consent", () => {
   test("is refused by the user's no, and again without a question, and both are logged", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
+    const page = await openPage(browser, site.origin);
     const [first] = await Promise.all([
       page.evaluate(() => window.rejection(window.holdfast.connect())),
       browser.clickConsent("deny"),
@@ -47,14 +55,53 @@ test.describe("a page without consent", () => {
   test("is refused when its window is closed, and the user is not asked twice", async ({ launch, site }) => {
     test.setTimeout(120_000);
     const browser = await launch();
-    const page = await openPage(browser, `${site.origin}/page.html`);
-    const closing = async () => {
-      const window = await browser.attach(({ url }) => url.startsWith(browser.extensionUrl("popup/consent.html")));
-      await window.close();
-    };
-    const [first] = await Promise.all([page.evaluate(() => window.rejection(window.holdfast.connect())), closing()]);
+    const page = await openPage(browser, site.origin);
+    const asked = page.evaluate(() => window.rejection(window.holdfast.connect()));
+    const [first] = await Promise.all([asked, closeWindow(browser)]);
     expect(first).toMatchObject(DENIED);
     expect(await page.evaluate(() => window.rejection(window.holdfast.connect()))).toMatchObject(DENIED);
+    expect(await countWindows(browser)).toBe(0);
+  });
+});
+
+test.describe("a user who thinks for longer than the service worker lives", () => {
+  /** Asked for consent, then the service worker ended and the bridge asked the next one. */
+  async function askedTwice(browser: Browser, page: Page) {
+    const connected = page.evaluate(() => window.rejection(window.holdfast.connect()));
+    const question = await consentWindow(browser);
+    await question.waitFor(`document.querySelector("#allow")?.disabled === false`);
+    await question.detach();
+    await browser.stopServiceWorker();
+    const own = browser.extensionUrl("");
+    const isAwake = async () =>
+      (await browser.targets()).some(({ type, url }) => type === "service_worker" && url.startsWith(own));
+    await expect.poll(isAwake).toBe(true);
+    // Long enough for a second window to open.
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
+    expect(await countWindows(browser)).toBe(1);
+    // Not awaited with it.
+    return { connected };
+  }
+
+  test("is asked in one window, and is served", async ({ launch, site }) => {
+    test.setTimeout(120_000);
+    const browser = await launch();
+    const page = await openPage(browser, site.origin);
+    const { connected } = await askedTwice(browser, page);
+    await browser.clickConsent("allow");
+    expect(await connected).toBeNull();
+    const { consents, refusals } = await statusOf(browser);
+    expect(consents).toMatchObject([{ origin: site.origin, allowed: true }]);
+    expect(refusals).toEqual([]);
+  });
+
+  test("may close the window, which is a no", async ({ launch, site }) => {
+    test.setTimeout(120_000);
+    const browser = await launch();
+    const page = await openPage(browser, site.origin);
+    const { connected } = await askedTwice(browser, page);
+    await closeWindow(browser);
+    expect(await connected).toMatchObject(DENIED);
     expect(await countWindows(browser)).toBe(0);
   });
 });
@@ -64,13 +111,8 @@ test("withdrawn consent ends the site's sessions and closes their hosts; the nex
   site,
 }) => {
   test.setTimeout(180_000);
-  const browser = await launch();
-  const page = await openConsentedPage(browser, site.origin);
-  await installRejection(page);
-  await page.evaluate(async (model) => {
-    const pool = await window.holdfast.connect();
-    window.kept = { session: await pool.createSession(model, { shards: 2 }) };
-  }, MODEL);
+  const { browser, page } = await launchConsented(launch, site.origin);
+  await keepSession(page, { shards: 2 });
   const popup = await Popup.open(browser);
   expect((await popup.status()).hosts).toHaveLength(2);
 
@@ -99,6 +141,7 @@ test("withdrawn consent ends the site's sessions and closes their hosts; the nex
 async function speakByHand(
   extension: string,
   calls: { method: string; params: unknown }[],
+  stays = false,
 ): Promise<({ value: unknown } | { error: { code: string; message: string } })[]> {
   const frame = document.createElement("iframe");
   frame.src = `${extension}src/bridge.html`;
@@ -119,7 +162,7 @@ async function speakByHand(
       }),
     );
   }
-  frame.remove();
+  if (!stays) frame.remove();
   return answers;
 }
 
@@ -129,12 +172,7 @@ test("a page of another origin that knows a session's id gets no more from it th
   site,
 }) => {
   test.setTimeout(180_000);
-  const sessionId = await page.evaluate(async (model) => {
-    const pool = await window.holdfast.connect();
-    const session = await pool.createSession(model, { shards: 1 });
-    window.kept = { session };
-    return session.id;
-  }, MODEL);
+  const sessionId = await keepSession(page, { shards: 1 });
   const other = await openConsentedPage(browser, site.otherOrigin);
   const attach = (id: string, secret: string) => ({
     method: "attach",
@@ -163,7 +201,7 @@ test("a page of another origin that knows a session's id gets no more from it th
   await other.close();
 
   // The same origin without the secret is no better off, and with it the session is taken while its page lives.
-  const twin = await openPage(browser, `${site.origin}/page.html`);
+  const twin = await openPage(browser, site.origin);
   const [guess] = await twin.evaluate(speakByHand, browser.extensionUrl(""), [attach(sessionId, made)]);
   expect(guess).toMatchObject({ error: { code: "SESSION_UNKNOWN" } });
   const secret = await page.evaluate(() => {
@@ -196,9 +234,7 @@ test.describe("a frame", () => {
         });
       });
       document.body.append(frame);
-      const answer = await answered;
-      frame.remove();
-      return answer;
+      return answered;
     }, attributes);
   }
 
@@ -214,27 +250,41 @@ test.describe("a frame", () => {
   const byHand = await speakByHand(${JSON.stringify(extension)}, [
     { method: "open", params: { openId: "x", model: "x", options, tokenizer: null } },
     { method: "attach", params: { sessionId: "x", secret: "x", acked: -1, tokenizer: null } },
-  ]);
+  ], true);
   parent.postMessage({ seen, byHand: byHand.map((answer) => answer.error?.code ?? "accepted") }, "*");
 </script>`;
 
-  test("without an origin (sandboxed) is refused", async ({ browser, page, site }) => {
+  test("without an origin (sandboxed) is refused, and logged", async ({ browser, page, site }) => {
+    const before = await refusalsOf(browser, "null", site.origin);
     const srcdoc = frameScript(`${site.origin}/client/holdfast.js`, browser.extensionUrl(""));
     const answer = await inFrame(page, { sandbox: "allow-scripts", srcdoc });
     expect(answer).toMatchObject({ seen: DENIED, byHand: ["PERMISSION_DENIED", "PERMISSION_DENIED"] });
-    // Its sandbox is handed down to the extension's frame in it, which loses origin, storage and extension API with it:
-    // this refusal is the only one that nobody can be told of.
     expect(answer).toMatchObject({ seen: { message: expect.stringMatching(/without an origin/) } });
+    // Its sandbox is handed down to the extension's frame in it, which loses origin, storage and extension API with it:
+    // the frame logs it in its own console, where the page reads and forges nothing.
+    const bridges = (await browser.targets()).filter(({ url }) => url === browser.extensionUrl("src/bridge.html"));
+    const consoles = await Promise.all(
+      bridges.map(async ({ targetId }) => {
+        const frame = await browser.attach((target) => target.targetId === targetId);
+        await frame.listen();
+        return frame;
+      }),
+    );
+    const logged = () => consoles.flatMap(({ console: lines }) => lines).filter((line) => line.startsWith("warning"));
+    await expect.poll(logged).toHaveLength(1);
+    expect(logged()[0]).toMatch(/PERMISSION_DENIED: .*use a page of an http or https site/);
+    expect(logged()[0]).toContain(`inside null inside ${site.origin}`);
+    expect(page.console.filter((line) => line.includes("PERMISSION_DENIED"))).toEqual([]);
+    // And this page has a bridge that is not sandboxed, which told the pool: of connect(), and of the knock by hand.
+    await expect.poll(() => refusalsOf(browser, "null", site.origin)).toBe(before + 2);
   });
 
   test("without an origin (a data: URL) is refused, and logged", async ({ browser, page, site }) => {
+    const before = await refusalsOf(browser, "null", site.origin);
     const html = frameScript(`${site.origin}/client/holdfast.js`, browser.extensionUrl(""));
     const answer = await inFrame(page, { src: `data:text/html,${encodeURIComponent(html)}` });
     expect(answer).toMatchObject({ seen: DENIED, byHand: ["PERMISSION_DENIED", "PERMISSION_DENIED"] });
-    const popup = await Popup.open(browser);
-    const { refusals } = await popup.status();
-    await popup.close();
-    expect(refusals.filter(({ origin }) => origin === "null")).toHaveLength(3);
+    expect(await refusalsOf(browser, "null", site.origin)).toBe(before + 3);
   });
 
   test("of an allowed site inside another site is refused, whatever it asks first, and logged", async ({
@@ -248,11 +298,7 @@ test.describe("a frame", () => {
     const shell = `${site.otherOrigin}/shell.html#${encodeURIComponent(html)}`;
     const answer = await inFrame(page, { src: shell });
     expect(answer).toMatchObject({ seen: DENIED, byHand: ["PERMISSION_DENIED", "PERMISSION_DENIED"] });
-    const popup = await Popup.open(browser);
-    const { refusals } = await popup.status();
-    await popup.close();
-    const logged = refusals.filter(({ origin, reason }) => origin === site.otherOrigin && reason.includes(site.origin));
-    expect(logged).toHaveLength(3);
+    expect(await refusalsOf(browser, site.otherOrigin, site.origin)).toBe(3);
   });
 
   test("of the same origin is served", async ({ page }) => {

@@ -18,7 +18,7 @@ export function balanced(input: StrategyInput): Choice {
   const times = rangesOf(cuts, model.count).map(([from, to]) => cost(from, to));
   const slowest = times.indexOf(Math.max(...times));
   const reason = `the slowest stage is as fast as it can be, ${ms(times[slowest] ?? 0)} ms of ${ms(times.reduce((a, b) => a + b, 0))} in all`;
-  const whys = times.map((time, i) => (i === slowest ? `the slowest stage: ${ms(time)} ms` : `${ms(time)} ms`));
+  const whys = times.map((time, i) => `${i === slowest ? "the slowest stage: " : ""}${ms(time)} ms with sending`);
   return { cuts, hosts: null, reason, whys };
 }
 

@@ -5,8 +5,10 @@ import * as ort from "/ort/ort.wasm.min.mjs";
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = "/ort/";
 
-const MOBY = "/models/moby-llama/onnx/model.onnx";
-const LAYERS = 6;
+const LLAMA = "/models/llama-100mb.onnx";
+/** Of BENCH_100MB in test/models/generate. */
+const [LAYERS, KV_HEADS, HEAD_DIM] = [8, 4, 64];
+const MLP = "/models/mlp";
 let pool;
 const sessions = new Map();
 
@@ -44,24 +46,42 @@ export const bench = {
     await plain.release();
   },
 
-  async openMoby(shards) {
-    const ours = await pool.createSession(MOBY, {
+  /** Throughput: an MLP whose work shards share, against one plain session. */
+  async openMlp(shards) {
+    const ours = await pool.createSession(MLP, { shards, executionProviders: ["wasm"] });
+    const plain = await ort.InferenceSession.create(MLP, { executionProviders: ["wasm"] });
+    sessions.set("mlp", { ours, plain });
+  },
+
+  /** Runs a second with `concurrency` runs under way: of Holdfast's session or of the plain one. */
+  async throughput(which, runs, concurrency) {
+    return runsPerSecond(sessions.get("mlp")[which], runs, concurrency);
+  },
+
+  async closeMlp() {
+    const { ours, plain } = sessions.get("mlp");
+    await ours.release();
+    await plain.release();
+  },
+
+  async openLlama(shards) {
+    const ours = await pool.createSession(LLAMA, {
       shards,
       executionProviders: ["wasm"],
       onEvent: (event) => bench.events.push(event),
     });
-    sessions.set("moby", ours);
+    sessions.set("llama", ours);
     return ours.stages.map(({ hostId }) => hostId);
   },
 
-  async openPlainMoby() {
-    bench.plain = await ort.InferenceSession.create(MOBY, { executionProviders: ["wasm"] });
+  async openPlainLlama() {
+    bench.plain = await ort.InferenceSession.create(LLAMA, { executionProviders: ["wasm"] });
   },
 
   /** Tokens a second of the decode steps (the prompt's run left out). */
   async decodeOurs(promptIds, tokens) {
     let first = 0;
-    for await (const { index } of sessions.get("moby").generate(promptIds, { maxNewTokens: tokens }))
+    for await (const { index } of sessions.get("llama").generate(promptIds, { maxNewTokens: tokens }))
       if (index === 0) first = performance.now();
     return ((tokens - 1) * 1000) / (performance.now() - first);
   },
@@ -72,8 +92,8 @@ export const bench = {
     return ((tokens - 1) * 1000) / (performance.now() - first);
   },
 
-  async closeMoby() {
-    await sessions.get("moby").release();
+  async closeLlama() {
+    await sessions.get("llama").release();
   },
 
   // A generation that runs on while the launcher kills: the page only notes when tokens came.
@@ -86,7 +106,7 @@ export const bench = {
     const stop = new AbortController();
     bench.stop = () => stop.abort();
     (async () => {
-      for await (const { id } of sessions.get("moby").generate(promptIds, { maxNewTokens, signal: stop.signal }))
+      for await (const { id } of sessions.get("llama").generate(promptIds, { maxNewTokens, signal: stop.signal }))
         bench.tokens.push([Date.now(), id]);
     })().then(
       () => {
@@ -101,7 +121,7 @@ export const bench = {
   /** What a page does without Holdfast after its tab died: load the model (from the HTTP cache) and read the prefix again. */
   async reloadPlain(promptIds) {
     const begin = performance.now();
-    const session = await ort.InferenceSession.create(MOBY, { executionProviders: ["wasm"] });
+    const session = await ort.InferenceSession.create(LLAMA, { executionProviders: ["wasm"] });
     bench.plain = session;
     for await (const _ of plainTokens(promptIds, 1)) break;
     return performance.now() - begin;
@@ -113,7 +133,7 @@ async function* plainTokens(promptIds, tokens) {
     Array.from({ length: LAYERS }, (_, layer) =>
       ["key", "value"].map((kind) => [
         `past_key_values.${layer}.${kind}`,
-        new ort.Tensor("float32", new Float32Array(0), [1, 2, 0, 32]),
+        new ort.Tensor("float32", new Float32Array(0), [1, KV_HEADS, 0, HEAD_DIM]),
       ]),
     ).flat(),
   );
@@ -141,6 +161,21 @@ async function* plainTokens(promptIds, tokens) {
     input = [best];
     yield index;
   }
+}
+
+async function runsPerSecond(session, runs, concurrency) {
+  const x = new ort.Tensor(
+    "float32",
+    Float32Array.from({ length: 64 * 512 }, (_, index) => (index % 13) / 13),
+    [64, 512],
+  );
+  let left = runs;
+  const worker = async () => {
+    while (left-- > 0) await session.run({ x });
+  };
+  const begin = performance.now();
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return (runs * 1000) / (performance.now() - begin);
 }
 
 async function timed(action) {

@@ -1,6 +1,6 @@
 import { Builder } from "./builder.ts";
 import { type FullFeedOptions, longs, tokens } from "./feeds.ts";
-import { gemm, linear } from "./linear.ts";
+import { dotted, gemm, linear } from "./linear.ts";
 import type { Draft } from "./model.ts";
 import { type Resolved, SETTINGS } from "./options.ts";
 import { attend, dim, first, gelu, layerNorm, paddingMask, splitHeads } from "./parts.ts";
@@ -39,12 +39,11 @@ export interface TextInputs {
 
 /** Word, type and position embeddings, summed and normalised. */
 export function textEmbeddings(g: Builder, path: string, o: Resolved, { ids, kinds, offset }: TextInputs): string {
-  const table = (name: string, rows: number): string =>
-    g.noise(`${path.slice(1).replaceAll("/", ".")}.${name}.weight`, [rows, o.hidden], 1);
+  const table = (name: string, rows: number): string => g.noise(`${dotted(path)}.${name}.weight`, [rows, o.hidden], 1);
   const words = g.op(`${path}/word_embeddings/Gather`, [table("word_embeddings", o.vocab), ids]);
   const types = g.op(`${path}/token_type_embeddings/Gather`, [table("token_type_embeddings", 2), kinds]);
   const range = Array.from({ length: o.context }, (_, index) => index + offset);
-  const all = g.int64(`${path.slice(1).replaceAll("/", ".")}.position_ids`, [1, o.context], range);
+  const all = g.int64(`${dotted(path)}.position_ids`, [1, o.context], range);
   const end = g.op(`${path}/Unsqueeze`, [dim(g, path, ids, 1), [0]]);
   const positions = g.op(`${path}/Slice`, [all, [0], end, [1]]);
   const places = table("position_embeddings", o.context + offset);

@@ -6,11 +6,12 @@ import {
   FLOAT16,
   type FloatType,
   floatWeight,
-  gain,
   INT64,
   int64Weight,
   keyOf,
+  matrixWeight,
   noise,
+  type Source,
   sizeOf,
   toHalf,
   type Weight,
@@ -108,16 +109,12 @@ export class Builder {
       const size = data.length / sizeOf(dims);
       return this.add({ name, dataType, dims, bytes: data.length, elementBytes: size, part });
     }
-    const name = this.#unique(`${scope}/Constant`);
-    const tensor: TensorInit = { dataType, dims: dims.map(BigInt), rawData: data };
-    this.#add({
-      opType: "Constant",
-      name,
-      input: [],
-      output: [`${name}_output_0`],
-      attribute: [{ name: "value", type: 4, t: tensor }],
-    });
-    return `${name}_output_0`;
+    return this.#constantNode(scope, { dataType, dims: dims.map(BigInt), rawData: data });
+  }
+
+  /** A Constant node of no elements, in the graph's float type. */
+  emptyTensor(scope: string, dims: readonly number[]): string {
+    return this.#constantNode(scope, { dataType: this.settings.float, dims: dims.map(BigInt) });
   }
 
   /** What `make` named, made at the first call with this key. */
@@ -133,17 +130,15 @@ export class Builder {
     return weight.name;
   }
 
-  /** A weight of uniform noise around `center`, in the graph's float type. */
-  noise(name: string, dims: readonly number[], scale: number, center = 0): string {
-    const key = keyOf(this.settings.seed, name);
+  /** A weight of uniform noise around `center`, in the graph's float type, seeded by `source`. */
+  noise(name: string, dims: readonly number[], scale: number, center = 0, source = name): string {
+    const key = keyOf(this.settings.seed, source);
     return this.add(floatWeight(name, this.settings.float, dims, (index) => center + scale * noise(key, index)));
   }
 
-  /** A [from, to] matrix of noise whose columns differ in strength; `source` names its values, whatever the tensor is called. */
-  matrix(name: string, dims: readonly [number, number], scale: number, source = name): string {
-    const values = { key: keyOf(this.settings.seed, source), scale };
-    const value = (index: number): number => scale * noise(values.key, index) * gain(values, index % dims[1]);
-    return this.add(floatWeight(name, this.settings.float, dims, value));
+  /** A [from, to] matrix of noise whose columns differ in strength. */
+  matrix(name: string, dims: readonly [number, number], source: Source): string {
+    return this.add(matrixWeight(name, this.settings.float, dims, source));
   }
 
   /** A weight with these values, in the graph's float type. */
@@ -184,8 +179,8 @@ export class Builder {
     this.outputs.push(valueInfo(name, TYPES[type], dims));
     const producer = this.#producers.get(value);
     if (producer === undefined || this.outputs.some((output) => output.name === value))
-      return this.output1(this.op("/Identity", [value]), name);
-    return this.output1(value, name);
+      return this.#rename(this.op("/Identity", [value]), name);
+    return this.#rename(value, name);
   }
 
   /** A result of the graph's float type given out as float32. */
@@ -201,7 +196,7 @@ export class Builder {
     return { name, node: this.nodes, input: this.inputs, output: this.outputs };
   }
 
-  private output1(value: string, name: string): string {
+  #rename(value: string, name: string): string {
     const producer = this.#producers.get(value);
     if (producer === undefined) throw new Error(`no node of this graph makes ${value}`);
     producer.output[producer.output.indexOf(value)] = name;
@@ -209,6 +204,14 @@ export class Builder {
     for (const { input } of this.nodes)
       for (let i = input.indexOf(value); i >= 0; i = input.indexOf(value)) input[i] = name;
     return name;
+  }
+
+  #constantNode(scope: string, tensor: TensorInit): string {
+    const name = this.#unique(`${scope}/Constant`);
+    const output = `${name}_output_0`;
+    const attribute = [{ name: "value", type: 4, t: tensor }];
+    this.#add({ opType: "Constant", name, input: [], output: [output], attribute });
+    return output;
   }
 
   #add(node: NodeInit): void {

@@ -1,14 +1,19 @@
 import { bert } from "./bert.ts";
+import { clap } from "./clap.ts";
+import { clip } from "./clip.ts";
 import { llama } from "./llama.ts";
 import { type Draft, type GeneratedModel, modelOf } from "./model.ts";
 import { type Family, type GenerateOptions, type Resolved, resolve } from "./options.ts";
+import { t5 } from "./t5.ts";
+import { vit } from "./vit.ts";
+import { whisper } from "./whisper.ts";
 
 export type { Feed, FeedOptions, Feeds } from "./feeds.ts";
 export { bytesOf, type GeneratedModel, type GeneratedPart, inMemory, writeModel } from "./model.ts";
 export { DTYPES, type Dtype, FAMILIES, type Family, type GenerateOptions } from "./options.ts";
 export type { GeneratedFile } from "./serialise.ts";
 
-const MAKERS: Readonly<Record<Family, (options: Resolved) => Draft[]>> = { llama, bert };
+const MAKERS: Readonly<Record<Family, (options: Resolved) => Draft[]>> = { llama, bert, vit, whisper, t5, clip, clap };
 
 /**
  * A model with the structure that the usual exporters give its architecture and with seeded weights: its outputs are finite

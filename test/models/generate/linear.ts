@@ -25,12 +25,14 @@ export interface LinearOptions {
   readonly range?: number;
   /** The weight's name; left out, it gets one of those that torch gives to what it transposed. */
   readonly weight?: string;
+  /** What its values are seeded by; left out, `path`. */
+  readonly source?: string;
 }
 
 /** x · W (+ bias) over the last axis, as MatMul (and Add) or what the quantiser made of it. `path` is the layer's scope. */
 export function linear(g: Builder, path: string, x: string, from: number, to: number, options: LinearOptions = {}) {
   const { bias = false, strength = 1, range = 4 } = options;
-  const source = { key: keyOf(g.settings.seed, path), scale: strength * Math.sqrt(3 / from) };
+  const source = { key: keyOf(g.settings.seed, options.source ?? path), scale: strength * Math.sqrt(3 / from) };
   const y = product(g, path, x, [from, to], source, range * strength, { ...options, range });
   return bias ? g.op(`${path}/Add`, [g.noise(`${dotted(path)}.bias`, [to], 0.1), y]) : y;
 }
@@ -47,7 +49,7 @@ function product(g: Builder, path: string, x: string, [from, to]: Shape, w: Sour
   }
   if (kind === "dynamic") return dynamic(g, path, x, quantised(g, name, [from, to], 1, w));
   if (kind === "int4") return int4(g, path, x, name, [from, to], w);
-  return g.op(`${path}/MatMul`, [x, g.matrix(name, [from, to], w.scale, path)]);
+  return g.op(`${path}/MatMul`, [x, g.matrix(name, [from, to], w)]);
 }
 
 /** The same as a Gemm over a matrix, W stored as [to, from]. int4 quantisers leave it as it is. */

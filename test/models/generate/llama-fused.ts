@@ -1,6 +1,6 @@
 import type { Builder } from "./builder.ts";
-import { linear } from "./linear.ts";
-import { llamaInputs, present } from "./llama.ts";
+import { dotted, linear } from "./linear.ts";
+import { embeddingTable, llamaInputs, present } from "./llama.ts";
 import type { Resolved } from "./options.ts";
 import { reduce } from "./parts.ts";
 import { INT32 } from "./weights.ts";
@@ -11,11 +11,14 @@ const EPSILON = { epsilon: { float: 1e-5 } };
 /** As onnxruntime-genai writes it: GroupQueryAttention that rotates too, norms fused with the residual sum. */
 export function llamaFused(g: Builder, o: Resolved): void {
   llamaInputs(g, o, false);
-  const table = g.noise("model.embed_tokens.weight", [o.vocab, o.hidden], 1);
+  const table = embeddingTable(g, o);
   const embedded = g.op("/model/embed_tokens/Gather", [table, "input_ids"]);
   const lengths = sequenceLengths(g);
   const caches = rotaryCaches(g, o);
-  const norm = (path: string): string => g.noise(`${path.slice(1).replaceAll("/", ".")}.weight`, [o.hidden], 0.2, 1);
+  const norm = (path: string): string => {
+    const name = `${dotted(path)}.weight`;
+    return g.noise(name, [o.hidden], 0.2, 1, path.includes("final_norm") ? "model.norm.weight" : name);
+  };
   const begin = "/model/layers.0/input_layernorm";
   let y = g.op(`${begin}/LayerNorm:SimplifiedLayerNormalization`, [embedded, norm(begin)], { axis: -1, ...EPSILON });
   let x = embedded;
@@ -41,8 +44,10 @@ export function llamaFused(g: Builder, o: Resolved): void {
 function attention(g: Builder, o: Resolved, i: number, y: string, tail: readonly string[]): string {
   const path = `/model/layers.${i}/attn`;
   const weight = (name: string): string => `model.layers.${i}.attn.${name}.MatMul.weight`;
+  // The plain variant's scope: both are the same function.
+  const source = (name: string): string => `/model/layers.${i}/self_attn/${name}`;
   const project = (name: string, heads: number): string =>
-    linear(g, `${path}/${name}`, y, o.hidden, heads * o.headDim, { weight: weight(name) });
+    linear(g, `${path}/${name}`, y, o.hidden, heads * o.headDim, { weight: weight(name), source: source(name) });
   const [q, k, v] = [project("q_proj", o.heads), project("k_proj", o.kvHeads), project("v_proj", o.kvHeads)];
   const past = ["key", "value"].map((part) => `past_key_values.${i}.${part}`);
   const attributes = { num_heads: o.heads, kv_num_heads: o.kvHeads, do_rotary: 1, rotary_interleaved: 0 };
@@ -54,7 +59,11 @@ function attention(g: Builder, o: Resolved, i: number, y: string, tail: readonly
   present(g, key, `${i}.key`, o);
   present(g, value, `${i}.value`, o);
   const strength = 1 / Math.sqrt(2 * o.layers);
-  return linear(g, `${path}/o_proj`, attended, o.heads * o.headDim, o.hidden, { strength, weight: weight("o_proj") });
+  return linear(g, `${path}/o_proj`, attended, o.heads * o.headDim, o.hidden, {
+    strength,
+    weight: weight("o_proj"),
+    source: source("o_proj"),
+  });
 }
 
 function mlp(g: Builder, o: Resolved, i: number, y: string): string {

@@ -52,9 +52,14 @@ export function present(g: Builder, value: string, name: string, { kvHeads, head
   return g.output(value, `present.${name}`, type, ["batch_size", kvHeads, "total_sequence_length", headDim]);
 }
 
+/** A tied table is the output projection too: weak enough for logits of unit variance. */
+export function embeddingTable(g: Builder, { vocab, hidden, tied }: Resolved): string {
+  return g.noise("model.embed_tokens.weight", [vocab, hidden], tied ? Math.sqrt(3 / hidden) : 1);
+}
+
 function llamaPlain(g: Builder, o: Resolved): void {
   llamaInputs(g, o, true);
-  const table = g.noise("model.embed_tokens.weight", [o.vocab, o.hidden], 1);
+  const table = embeddingTable(g, o);
   let x = g.op("/model/embed_tokens/Gather", [table, "input_ids"]);
   const rotary = rotaryTables(g, o);
   const mask = causalPaddingMask(g);

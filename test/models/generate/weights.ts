@@ -60,6 +60,29 @@ export function floatWeight(name: string, dataType: FloatType, dims: readonly nu
   return { name, dataType, dims, bytes: sizeOf(dims) * elementBytes, elementBytes, part };
 }
 
+/** A [from, to] matrix of noise whose columns differ in strength; a loop of its own, as gigabytes are made by it. */
+export function matrixWeight(
+  name: string,
+  dataType: FloatType,
+  dims: readonly [from: number, to: number],
+  source: Source,
+): Weight {
+  const columns = dims[1];
+  let strengths: Float64Array | undefined;
+  const part = (first: number, count: number): Uint8Array => {
+    strengths ??= Float64Array.from({ length: columns }, (_, column) => source.scale * gain(source, column));
+    const floats = new Float32Array(count);
+    let column = first % columns;
+    for (let i = 0; i < count; i++) {
+      floats[i] = noise(source.key, first + i) * (strengths[column] as number);
+      column = column + 1 === columns ? 0 : column + 1;
+    }
+    return new Uint8Array(dataType === FLOAT ? floats.buffer : toHalf(floats).buffer);
+  };
+  const elementBytes = dataType === FLOAT ? 4 : 2;
+  return { name, dataType, dims, bytes: sizeOf(dims) * elementBytes, elementBytes, part };
+}
+
 const WHOLE = {
   [UINT8]: Uint8Array,
   [INT8]: Int8Array,

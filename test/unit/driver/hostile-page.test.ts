@@ -105,9 +105,10 @@ describe("a call that does not fit is refused and reaches no pool", () => {
 describe("an event that does not fit is ignored", () => {
   it.each([
     ["run", null],
-    ["run", { sessionId: "s", run: "1", reset: true, error: null }],
-    ["run", { sessionId: "s", run: 1e300, reset: true, error: null }],
-    ["run", { sessionId: "s", run: 1, reset: true, error: { code: "toString" } }],
+    ["run", { sessionId: "s", run: "1", reset: true, error: null, acked: -1 }],
+    ["run", { sessionId: "s", run: 1e300, reset: true, error: null, acked: -1 }],
+    ["run", { sessionId: "s", run: 1, reset: true, error: { code: "toString" }, acked: -1 }],
+    ["run", { sessionId: "s", run: 1, reset: true, error: null, acked: 0.5 }],
     ["history", { sessionId: "s", base: 0, promptIds: "many", ids: [], runs: 1 }],
     ["ack", { sessionId: "s", run: {} }],
     ["resume", { sessionId: { toString: null } }],
@@ -135,7 +136,7 @@ it("a session is driven once, however often it is taken up", async () => {
 
 it("sessions that are not this page's are unknown, and events for them change nothing", async () => {
   const { call, emit, asked } = page();
-  emit("run", { sessionId: "__proto__", run: 0, reset: true, error: null });
+  emit("run", { sessionId: "__proto__", run: 0, reset: true, error: null, acked: -1 });
   emit("ack", { sessionId: "other", run: 5 });
   expect(await call("generate", { sessionId: "other", base: 0, request: REQUEST, ids: [] })).toMatchObject({
     error: { code: "SESSION_UNKNOWN" },

@@ -56,6 +56,15 @@ describe("streamed text", () => {
     expect(shown.filter((piece) => piece !== "")).toEqual(["🐳", "日"]);
   });
 
+  it("ends with what it held back, when it ends within a character", () => {
+    const ids = codec.encode("A whale: 🐳").slice(0, -1);
+    const stream = new TextStream(codec);
+    const shown = ids.map((id, index) => stream.push(id, index === ids.length - 1));
+    expect(shown.at(-1)).not.toBe("");
+    expect(shown.join("")).toBe(codec.decode(ids));
+    expect(pieces(ids).join("")).not.toBe(codec.decode(ids));
+  });
+
   it("is taken up by another with the ids that were emitted", () => {
     const ids = codec.encode("The 🐳 breached, 日本 wide, and the sea was calm again — 🐋!");
     for (let cut = 0; cut <= ids.length; cut++) {

@@ -37,7 +37,7 @@ describe("the refusal", () => {
     [["webnn"], "WEBNN"],
     [["webgpu"], "WEBGPU"],
   ])("of %o names what was asked and what works, as %s", (wanted, category) => {
-    const error = noProvider(wanted, { providers: ["wasm"], softwareGpu: false });
+    const error = noProvider(wanted, { providers: ["wasm"] });
     expect(error).toMatchObject({ code: "PROVIDER_UNAVAILABLE", category });
     expect(error.message).toContain(wanted.join(", "));
     expect(error.message).toContain("(wasm does)");

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { HoldfastError } from "../../../src/base/errors.ts";
+import { CHECKPOINTS_UNSTORED_MAX } from "../../../src/base/limits.ts";
 import type { WireTensors } from "../../../src/base/tensor.ts";
 import { Stage } from "../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../src/protocol/host.ts";
@@ -52,6 +53,7 @@ function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?:
       send: (message) => sent.push(message),
       checkpoint: (record) => checkpoints.push(structuredClone(record)),
       records: async (run) => checkpoints.filter((record) => record.run === run),
+      forgetAfter: async (run) => void events.push(`forget after ${run}`),
       fatal: () => control.fatal,
       runStarted: (run) => events.push(`started ${run}`),
       runEnded: (run) => events.push(`ended ${run}`),
@@ -74,7 +76,7 @@ function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?:
     stage.resend(run + 1);
   };
   const feed = (run: number, x: number, more: Partial<RunHead> = {}) =>
-    stage.receiveHead(head(run, more), feeds(x), null);
+    stage.receive({ head: head(run, more), tensors: feeds(x) });
   return { stage, sent, checkpoints, executed, events, control, answers, begin, feed };
 }
 
@@ -101,15 +103,16 @@ describe("a stage runs", () => {
     await settled();
     expect(executed).toEqual([1]);
   });
-  it("when head and feeds have both come", async () => {
-    const { stage, begin, answers } = bench();
+  it("not a run that is to be skipped, although its feeds come as well", async () => {
+    const { stage, begin, feed, answers } = bench();
     await begin();
-    stage.receiveHead(head(0), null, null);
+    const error = { code: "RUN_FAILED", category: "UNKNOWN", message: "bad" } as const;
+    stage.receive({ head: head(1), error });
+    feed(1, 9);
+    feed(0, 1);
+    feed(2, 2);
     await settled();
-    expect(answers()).toEqual([]);
-    stage.receiveFeeds(0, feeds(4));
-    await settled();
-    expect(answers()).toEqual(["0=4"]);
+    expect(answers()).toEqual(["0=1", "1!RUN_FAILED", "2=3"]);
   });
   it("from initial state when the head says so", async () => {
     const { begin, feed, answers } = bench();
@@ -200,9 +203,9 @@ describe("checkpoints and restoring", () => {
     await begin();
     feed(0, 1);
     await settled();
-    expect(await stage.sync()).toEqual({ run: 0, stored: [] });
+    expect(await stage.sync()).toMatchObject({ run: 0, stored: [] });
     expect(stage.stored(0)).toBe(true);
-    expect(await stage.sync()).toEqual({ run: 0, stored: [0] });
+    expect(await stage.sync()).toMatchObject({ run: 0, stored: [0] });
   });
   it("bring the state back; runs after it are done anew", async () => {
     const { stage, begin, feed, answers, sent } = bench();
@@ -212,7 +215,7 @@ describe("checkpoints and restoring", () => {
     stage.stored(0);
     stage.stored(16);
     stage.rewired();
-    expect(await stage.restore(0, "records")).toEqual({ run: 0, stored: [0] });
+    expect(await stage.restore(0, "records")).toMatchObject({ run: 0, stored: [0] });
     sent.length = 0;
     stage.resend(1);
     feed(1, 100);
@@ -226,7 +229,42 @@ describe("checkpoints and restoring", () => {
     await settled();
     await stage.restore(-1, "initial");
     expect(stage.stored(0)).toBe(false);
-    expect(await stage.sync()).toEqual({ run: -1, stored: [] });
+    expect(await stage.sync()).toMatchObject({ run: -1, stored: [] });
+  });
+  it("a restore deletes what is stored after it before it answers: a host that comes next must not find it", async () => {
+    const { stage, begin, feed, events } = bench();
+    await begin();
+    feed(0, 1);
+    await settled();
+    await stage.restore(0, "records");
+    expect(events.at(-1)).toBe("forget after 0");
+  });
+  it("nothing is deleted at a level that stores nothing", async () => {
+    const { begin, events } = bench({ durable: false });
+    await begin();
+    expect(events).toEqual([]);
+  });
+  it("hold the stage back while storage does not keep up", async () => {
+    const { stage, begin, feed, checkpoints, executed } = bench();
+    await begin();
+    for (let run = 0; run < 10; run++) feed(run, run, { reset: true });
+    await settled();
+    expect(executed).toEqual([0, 1, 2]);
+    // Nobody who asks how far it is waits for storage.
+    expect(await stage.sync()).toMatchObject({ run: 2 });
+    for (let run = 0; run < 10; run++) {
+      stage.stored(run);
+      await settled();
+      expect(checkpoints.length - run - 1).toBeLessThanOrEqual(CHECKPOINTS_UNSTORED_MAX + 1);
+    }
+    expect(executed).toHaveLength(10);
+  });
+  it("that could not be stored are told to every driver that asks", async () => {
+    const { stage, begin } = bench();
+    await begin();
+    const error = { code: "QUOTA_EXCEEDED", category: "MEMORY", message: "full" } as const;
+    stage.storeFailed(error);
+    expect(await stage.sync()).toMatchObject({ storeError: error });
   });
   it("end one after the other: a later question sees what an earlier restore did", async () => {
     const { stage, begin, feed } = bench();
@@ -335,7 +373,7 @@ describe("a run that fails", () => {
     async (malformed) => {
       const { stage, begin, answers } = bench();
       await begin();
-      stage.receiveHead(head(0), malformed as unknown as WireTensors, null);
+      stage.receive({ head: head(0), tensors: malformed as unknown as WireTensors });
       await settled();
       expect(answers()).toEqual(["0!BAD_FEEDS"]);
     },

@@ -1,7 +1,12 @@
-import type { PoolNeeds } from "../../../src/pool/needs.ts";
+import { HISTORY_WRITE_MS } from "../../../src/base/limits.ts";
+import { HostReports } from "../../../src/history/host-reports.ts";
+import { PerformanceHistoryTracker } from "../../../src/history/tracker.ts";
+import type { PoolHistory, PoolNeeds } from "../../../src/pool/needs.ts";
 import { ResourcePool } from "../../../src/pool/resource-pool.ts";
 import { reconcile } from "../../../src/pool/start.ts";
 import type { SessionEvent } from "../../../src/protocol/events.ts";
+import type { HostCapability, HostReport, MeasuredSpeed } from "../../../src/protocol/host.ts";
+import type { PlanningInput } from "../../../src/protocol/planning.ts";
 import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
 import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
 import { applyTransaction } from "../../../src/state/reducer.ts";
@@ -9,10 +14,22 @@ import { planOf, specsOf } from "../driver/world/model.ts";
 
 export const ORIGIN = "https://site.example";
 export const BRIDGE = "bridge-1";
+const BROWSER = { type: "chrome", version: "150" };
+export const CAPABILITY: HostCapability = {
+  browser: BROWSER,
+  providers: ["wasm"],
+  softwareGpu: false,
+  gpuLimits: null,
+  threads: 1,
+  cores: 8,
+  memoryGiB: 8,
+};
 
 interface Tab {
   readonly hostId: string;
   alive: boolean;
+  /** Nothing in it runs, and its port stays open. */
+  frozen: boolean;
 }
 
 /** A browser with a clock of its own: tabs, pages in them that do what hosts do, and a service worker that may die. */
@@ -25,15 +42,29 @@ export class FakeBrowser {
   readonly told: SessionEvent[] = [];
   readonly ingestAt: string[] = [];
   readonly forgotten: string[] = [];
+  /** Bytes of checkpoints, by session. */
+  readonly stored = new Map<string, number>();
   readonly asked: string[] = [];
   readonly alarms: number[] = [];
   popupAllowed = true;
   consent: boolean | null = true;
+  /** How long the user looks at the question. */
+  thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What hosts say of themselves when they are asked; milliseconds without a run. */
+  idleMs = 0;
+  /** What hosts measure when they boot, and what they were asked to measure. */
+  speed: MeasuredSpeed | null = null;
+  readonly measureAsked: (readonly string[])[] = [];
+  planning: PlanningInput | null = null;
+  private readonly clock = { now: () => this.now, newId: () => `id-${++this.ids}` };
+  /** The last batch that was written. */
+  private written = { tracker: new PerformanceHistoryTracker().toJSON(), reports: [] as readonly HostReport[] };
+  history: PoolHistory = this.historyOf(new PerformanceHistoryTracker(undefined, this.clock), new HostReports(BROWSER));
   private timers: { readonly at: number; readonly action: () => void }[] = [];
   private ids = 0;
   private tabIds = 0;
@@ -74,7 +105,11 @@ export class FakeBrowser {
 
   open(options: object = {}, bridgeId = BRIDGE): Promise<SessionInfo> {
     const params = { bridgeId, origin: ORIGIN, framedBy: null, model: "model", ingestId: `ingest-${++this.ids}` };
-    return this.pool.bridgeCalls().openSession({ ...params, options: options as SessionInfo["options"] });
+    return this.calls(bridgeId).openSession({ ...params, options: options as SessionInfo["options"] });
+  }
+  /** What a bridge's driver may call over its port. */
+  calls(bridgeId = BRIDGE): ReturnType<ResourcePool["bridgeCalls"]> {
+    return this.pool.bridgeCalls(bridgeId);
   }
   /** A session in so many stages that is live. */
   async live(shards = 2, options: object = {}): Promise<SessionInfo> {
@@ -83,7 +118,7 @@ export class FakeBrowser {
     return opened;
   }
   attach({ sessionId, secret }: SessionInfo, bridgeId = BRIDGE, origin = ORIGIN): Promise<SessionInfo> {
-    return this.pool.bridgeCalls().attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
+    return this.calls(bridgeId).attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
   }
 
   /** The keeper of a stage's host says that its frame has died. */
@@ -97,6 +132,10 @@ export class FakeBrowser {
     if (tab === undefined) return;
     tab.alive = false;
     await this.pool.pageDisconnected(tab.hostId);
+  }
+  freezeTab(stage: number): void {
+    const tab = this.tabs.get(this.tabOf(stage));
+    if (tab !== undefined) tab.frozen = true;
   }
   async closeTab(stage: number): Promise<void> {
     const tabId = this.tabOf(stage);
@@ -115,6 +154,11 @@ export class FakeBrowser {
   killWorker(): void {
     this.timers = [];
     this.state = structuredClone(this.state);
+    const { tracker, reports } = structuredClone(this.written);
+    this.history = this.historyOf(
+      PerformanceHistoryTracker.from(tracker, undefined, this.clock),
+      HostReports.from(reports, BROWSER),
+    );
     this.pool = new ResourcePool(this.needs);
   }
   /** The whole browser: no tab and no page is left. */
@@ -126,6 +170,19 @@ export class FakeBrowser {
 
   reports(): ReturnType<ResourcePool["hostReports"]> {
     return this.pool.hostReports(() => true);
+  }
+
+  private historyOf(tracker: PerformanceHistoryTracker, reports: HostReports): PoolHistory {
+    let isDue = false;
+    const write = (): void => {
+      isDue = false;
+      this.written = { tracker: tracker.toJSON(), reports: reports.toJSON() };
+    };
+    const changed = (): void => {
+      if (!isDue) this.later(HISTORY_WRITE_MS, write);
+      isDue = true;
+    };
+    return { tracker, reports, changed };
   }
 
   private later(ms: number, action: () => void): void {
@@ -143,11 +200,14 @@ export class FakeBrowser {
           self.state = applyTransaction(self.state, body);
         },
       },
+      get history() {
+        return self.history;
+      },
       openPage: async (hostId, place) => {
         if (place === "offscreen") return null;
         if (this.refuseTabs) throw new Error("no current window");
         const tabId = ++this.tabIds;
-        this.tabs.set(tabId, { hostId, alive: true });
+        this.tabs.set(tabId, { hostId, alive: true, frozen: false });
         // A service worker that dies now never hears of the tab.
         await new Promise<void>((resolve) => this.later(3, resolve));
         this.later(5, () => this.pool.pageConnected(hostId));
@@ -173,9 +233,11 @@ export class FakeBrowser {
         if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
         if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
       },
+      storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
       askConsent: async (origin) => {
         this.asked.push(origin);
+        if (this.thinksMs > 0) await new Promise<void>((resolve) => this.later(this.thinksMs, resolve));
         const allowed = this.consent;
         if (allowed !== null)
           self.state = applyTransaction(self.state, { action: "set_consent", data: { origin, allowed, at: this.now } });
@@ -193,16 +255,21 @@ export class FakeBrowser {
 
   /** What a host page does with an order of the pool. */
   private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
-    if (!this.liveTabs.some((tab) => tab.hostId === hostId) || name === "close") return;
+    if (!this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen) || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt) return;
     const lease = { hostId, attempt };
-    const capability = { providers: ["wasm"] as const, softwareGpu: false };
-    if (name === "boot") this.later(10, () => this.reports().booted({ ...lease, provider: "wasm", capability }));
+    if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
+    if (name === "boot") {
+      this.measureAsked.push((payload as PoolToHost["boot"]).measure);
+      const booted = { provider: "wasm", capability: CAPABILITY, speed: this.speed } as const;
+      this.later(10, () => this.reports().booted({ ...lease, ...booted }));
+    }
     if (name === "load")
       this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
-      const { options } = payload as PoolToHost["ingest"];
+      const { options, planning } = payload as PoolToHost["ingest"];
+      this.planning = planning;
       const plan = planOf(specsOf(options.shards ?? 1));
       this.later(30, () => this.reports().planned({ ...lease, sessionId, planId: "plan", plan }));
     }

@@ -1,12 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { HOST_BOOT_DEADLINE_MS, RECOVERY_ATTEMPTS_MAX, USER_CLOSE_WINDOW_MS } from "../../../src/base/limits.ts";
+import {
+  HANG_FLOOR_MS,
+  HOST_BOOT_DEADLINE_MS,
+  RECOVERY_ATTEMPTS_MAX,
+  USER_CLOSE_WINDOW_MS,
+} from "../../../src/base/limits.ts";
 import { Random } from "../random.ts";
 import { BRIDGE, FakeBrowser } from "./fake-browser.ts";
 
 const types = (browser: FakeBrowser) => browser.told.map(({ type }) => type);
 const phases = (browser: FakeBrowser) => browser.session?.stages.map(({ phase, attempt }) => `${attempt} ${phase}`);
 const verified = (browser: FakeBrowser) =>
-  browser.pool.driverReports().verified({ sessionId: browser.session?.sessionId ?? "" });
+  browser.pool.driverReports(BRIDGE).verified({ sessionId: browser.session?.sessionId ?? "" });
 
 describe("a host that is lost", () => {
   it("comes back in its page when only the frame died", async () => {
@@ -70,6 +75,86 @@ describe("a host that is lost", () => {
     await browser.pass(1_000);
     expect([browser.session?.status, phases(browser)]).toEqual(["live", ["0 ready", "1 ready"]]);
   });
+});
+
+describe("a host that its driver cannot reach", () => {
+  const unreachable = (browser: FakeBrowser, stage: number) => {
+    const { sessionId } = browser.session as { sessionId: string };
+    const { hostId, attempt } = (browser.session?.stages ?? [])[stage] as { hostId: string; attempt: number };
+    browser.pool.driverReports(BRIDGE).unreachable({ sessionId, hosts: [{ hostId, attempt }] });
+  };
+  const stages = (browser: FakeBrowser) => browser.session?.stages.map(({ hostId, attempt }) => ({ hostId, attempt }));
+
+  it("because its page is frozen is replaced by another; its tab closes", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    const host = browser.hostOf(1);
+    browser.freezeTab(1);
+    unreachable(browser, 1);
+    await browser.pass(HANG_FLOOR_MS - 1);
+    expect(phases(browser)).toEqual(["0 ready", "0 ready"]);
+    await browser.pass(1_000);
+    expect(phases(browser)).toEqual(["0 ready", "1 ready"]);
+    expect(browser.hostOf(1)).not.toBe(host);
+    expect([browser.tabs.size, browser.state.faults[0]?.category]).toEqual([2, "TIMEOUT"]);
+  });
+  it("because it works on a run is left alone, as often as the driver says so", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    const before = stages(browser);
+    for (let time = 0; time < 5; time++) {
+      unreachable(browser, 1);
+      await browser.pass(2 * HANG_FLOOR_MS);
+    }
+    expect([stages(browser), browser.state.faults]).toEqual([before, []]);
+  });
+  it("although it has nothing to do comes back in its page", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    const host = browser.hostOf(0);
+    browser.idleMs = HANG_FLOOR_MS + 1;
+    unreachable(browser, 0);
+    await browser.pass(1_000);
+    expect([phases(browser), browser.hostOf(0)]).toEqual([["1 ready", "0 ready"], host]);
+  });
+  it("and is not its session's, or was replaced meanwhile, concerns nobody", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    const before = stages(browser);
+    browser.freezeTab(0);
+    const { unreachable: told } = browser.pool.driverReports(BRIDGE);
+    told({ sessionId: "other", hosts: [{ hostId: browser.hostOf(0), attempt: 0 }] });
+    told({ sessionId: browser.session?.sessionId ?? "", hosts: [{ hostId: browser.hostOf(0), attempt: 7 }] });
+    await browser.pass(2 * HANG_FLOOR_MS);
+    expect(stages(browser)).toEqual(before);
+  });
+  it("never answers again, and is given up in the end", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(1);
+    for (let time = 0; time < RECOVERY_ATTEMPTS_MAX + 1; time++) {
+      browser.freezeTab(0);
+      unreachable(browser, 0);
+      await browser.pass(10_000);
+    }
+    expect(browser.told.at(-1)).toMatchObject({ type: "failed", error: { code: "RECOVERY_FAILED" } });
+  });
+});
+
+it("a tab that the browser froze is replaced at once, and never counts as closed by the user", async () => {
+  const browser = new FakeBrowser();
+  await browser.live(3);
+  for (const stage of [0, 1]) {
+    browser.freezeTab(stage);
+    browser.pool.tabFrozen(browser.tabOf(stage));
+    await browser.pass(100);
+  }
+  expect([browser.session?.status, phases(browser), browser.tabs.size]).toEqual([
+    "live",
+    ["1 ready", "1 ready", "0 ready"],
+    3,
+  ]);
+  browser.pool.tabFrozen(4_711);
+  expect(browser.state.faults).toHaveLength(2);
 });
 
 describe("a recovery that does not work", () => {
@@ -217,7 +302,7 @@ it("whatever happens, in the end every stage is ready in a tab of its own, or no
       expect(new Set(browser.session?.stages.map(({ phase }) => phase)), `seed ${seed}`).toEqual(new Set(["ready"]));
     expect(browser.tabs.size, `seed ${seed}, ${browser.session?.status}`).toBe(live ? stages : 0);
     expect(Object.keys(browser.state.hosts), `seed ${seed}`).toHaveLength(live ? stages : 0);
-    await browser.pool.bridgeCalls().releaseSession({ bridgeId: BRIDGE, sessionId: info.sessionId });
+    await browser.calls().releaseSession({ bridgeId: BRIDGE, sessionId: info.sessionId });
     expect(browser.tabs.size, `seed ${seed}`).toBe(0);
   }
 });

@@ -4,7 +4,9 @@ import {
   HOSTS_MAX,
   OPEN_STALL_MS,
   PAGE_GRACE_MS,
+  PARKED_BYTES_PER_ORIGIN_MAX,
   PARKED_KEPT_MS,
+  PARKED_PER_ORIGIN_MAX,
   SESSIONS_PER_ORIGIN_MAX,
 } from "../../../src/base/limits.ts";
 import { BRIDGE, FakeBrowser, ORIGIN } from "./fake-browser.ts";
@@ -51,12 +53,33 @@ describe("opening", () => {
       const browser = new FakeBrowser();
       const opened = code(browser.open({ shards: 4 }));
       await browser.pass(ms);
-      await browser.pool.bridgeCalls().abortOpen({ ingestId: "ingest-1" });
+      await browser.calls().abortOpen({ ingestId: "ingest-1" });
       await browser.pass(200);
       expect(["ABORTED", "resolved"]).toContain(await opened);
       if ((await opened) === "ABORTED")
         expect([browser.tabs.size, browser.session], `after ${ms} ms`).toEqual([0, undefined]);
     }
+  });
+  it("that is aborted while the user is still asked opens nothing, even if they allow it", async () => {
+    const browser = new FakeBrowser();
+    browser.thinksMs = 60_000;
+    const opened = code(browser.open({ shards: 2 }));
+    await browser.pass(1_000);
+    await browser.calls().abortOpen({ ingestId: "ingest-1" });
+    await browser.pass(100_000);
+    expect([await opened, browser.session, browser.tabs.size]).toEqual(["ABORTED", undefined, 0]);
+    // The answer holds for the next one.
+    expect((await browser.live(1)).stages).toHaveLength(1);
+    expect(browser.asked).toHaveLength(1);
+  });
+  it("whose page goes while the user is still asked opens nothing", async () => {
+    const browser = new FakeBrowser();
+    browser.thinksMs = 60_000;
+    const opened = code(browser.open({ shards: 2 }));
+    await browser.pass(1_000);
+    await browser.pool.sessions.bridgeLost(BRIDGE);
+    await browser.pass(100_000);
+    expect([await opened, browser.session, browser.tabs.size]).toEqual(["ABORTED", undefined, 0]);
   });
   it("ends when its page goes", async () => {
     const browser = new FakeBrowser();
@@ -143,7 +166,7 @@ describe("an end", () => {
   it("by release closes the hosts and deletes stored state", async () => {
     const browser = new FakeBrowser();
     const { sessionId } = await browser.live(3);
-    await browser.pool.bridgeCalls().releaseSession({ bridgeId: BRIDGE, sessionId });
+    await browser.calls().releaseSession({ bridgeId: BRIDGE, sessionId });
     expect([browser.tabs.size, browser.session, browser.state.hosts]).toEqual([0, undefined, {}]);
     expect(browser.forgotten).toEqual([sessionId]);
     expect(browser.popupAllowed).toBe(true);
@@ -154,7 +177,7 @@ describe("an end", () => {
       const { sessionId } = await browser.live(2);
       await browser.closeTab(1);
       await browser.pass(ms);
-      const released = browser.pool.bridgeCalls().releaseSession({ bridgeId: BRIDGE, sessionId });
+      const released = browser.calls().releaseSession({ bridgeId: BRIDGE, sessionId });
       await browser.pass(1_000);
       await released;
       expect([browser.tabs.size, browser.state.hosts], `after ${ms} ms`).toEqual([0, {}]);
@@ -163,7 +186,7 @@ describe("an end", () => {
   it("is not another page's to bring about", async () => {
     const browser = new FakeBrowser();
     const { sessionId } = await browser.live(1);
-    await browser.pool.bridgeCalls().releaseSession({ bridgeId: "bridge-2", sessionId });
+    await browser.calls("bridge-2").releaseSession({ bridgeId: BRIDGE, sessionId });
     expect(browser.session?.status).toBe("live");
   });
   it("by the user's withdrawal tells the page why", async () => {
@@ -182,12 +205,12 @@ describe("the owner", () => {
     browser.bridges.clear();
     await browser.pool.sessions.bridgeLost(BRIDGE);
     await browser.pass(PAGE_GRACE_MS - 1_000);
-    await browser.pool.sessions.inspectOwners();
+    await browser.pool.sessions.owners.inspect();
     expect(browser.session?.status).toBe("live");
     browser.bridges.add("bridge-2");
     expect((await browser.attach(info, "bridge-2")).stages).toHaveLength(2);
     await browser.pass(10 * PAGE_GRACE_MS);
-    await browser.pool.sessions.inspectOwners();
+    await browser.pool.sessions.owners.inspect();
     expect(browser.session).toMatchObject({ status: "live", bridgeId: "bridge-2", ownerLostAt: null });
   });
   it("that stays away has its session parked, which is forgotten in the end", async () => {
@@ -196,21 +219,120 @@ describe("the owner", () => {
     browser.bridges.clear();
     await browser.pool.sessions.bridgeLost(BRIDGE);
     await browser.pass(PAGE_GRACE_MS);
-    await browser.pool.sessions.inspectOwners();
+    await browser.pool.sessions.owners.inspect();
     expect([browser.session?.status, browser.tabs.size]).toEqual(["parked", 0]);
     expect(await code(browser.attach(info))).toBe("SESSION_RELEASED");
     await browser.pass(PARKED_KEPT_MS);
-    await browser.pool.sessions.inspectOwners();
+    await browser.pool.sessions.owners.inspect();
     expect([browser.session, browser.forgotten]).toEqual([undefined, [info.sessionId]]);
   });
   it("that lives keeps its session from others", async () => {
     const browser = new FakeBrowser();
     const info = await browser.live(1);
     browser.bridges.add("bridge-2");
-    expect(await code(browser.attach(info, "bridge-2"))).toBe("SESSION_IN_USE");
+    const taken = code(browser.attach(info, "bridge-2"));
+    await browser.pass(2_000);
+    expect(await taken).toBe("SESSION_IN_USE");
     expect(await code(browser.attach({ ...info, secret: "guessed" }))).toBe("SESSION_UNKNOWN");
     expect(await code(browser.attach(info, BRIDGE, "https://other.example"))).not.toBe("resolved");
     for (const sessionId of ["nothing", "__proto__", "constructor"])
       expect(await code(browser.attach({ ...info, sessionId }))).toBe("SESSION_UNKNOWN");
+  });
+  it("whose frame the browser still lists although its process died gives way to the next", async () => {
+    const browser = new FakeBrowser();
+    const info = await browser.live(2);
+    browser.bridges.add("bridge-2");
+    const taken = browser.attach(info, "bridge-2");
+    await browser.pass(300);
+    browser.bridges.delete(BRIDGE);
+    await browser.pass(1_000);
+    expect((await taken).stages).toHaveLength(2);
+    expect(browser.session).toMatchObject({ status: "live", bridgeId: "bridge-2" });
+  });
+  it("is one, when two take a session up at once", async () => {
+    const browser = new FakeBrowser();
+    const info = await browser.live(1);
+    for (const bridge of ["bridge-2", "bridge-3"]) browser.bridges.add(bridge);
+    browser.bridges.delete(BRIDGE);
+    const ends = ["bridge-2", "bridge-3"].map((bridge) => code(browser.attach(info, bridge)));
+    await browser.pass(5_000);
+    expect((await Promise.all(ends)).toSorted()).toEqual(["SESSION_IN_USE", "resolved"]);
+  });
+  it("is told by the port, whatever a call says", async () => {
+    const browser = new FakeBrowser();
+    const info = await browser.live(1);
+    const { sessionId, secret } = info;
+    const caller = { bridgeId: BRIDGE, origin: ORIGIN, framedBy: null };
+    const forged = browser.calls("bridge-2");
+    expect(await code(forged.hello(caller))).toBe("PERMISSION_DENIED");
+    expect(await code(forged.attachSession({ ...caller, sessionId, secret }))).toBe("PERMISSION_DENIED");
+    const open = { ...caller, model: "model", options: info.options, ingestId: "forged" };
+    expect(await code(forged.openSession(open))).toBe("PERMISSION_DENIED");
+    const before = browser.state;
+    const reports = browser.pool.driverReports("bridge-2");
+    reports.journal({ sessionId, durableRun: 1, base: 0, promptIds: [1], ids: [2] });
+    reports.verified({ sessionId });
+    await browser.pass(1_000);
+    expect(browser.state).toEqual(before);
+    expect(before.refusals).toHaveLength(3);
+  });
+});
+
+describe("sessions that are kept for a page that is gone", () => {
+  /** Opens a session with so many stored bytes and lets its page go. */
+  async function parked(browser: FakeBrowser, bytes: number, bridge: string): Promise<string> {
+    browser.bridges.add(bridge);
+    const opened = browser.open({ shards: 1 }, bridge);
+    await browser.pass(1_000);
+    const { sessionId } = await opened;
+    browser.stored.set(sessionId, bytes);
+    browser.bridges.delete(bridge);
+    await browser.pool.sessions.bridgeLost(bridge);
+    await browser.pass(PAGE_GRACE_MS);
+    await browser.pool.sessions.owners.inspect();
+    return sessionId;
+  }
+  const kept = (browser: FakeBrowser): string[] =>
+    Object.values(browser.state.sessions)
+      .filter(({ status }) => status === "parked")
+      .map(({ sessionId }) => sessionId);
+
+  it("are so many of one site; the oldest are forgotten, stored state and all", async () => {
+    const browser = new FakeBrowser();
+    const ids: string[] = [];
+    for (let count = 0; count < PARKED_PER_ORIGIN_MAX + 3; count++)
+      ids.push(await parked(browser, 10, `page-${count}`));
+    expect(kept(browser)).toEqual(ids.slice(3));
+    expect(browser.forgotten).toEqual(ids.slice(0, 3));
+    expect(browser.tabs.size).toBe(0);
+  });
+  it("hold so many bytes and no more", async () => {
+    const browser = new FakeBrowser();
+    const ids: string[] = [];
+    for (let count = 0; count < 4; count++)
+      ids.push(await parked(browser, PARKED_BYTES_PER_ORIGIN_MAX * 0.4, `page-${count}`));
+    expect(kept(browser)).toEqual(ids.slice(2));
+    const tooLarge = await parked(browser, PARKED_BYTES_PER_ORIGIN_MAX + 1, "page-large");
+    expect(kept(browser)).toEqual([]);
+    expect(browser.forgotten).toEqual([...ids, tooLarge]);
+  });
+  it("take nothing from another site's, nor from a session that runs", async () => {
+    const browser = new FakeBrowser();
+    const running = await browser.live(1);
+    browser.stored.set(running.sessionId, 2 * PARKED_BYTES_PER_ORIGIN_MAX);
+    const other = "https://other.example";
+    const records = Object.fromEntries(
+      Array.from({ length: PARKED_PER_ORIGIN_MAX }, (_, at) => {
+        const sessionId = `other-${at}`;
+        return [
+          sessionId,
+          { ...browser.state.sessions[running.sessionId], sessionId, origin: other, status: "parked" },
+        ];
+      }),
+    ) as FakeBrowser["state"]["sessions"];
+    browser.state = { ...browser.state, sessions: { ...browser.state.sessions, ...records } };
+    const own = await parked(browser, 10, "page-own");
+    expect(kept(browser).toSorted()).toEqual([own, ...Object.keys(records)].toSorted());
+    expect(browser.state.sessions[running.sessionId]?.status).toBe("live");
   });
 });

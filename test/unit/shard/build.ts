@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
+  type FunctionProtoSchema,
   type GraphProtoSchema,
   ModelProtoSchema,
   type NodeProtoSchema,
@@ -11,8 +12,16 @@ import {
 export type Node = MessageInitShape<typeof NodeProtoSchema>;
 export type Tensor = MessageInitShape<typeof TensorProtoSchema>;
 type Value = MessageInitShape<typeof ValueInfoProtoSchema>;
+export type Fn = MessageInitShape<typeof FunctionProtoSchema>;
 export type Body = MessageInitShape<typeof GraphProtoSchema>;
-type Attribute = number | readonly number[] | string | { tensor: Tensor } | { body: Body } | { float: number };
+type Attribute =
+  | number
+  | readonly number[]
+  | string
+  | { tensor: Tensor }
+  | { body: Body }
+  | { float: number }
+  | { ref: string };
 
 /** node("Add", "a b", "c"): names are separated by spaces, "-" is an absent one. */
 export function node(opType: string, input: string, output: string, attributes: Record<string, Attribute> = {}): Node {
@@ -27,6 +36,7 @@ export function node(opType: string, input: string, output: string, attributes: 
     if (typeof value === "string") return { name, type: 3, s: new TextEncoder().encode(value) };
     if ("tensor" in value) return { name, type: 4, t: value.tensor };
     if ("body" in value) return { name, type: 5, g: value.body };
+    if ("ref" in value) return { name, type: 1, refAttrName: value.ref };
     if ("float" in value) return { name, type: 1, f: value.float };
     return { name, type: 7, ints: value.map(BigInt) };
   });
@@ -80,9 +90,11 @@ export interface Parts {
   readonly weights?: readonly Tensor[];
   readonly opset?: number;
   readonly ir?: number;
+  /** Functions of the domain "mine". */
+  readonly functions?: readonly Fn[];
 }
 
-export function model({ inputs, outputs, nodes, weights = [], opset = 17, ir = 8 }: Parts): Uint8Array {
+export function model({ inputs, outputs, nodes, weights = [], opset = 17, ir = 8, functions = [] }: Parts): Uint8Array {
   const graph = {
     name: "g",
     input: inputs.map(value),
@@ -93,8 +105,10 @@ export function model({ inputs, outputs, nodes, weights = [], opset = 17, ir = 8
   const opsetImport = [
     { domain: "", version: BigInt(opset) },
     { domain: "com.microsoft", version: 1n },
+    ...(functions.length > 0 ? [{ domain: "mine", version: 1n }] : []),
   ];
-  return toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion: BigInt(ir), opsetImport, graph }));
+  const fields = { irVersion: BigInt(ir), opsetImport, graph, functions: [...functions] };
+  return toBinary(ModelProtoSchema, create(ModelProtoSchema, fields));
 }
 
 /** A pre-norm or post-norm transformer with decomposed LayerNorm and GELU, as old exporters write it. */

@@ -46,7 +46,10 @@ describe.each(CASES)("seeded $family $variant $form $dtype", (options) => {
       for (const [i, strategy] of offeredStrategies(matrix.skeleton).entries()) await matrix.check(strategy, i);
       table[name] = { shardsMax, cuts, "plans executed": matrix.executed };
       await matrix.close();
-      expect(shardsMax).toBeGreaterThan(1);
+      // Two towers in halves are rounded in ways that depend on the whole graph: they run whole, and say so.
+      const staysWhole = ["clip", "clap"].includes(options.family) && options.dtype?.endsWith("fp16");
+      if (staysWhole) expect(matrix.plan({ shards: 1 }).reason).toMatch(/runs whole: it rounds to 16 bits/);
+      else expect(shardsMax).toBeGreaterThan(1);
     }
   }, 300_000);
 });

@@ -105,7 +105,7 @@ describe("each transaction", () => {
       "takes note of tokens",
       READY,
       { action: "add_tokens", data: { sessionId: "s", durableRun: 2, base: 0, promptIds: [5, 6], ids: [7] } },
-      { sessions: { s: { durableRun: 2, promptIds: [5, 6], ids: [7] } } },
+      { sessions: { s: { durableRun: 2, promptIds: [5, 6], ids: [[7]] } } },
     ],
     [
       "allows an origin",
@@ -178,7 +178,7 @@ describe("tokens that are reported again", () => {
     ["start anew with a new prompt", [tokens(0, [1, 2], [9]), tokens(0, [5], [8])], [5]],
     ["may carry the durable point alone", [tokens(0, [1, 2], [9]), tokens(2, [])], [1, 2]],
   ])("%s", (_, list, ids) => {
-    expect(replay([...READY, ...list]).sessions["s"]?.ids).toEqual(ids);
+    expect(replay([...READY, ...list]).sessions["s"]?.ids.flat()).toEqual(ids);
   });
 });
 

@@ -23,6 +23,10 @@ export class FakeCheckpoints {
       .sort((a, b) => a - b);
   }
 
+  forgetAfter(stage: number, after: number): void {
+    for (const [key, { stage: of, run }] of this.stored) if (of === stage && run > after) this.stored.delete(key);
+  }
+
   async chain(stage: number, run: number): Promise<CheckpointRecord[]> {
     const records = new Map<number, CheckpointRecord>();
     for (const stored of this.stored.values()) {

@@ -1,13 +1,16 @@
+import { HoldfastError, toErrorData } from "../../../../src/base/errors.ts";
 import { forPosting } from "../../../../src/base/post.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
 import { Stage } from "../../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import type {
   FeedMessage,
+  RestoreFrom,
   StageCalls,
   StageEvents,
   StageMessage,
   StageReports,
+  StageStatus,
 } from "../../../../src/protocol/stage.ts";
 import type { ShardSpec } from "../../../../src/shard/types.ts";
 import type { Random } from "../../random.ts";
@@ -24,13 +27,21 @@ export interface HostSetting {
   readonly durable: boolean;
   readonly checkpoints: FakeCheckpoints;
   readonly duplicates: number;
+  /** Share of restores whose answer never comes, although the host lives on. */
+  readonly lostRestores: number;
+  /** Share of checkpoints that cannot be stored. */
+  readonly failedWrites: number;
 }
 
 /** What a frame is to a stage, without a browser: ports, a computation that takes a while, and a death. */
 export class FakeHost {
   dead = false;
+  /** Its page is frozen: ports that are handed to it do not arrive. What it has goes on. */
+  deaf = false;
+  /** Its storage hangs: a restore that was asked for is never answered. */
+  stuck = false;
   executed = 0;
-  private storing: Promise<void> = Promise.resolve();
+  private storing: Promise<unknown> = Promise.resolve();
   private readonly stage: Stage;
   private wiring: { driver: DriverPort; output: MessagePort; ports: readonly MessagePort[] } | null = null;
 
@@ -47,9 +58,10 @@ export class FakeHost {
         checkpoint: (record) => {
           // A frame posts its record to the keeper: what happens to the tensors afterwards does not change it.
           const posted = structuredClone(record);
-          this.storing = this.storing.then(() => this.store(posted));
+          void this.inOrder(() => this.store(posted));
         },
-        records: (run) => checkpoints.chain(spec.index, run),
+        records: (run) => this.inOrder(() => checkpoints.chain(spec.index, run)),
+        forgetAfter: (run) => this.inOrder(async () => checkpoints.forgetAfter(spec.index, run)),
         fatal: () => this.dead,
         runStarted: () => undefined,
         runEnded: () => undefined,
@@ -75,17 +87,17 @@ export class FakeHost {
   }
 
   wire([driverPort, input, output]: readonly MessagePort[]): void {
-    if (this.dead || driverPort === undefined || input === undefined || output === undefined) return;
+    if (this.dead || this.deaf || driverPort === undefined || input === undefined || output === undefined) return;
     for (const port of this.wiring?.ports ?? []) port.close();
     const { stage } = this;
     const driver: DriverPort = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
-        restore: ({ run, from }) => (this.dead ? never() : stage.restore(run, from)),
+        restore: ({ run, from }) => (this.dead ? never() : this.restore(run, from)),
       },
       {
-        head: ({ head, feeds, error }) => this.twice(() => stage.receiveHead(head, feeds, error)),
+        feed: (message) => this.twice(() => stage.receive(message)),
         resend: ({ from }) => stage.resend(from),
       },
     );
@@ -97,11 +109,17 @@ export class FakeHost {
     input.onmessage = ({ data }: MessageEvent<StageMessage | FeedMessage>) => {
       this.twice(() => {
         if (wiring !== this.wiring) return;
-        if ("feeds" in data) stage.receiveHead(data.head, data.feeds, null);
-        else stage.receive(data);
+        stage.receive("feeds" in data ? { head: data.head, tensors: data.feeds } : data);
       });
     };
     input.start();
+  }
+
+  private async restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+    const { random, lostRestores } = this.setting;
+    this.stuck ||= random.chance(lostRestores);
+    const status = await this.stage.restore(run, from);
+    return this.stuck ? never() : status;
   }
 
   private send(message: StageMessage): void {
@@ -115,8 +133,20 @@ export class FakeHost {
     }
   }
 
+  /** Of a host that is dead nothing more is done. */
+  private inOrder<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.storing.then(() => (this.dead ? never() : step()));
+    this.storing = done.catch(() => undefined);
+    return done;
+  }
+
   private async store(record: CheckpointRecord): Promise<void> {
     await this.pause(20);
+    if (this.setting.random.chance(this.setting.failedWrites)) {
+      const error = toErrorData(new HoldfastError("QUOTA_EXCEEDED", "the disk is full"));
+      this.stage.storeFailed(error);
+      return this.wiring?.driver.emit("storeFailed", { run: record.run, error });
+    }
     await this.setting.checkpoints.write(this.setting.spec.index, record);
     await this.pause(4);
     if (this.stage.stored(record.run)) this.wiring?.driver.emit("stored", { run: record.run });

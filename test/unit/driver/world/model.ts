@@ -11,9 +11,10 @@ const INPUT: ValueSpec = { name: "input_ids", type: "int64", dims: [1, "n"] };
 
 /**
  * A model in `count` shards whose every output depends on every id since the last reset, in every stage: rows that are
- * appended (as a KV cache), a state that is replaced, and an input that passes through all stages.
+ * appended (as a KV cache), a state that is replaced, and an input that passes through all stages. Without state every
+ * output depends on the ids of its own run alone.
  */
-export function specsOf(count: number): ShardSpec[] {
+export function specsOf(count: number, stateful = true): ShardSpec[] {
   return Array.from({ length: count }, (_, index) => {
     const receives = index === 0 ? ["input_ids"] : [`h${index}`, "input_ids"];
     const emits = index === count - 1 ? ["logits"] : [`h${index + 1}`, "input_ids"];
@@ -23,8 +24,8 @@ export function specsOf(count: number): ShardSpec[] {
       receives,
       emits,
       inputs: receives,
-      outputs: [made, `present${index}`, `accN${index}`],
-      state: stateOf(index),
+      outputs: stateful ? [made, `present${index}`, `accN${index}`] : [made],
+      state: stateful ? stateOf(index) : [],
       weights: [],
       weightBytes: 0,
       nodes: 1,
@@ -64,8 +65,9 @@ export function execute(spec: ShardSpec, last: boolean, inputs: WireTensors): Wi
   const { index } = spec;
   const ids = Array.from(dataOf(inputs, "input_ids") as BigInt64Array, Number);
   if (last && ids.includes(BAD_ID)) throw new HoldfastError("RUN_FAILED", "the run was fed a bad id");
-  const past = dataOf(inputs, `past${index}`) as Int32Array;
-  const acc = (dataOf(inputs, `acc${index}`) as Int32Array)[0] as number;
+  const stateful = spec.state.length > 0;
+  const past = stateful ? (dataOf(inputs, `past${index}`) as Int32Array) : new Int32Array(0);
+  const acc = stateful ? ((dataOf(inputs, `acc${index}`) as Int32Array)[0] as number) : 0;
   const x = index === 0 ? fold(0, ids) : ((dataOf(inputs, `h${index}`) as Int32Array)[0] as number);
   const hash = fold(fold(x ^ index, [acc, ...ids]), past);
   const rows = Int32Array.from([...past, ...ids.flatMap((id) => [hash ^ id, x])]);
@@ -84,8 +86,8 @@ export class Reference {
   private readonly specs: readonly ShardSpec[];
   private state: Record<string, WireTensor> = {};
 
-  constructor(count: number) {
-    this.specs = specsOf(count);
+  constructor(count: number, stateful = true) {
+    this.specs = specsOf(count, stateful);
     this.reset();
   }
 

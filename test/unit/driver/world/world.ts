@@ -7,18 +7,26 @@ import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import { Session } from "../../../../src/page/session.ts";
 import type { ClientCalls, ClientEvents, DriverEvents } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
-import type { PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
+import type { DriverReports, PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
 import { Random } from "../../random.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeHost } from "./fake-host.ts";
-import { planOf, specsOf } from "./model.ts";
+import { idsTensor, planOf, specsOf } from "./model.ts";
 
 export interface WorldOptions {
   readonly stages: number;
   readonly level?: FaultToleranceLevel;
+  /** The model keeps state between runs, as a decoder does. Default: yes. */
+  readonly stateful?: boolean;
   /** Share of messages that arrive twice. */
   readonly duplicates?: number;
+  /** Share of restores that are never answered. */
+  readonly lostRestores?: number;
+  /** How long the driver waits for ports to arrive and for answers of stages; in its own limits by default. */
+  readonly limits?: { readonly arrivalMs: number; readonly answerMs: number };
+  /** Share of checkpoints that cannot be stored. */
+  readonly failedWrites?: number;
 }
 
 const SESSION_ID = "session";
@@ -46,7 +54,7 @@ export class World {
     private readonly options: WorldOptions,
   ) {
     this.random = new Random(seed);
-    const specs = specsOf(options.stages);
+    const specs = specsOf(options.stages, options.stateful);
     const asked = parseSessionOptions({ shards: options.stages, faultToleranceLevel: options.level ?? "medium" });
     this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
     this.hosts = specs.map((_, stage) => this.newHost(stage));
@@ -69,6 +77,12 @@ export class World {
       tokenizer: null,
     });
     this.session.opened(info);
+  }
+
+  /** The logits of one run. */
+  async run(ids: readonly number[], reset: boolean): Promise<number[]> {
+    const { logits } = await this.session.run({ input_ids: idsTensor(ids) }, { reset });
+    return Array.from(logits?.data as Float32Array);
   }
 
   /** Kills a stage's host and, after a while, puts another in its place. */
@@ -106,6 +120,15 @@ export class World {
     this.bridge?.driver.poolLost();
   }
 
+  /** The pool asks such hosts; those that live and are well say so and stay. */
+  private lookAfter({ hosts }: DriverReports["unreachable"]): void {
+    for (const { hostId, attempt } of hosts) {
+      const known = this.stages.find((stage) => stage.hostId === hostId && stage.attempt === attempt);
+      const host = known === undefined ? undefined : this.hosts[known.stage];
+      if (known !== undefined && (host?.deaf || host?.stuck)) void this.kill(known.stage);
+    }
+  }
+
   tell(event: SessionEvent): void {
     this.bridge?.driver.poolEvents().session({ sessionId: SESSION_ID, event }, []);
   }
@@ -122,35 +145,43 @@ export class World {
   }
 
   private newHost(stage: number): FakeHost {
-    const specs = specsOf(this.options.stages);
+    const specs = specsOf(this.options.stages, this.options.stateful);
     return new FakeHost({
       random: this.random,
       spec: specs[stage] as (typeof specs)[number],
       last: stage === specs.length - 1,
-      multistage: specs.length > 1,
+      multistage: specs.length > 1 && this.options.stateful !== false,
       durable: (this.options.level ?? "medium") === "medium",
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
+      lostRestores: this.options.lostRestores ?? 0,
+      failedWrites: this.options.failedWrites ?? 0,
     });
   }
 
   private newBridge(): DriverPeer {
     const { port1, port2 } = new MessageChannel();
     const bridge = { alive: true, port: port1 } as NonNullable<World["bridge"]>;
-    const wirer = new ChannelWirer({
-      toHost: (_, { stage }, ports) => {
-        if (bridge.alive && !this.losingPorts) this.hosts[stage]?.wire(ports);
+    const wirer = new ChannelWirer(
+      {
+        toHost: (_, { stage }, ports) => {
+          if (bridge.alive && !this.losingPorts) this.hosts[stage]?.wire(ports);
+        },
+        toPage: (sessionId, feedsFrom, source, sink) =>
+          bridge.alive && bridge.driver.givePage(sessionId, feedsFrom, source, sink),
       },
-      toPage: (sessionId, feedsFrom, source, sink) =>
-        bridge.alive && bridge.driver.givePage(sessionId, feedsFrom, source, sink),
-    });
+      this.options.limits,
+    );
     bridge.driver = new Driver(
       {
         bridgeId: "bridge",
         origin: "https://site.example",
         framedBy: null,
         callPool: (method) => this.answerPool(method, bridge),
-        reportToPool: (name) => void this.reports.push(name),
+        reportToPool: (name, payload) => {
+          this.reports.push(name);
+          if (name === "unreachable") this.lookAfter(payload as DriverReports["unreachable"]);
+        },
         wirer,
         carryIngest: () => undefined,
         now: () => performance.now(),

@@ -1,0 +1,45 @@
+/** What a recovery is to be told with, once it has proved itself. */
+export interface Proved {
+  readonly stage: number;
+  readonly ms: number;
+  readonly replayedRuns: number;
+  readonly restoredRun: number;
+}
+
+/**
+ * When a recovery worked: a run was answered that can only have been answered since. Answers from before the fault may
+ * still be on their way when the stages are wired anew, and prove nothing.
+ */
+export class RecoveryProof {
+  private readonly lostSince = new Map<number, number>();
+  private readonly open = new Map<number, Omit<Proved, "stage" | "ms"> & { readonly since: number }>();
+  /** The run whose answer is the proof; null: nothing is to be proved since the last wiring. */
+  private due: number | null = null;
+
+  stageLost(stage: number, now: number): void {
+    if (!this.lostSince.has(stage)) this.lostSince.set(stage, now);
+  }
+
+  /**
+   * The stages are wired anew. `lastStageRun`: the last run that the last stage had done before it; null: not known.
+   * `lastRun`: the last run that was asked for, all of which may have been answered.
+   */
+  wired(
+    lastStageRun: number | null,
+    lastRun: number,
+    replayed: (stage: number) => Pick<Proved, "replayedRuns" | "restoredRun">,
+  ): void {
+    for (const [stage, since] of this.lostSince) this.open.set(stage, { since, ...replayed(stage) });
+    this.lostSince.clear();
+    this.due = lastStageRun === null ? lastRun : Math.min(lastRun, lastStageRun + 1);
+  }
+
+  /** Answers up to this run have arrived. Null: they prove nothing; else what has been recovered by now. */
+  answered(run: number, now: number): readonly Proved[] | null {
+    if (this.due === null || run < this.due) return null;
+    this.due = null;
+    const proved = [...this.open].map(([stage, { since, ...rest }]) => ({ stage, ms: now - since, ...rest }));
+    this.open.clear();
+    return proved;
+  }
+}

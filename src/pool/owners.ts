@@ -1,0 +1,101 @@
+import { type ErrorCode, HoldfastError } from "../base/errors.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, PAGE_GRACE_MS } from "../base/limits.ts";
+import type { PoolCalls } from "../protocol/pool.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
+import type { PoolNeeds } from "./needs.ts";
+import type { Parking } from "./parking.ts";
+
+/** Whose a session is: one page's, for as long as it lives; then that of the page that proves to be its successor. */
+export class Owners {
+  constructor(
+    private readonly needs: PoolNeeds,
+    private readonly parking: Parking,
+  ) {}
+
+  /** Makes the caller the owner. Throws SESSION_UNKNOWN, SESSION_PAUSED, SESSION_RELEASED or SESSION_IN_USE. */
+  async attach(
+    { bridgeId, origin, sessionId, secret }: PoolCalls["attachSession"]["params"],
+    refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
+  ): Promise<void> {
+    for (let looksLeft = GONE_LOOKS; ; looksLeft--) {
+      const session = this.session(sessionId);
+      // One answer for "not yours" and "not there": an id tells a stranger nothing. Both may be guesses, so both are logged.
+      if (session === undefined || session.origin !== origin || session.secret !== secret)
+        throw await refuse(
+          "SESSION_UNKNOWN",
+          "This page has no session of that id: it has ended, or it is another page's. Create one with createSession.",
+        );
+      if (session.status !== "live") {
+        throw new HoldfastError(
+          session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
+          `The session is ${session.status}; create a new one.`,
+        );
+      }
+      const held = await this.isHeld(session, bridgeId);
+      // As it is now: another page may have taken it up meanwhile.
+      if (!held && this.session(sessionId)?.bridgeId === session.bridgeId) break;
+      if (looksLeft === 0)
+        throw new HoldfastError(
+          "SESSION_IN_USE",
+          "Another page owns this session; release it there or create a new one.",
+        );
+      // The browser may still list a frame whose process has just died.
+      if (held) await new Promise<void>((resolve) => this.needs.after(GONE_LOOK_MS, resolve));
+    }
+    await this.update(sessionId, { bridgeId, ownerLostAt: null });
+  }
+
+  private async isHeld(session: SessionRecord, bridgeId: string): Promise<boolean> {
+    if (session.bridgeId === bridgeId || session.ownerLostAt !== null) return false;
+    return (await this.needs.liveBridges()).has(session.bridgeId);
+  }
+
+  /** A bridge's port broke. Its page has some seconds to come back. */
+  async bridgeLost(bridgeId: string): Promise<void> {
+    for (const session of Object.values(this.needs.journal.state.sessions)) {
+      if (session.bridgeId === bridgeId && session.status === "live" && session.ownerLostAt === null)
+        await this.update(session.sessionId, { ownerLostAt: this.needs.now() });
+    }
+    this.watch();
+  }
+
+  /** Marks owners that are gone and parks sessions whose grace is over. Called by an alarm while sessions live. */
+  async inspect(): Promise<void> {
+    await this.parking.expire();
+    const bridges = await this.needs.liveBridges();
+    const now = this.needs.now();
+    for (const { sessionId } of Object.values(this.needs.journal.state.sessions)) {
+      // As it is now: it may have been attached or released while another was looked after.
+      const session = this.session(sessionId);
+      if (session?.status !== "live") continue;
+      if (bridges.has(session.bridgeId)) {
+        if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
+      } else if (session.ownerLostAt === null) await this.update(session.sessionId, { ownerLostAt: now });
+      else if (now - session.ownerLostAt >= PAGE_GRACE_MS) await this.parking.keep(session, "parked");
+    }
+    this.watch();
+  }
+
+  /** The next look at the owners: when the grace of one is over. Owners that live are rarely looked for: it takes a wake. */
+  watch(): void {
+    const live = Object.values(this.needs.journal.state.sessions).filter(
+      ({ status }) => status === "live" || status === "opening",
+    );
+    const now = this.needs.now();
+    const waits = live.map(({ ownerLostAt }) =>
+      ownerLostAt === null ? OWNER_CHECK_MS : Math.max(0, ownerLostAt + PAGE_GRACE_MS - now),
+    );
+    if (waits.length > 0) this.needs.setAlarm("owners", Math.min(...waits));
+  }
+
+  private session(sessionId: string): SessionRecord | undefined {
+    return this.needs.journal.state.sessions[sessionId];
+  }
+
+  private update(sessionId: string, changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt">>): Promise<void> {
+    return this.needs.journal.append({
+      action: "update_session",
+      data: { sessionId, at: this.needs.now(), ...changes },
+    });
+  }
+}

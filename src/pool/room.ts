@@ -1,0 +1,71 @@
+import { HoldfastError } from "../base/errors.ts";
+import {
+  HOSTS_MAX,
+  PARKED_BYTES_PER_ORIGIN_MAX,
+  PARKED_PER_ORIGIN_MAX,
+  SESSIONS_PER_ORIGIN_MAX,
+} from "../base/limits.ts";
+import type { SessionOptions } from "../protocol/options.ts";
+import type { PoolState } from "../state/pool-state.ts";
+
+/** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
+export function hostsFor({ shards }: SessionOptions): number {
+  return shards === null || shards > HOSTS_MAX ? 1 : shards;
+}
+
+/** Throws LIMIT_REACHED, TOO_MANY_HOSTS or PLACE_IN_USE when one more session has no room. */
+export function checkRoom({ sessions }: PoolState, origin: string, options: SessionOptions): void {
+  const shards = hostsFor(options);
+  const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
+  if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
+    throw new HoldfastError(
+      "LIMIT_REACHED",
+      `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`,
+    );
+  }
+  // Counted as promised, not as open: another session's hosts may be on their way.
+  const used = open.reduce((sum, session) => sum + hostsFor(session.options), 0);
+  if (used + shards > HOSTS_MAX) {
+    throw new HoldfastError(
+      "TOO_MANY_HOSTS",
+      `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
+    );
+  }
+  // While an offscreen document lives, the death of the host pages' process would end the whole extension.
+  const offscreen = options.place === "offscreen";
+  const atRisk = (one: SessionOptions): boolean => one.faultToleranceLevel !== "none";
+  const clash = open.find(({ options: other }) =>
+    offscreen ? atRisk(other) : atRisk(options) && other.place === "offscreen",
+  );
+  if (clash !== undefined) {
+    throw new HoldfastError(
+      "PLACE_IN_USE",
+      offscreen
+        ? "A session above level none is open, and an offscreen document would put it at risk; use place tab."
+        : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.",
+    );
+  }
+}
+
+/** A session that nobody runs, and what is stored for it. */
+export interface Kept {
+  readonly sessionId: string;
+  /** Since when; epoch milliseconds. */
+  readonly changedAt: number;
+  readonly bytes: number;
+}
+
+/** Which of one origin's kept sessions go, so that the rest is within its quota: the oldest first. */
+export function overQuota(kept: readonly Kept[]): string[] {
+  const oldestFirst = kept.toSorted((a, b) => a.changedAt - b.changedAt);
+  let count = kept.length;
+  let bytes = kept.reduce((sum, session) => sum + session.bytes, 0);
+  const gone: string[] = [];
+  for (const session of oldestFirst) {
+    if (count <= PARKED_PER_ORIGIN_MAX && bytes <= PARKED_BYTES_PER_ORIGIN_MAX) break;
+    gone.push(session.sessionId);
+    count -= 1;
+    bytes -= session.bytes;
+  }
+  return gone;
+}

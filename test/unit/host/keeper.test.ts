@@ -1,0 +1,166 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { KEEPER_TICK_MS } from "../../../src/base/limits.ts";
+import { RpcPeer, servePort } from "../../../src/base/rpc.ts";
+import { HostKeeper, type KeeperStores } from "../../../src/host/keeper.ts";
+import type {
+  CheckpointRecord,
+  FrameCalls,
+  FrameEvents,
+  FrameReports,
+  KeeperCalls,
+} from "../../../src/protocol/host.ts";
+import type { HostToPool } from "../../../src/protocol/pool.ts";
+
+const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
+const BOOT = {
+  hostId: "h",
+  sessionId: "s",
+  stage: 0,
+  origin: "o",
+  providers: ["wasm"],
+  gpuLosses: 0,
+  measure: [],
+} as const;
+const CAPABILITY = {
+  browser: { type: "chrome", version: "150" },
+  providers: ["wasm" as const],
+  softwareGpu: false,
+  gpuLimits: null,
+  threads: 1,
+  cores: 2,
+  memoryGiB: null,
+};
+const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
+const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
+const turns = async (): Promise<void> => {
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+};
+
+const open: MessagePort[] = [];
+afterEach(() => {
+  for (const port of open.splice(0)) port.close();
+});
+
+/** A keeper with real ports to frames that do as they are told, and storage that can be held. */
+async function room() {
+  const stored = new Set<number>();
+  const told: { [E in keyof HostToPool]: { name: E; payload: HostToPool[E] } }[keyof HostToPool][] = [];
+  const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
+  const storage = { gate: Promise.resolve() };
+  const stores: KeeperStores = {
+    readPlan: async () => ({ plan: { shards: [{ ...SPEC, weightBytes: 0 }] }, files: {} }) as never,
+    readGraph: async () => new Uint8Array(),
+    readRange: async () => new Uint8Array(),
+    runtimeFiles: async () => ({ wasm: new ArrayBuffer(1), glue: "" }),
+    writeCheckpoint: async (_, { run }) => {
+      await storage.gate;
+      stored.add(run);
+      return 0;
+    },
+    checkpointRuns: async () => [...stored],
+    checkpointChain: async (_, run) => (stored.has(run) ? [record(run)] : null),
+    forgetCheckpoints: async (_, after) => {
+      for (const run of stored) if (run > after) stored.delete(run);
+    },
+  };
+  const keeper = new HostKeeper(
+    {
+      stores,
+      mountFrame: async () => {
+        const { port1, port2 } = new MessageChannel();
+        open.push(port1, port2);
+        const frame = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>(
+          (message) => port2.postMessage(message),
+          { boot: () => ({ speed: null }), load: () => null, create: () => ({ provider: "wasm", createMs: 1 }) },
+          { weight: () => undefined, ping: () => undefined, stored: () => undefined, hold: () => undefined },
+        );
+        servePort(port2, frame);
+        frames.push(frame);
+        return port1;
+      },
+      unmountFrame: () => undefined,
+      probe: async () => CAPABILITY,
+      report: (name, payload) => void told.push({ name, payload } as never),
+      now: () => 0,
+      held: () => undefined,
+      holdCheckpoint: async () => undefined,
+    },
+    "h",
+  );
+  /** A frame that is ready, in place of the one before. */
+  const start = async (attempt: number) => {
+    await keeper.boot({ ...BOOT, attempt });
+    await keeper.load({ ...LOAD, attempt });
+    return frames.at(-1) as (typeof frames)[number];
+  };
+  return { keeper, stored, told, storage, start };
+}
+
+describe("a stage that goes back", () => {
+  it("finds nothing of later runs in storage, also of those that were on their way", async () => {
+    const { stored, storage, start } = await room();
+    const frame = await start(0);
+    frame.emit("checkpoint", record(16));
+    await turns();
+    let release = (): void => undefined;
+    storage.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    frame.emit("checkpoint", record(32));
+    const forgotten = frame.call("forgetAfter", { run: 16 });
+    await turns();
+    release();
+    await forgotten;
+    expect([...stored]).toEqual([16]);
+  });
+  it("waits for what the frame before it had on its way", async () => {
+    const { stored, storage, start } = await room();
+    const dying = await start(0);
+    let release = (): void => undefined;
+    storage.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    dying.emit("checkpoint", record(32));
+    await turns();
+    const frame = await start(1);
+    const forgotten = frame.call("forgetAfter", { run: 16 });
+    await turns();
+    release();
+    await forgotten;
+    expect([...stored]).toEqual([]);
+  });
+  it("is refused where storage does not have the state", async () => {
+    const { start } = await room();
+    const frame = await start(0);
+    await expect(frame.call("records", { run: 16 })).rejects.toMatchObject({ code: "STATE_LOST" });
+  });
+});
+
+describe("a host that somebody cannot reach", () => {
+  it("says for how long it had no run, and 0 in the middle of one", async () => {
+    const { keeper, told, start } = await room();
+    const frame = await start(3);
+    const idle = () => {
+      keeper.ask({ hostId: "h", attempt: 3 });
+      const last = told.at(-1);
+      return last?.name === "alive" ? last.payload.idleMs : null;
+    };
+    for (let tick = 0; tick <= 40; tick++) keeper.tick(tick * KEEPER_TICK_MS);
+    expect(idle()).toBe(40 * KEEPER_TICK_MS);
+    frame.emit("runStarted", { run: 1, shape: "1x1" });
+    await turns();
+    for (let tick = 41; tick <= 60; tick++) keeper.tick(tick * KEEPER_TICK_MS);
+    expect(idle()).toBe(0);
+    frame.emit("runEnded", { run: 1 });
+    await turns();
+    keeper.tick(61 * KEEPER_TICK_MS);
+    expect(idle()).toBe(KEEPER_TICK_MS);
+  });
+  it("says nothing for an attempt that is not its own, or without a shard", async () => {
+    const { keeper, told, start } = await room();
+    keeper.ask({ hostId: "h", attempt: -1 });
+    await start(0);
+    keeper.ask({ hostId: "h", attempt: 1 });
+    expect(told.filter(({ name }) => name === "alive")).toEqual([]);
+  });
+});
