@@ -15,6 +15,8 @@ import { pick, type Tensors } from "./pipeline.ts";
 /** The forms that a family comes in. */
 const FORMS: Readonly<Record<string, readonly Partial<GenerateOptions>[]>> = {
   llama: [{ variant: "plain" }, { variant: "fused" }],
+  whisper: [{ form: "one" }, { form: "two" }],
+  t5: [{ form: "one" }, { form: "two" }, { form: "two", crossCache: "empty" }],
 };
 const CASES = FAMILIES.flatMap((family) =>
   (FORMS[family] ?? [{}]).flatMap((form) => DTYPES.map((dtype): GenerateOptions => ({ family, dtype, ...form }))),

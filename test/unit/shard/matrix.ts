@@ -61,8 +61,10 @@ export class Matrix {
     const space = cutSpace(graph, bindings);
     const { legal } = narrowCuts(space);
     const parts = assemble(graph, space, bindings, costModel(graph, space, bindings), legal);
-    const plan = { ...this.plan({ shards: 1 }), ...parts };
-    validatePlan(plan);
+    const whole = this.plan({ shards: 1 });
+    const stages = parts.shards.flatMap(() => whole.stages);
+    const plan = { ...whole, ...parts, stages };
+    validatePlan(plan, { graph, nodes: space.nodes, hosts: [] });
     await this.execute(plan);
     return legal.length;
   }
