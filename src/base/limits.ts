@@ -76,6 +76,8 @@ export const OPEN_STALL_MS = 120_000;
 
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
+/** Hosts of one origin's sessions: whatever one site does, others find some. */
+export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */
 export const SESSIONS_PER_ORIGIN_MAX = 8;
 /** Transactions in the journal before it is compacted into a snapshot. */

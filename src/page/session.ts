@@ -299,18 +299,18 @@ export class Session {
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
     } catch (error) {
-      const { code } = toErrorData(error);
-      // The next bridge attaches again.
-      if (code !== "EXTENSION_DISCONNECTED") this.fail(HoldfastError.from(toErrorData(error)));
+      // The next bridge attaches again; a bridge that lives and has no pool behind it will not be replaced.
+      if (!peer.isClosed) this.fail(HoldfastError.from(toErrorData(error)));
     }
   }
 
   private askGeneration(generation: Generation): void {
     const { base, request, ids } = generation;
-    this.peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
+    const { peer } = this;
+    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
       ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
       (error: HoldfastError) => {
-        if (error.code !== "EXTENSION_DISCONNECTED") this.generationEnded(generation, ids.length, error);
+        if (!peer.isClosed) this.generationEnded(generation, ids.length, error);
       },
     );
   }

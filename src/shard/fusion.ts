@@ -41,10 +41,11 @@ export function fusedWith(graph: Graph, producer: GraphNode, name: string): Grap
   // The mean and the variance of a decomposed norm.
   if (producer.proto.opType === "ReduceMean")
     return readers.findLast((node) => ELEMENTWISE.has(node.proto.opType)) ?? null;
+  // Each reader gets a DequantizeLinear of its own (EnsureUniqueDQForNodeUnit) and is computed in integers with it.
+  if (producer.proto.opType === "DequantizeLinear") return readers.at(-1) ?? null;
   if (reader === undefined || readers.length > 1 || graph.outputs.some((value) => value.name === name)) return null;
   const first = producer.proto.opType;
   const second = reader.proto.opType;
   const isChain = (ABSORBS.has(first) || ELEMENTWISE.has(first)) && (ELEMENTWISE.has(second) || FOLLOWS.has(second));
-  const isQuantised = first === "DequantizeLinear" || second === "QuantizeLinear";
-  return isChain || isQuantised || PAIRS.has(`${first} ${second}`) ? reader : null;
+  return isChain || second === "QuantizeLinear" || PAIRS.has(`${first} ${second}`) ? reader : null;
 }

@@ -79,8 +79,10 @@ export function changeAttributes(
     if (value === null) return [];
     if (value === old && old.g === undefined && old.graphs.length === 0) return [old];
     const bodies = value.g === undefined ? {} : { g: change(value.g) };
-    const named = { ...value, name: old.name, refAttrName: "" };
-    return [create(AttributeProtoSchema, untyped({ ...named, ...bodies, graphs: value.graphs.map(change) }))];
+    // A reference that is there but empty is one too: inside a body onnxruntime refuses it.
+    const { refAttrName: _, ...own } = value;
+    const changed = { ...own, name: old.name, ...bodies, graphs: value.graphs.map(change) };
+    return [create(AttributeProtoSchema, untyped(changed))];
   });
   return createNode({ ...node, attribute });
 }

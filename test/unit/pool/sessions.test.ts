@@ -146,7 +146,7 @@ describe("bounds", () => {
   });
   it("there are so many hosts and no more, also when sessions open at once", async () => {
     const browser = new FakeBrowser();
-    const opened = [9, 9, 5, 900].map((shards) => code(browser.open({ shards })));
+    const opened = [7, 7, 5, 900].map((shards) => code(browser.open({ shards })));
     await browser.pass(2_000);
     expect(browser.tabs.size).toBeLessThanOrEqual(HOSTS_MAX);
     const ends = await Promise.all(opened);

@@ -15,6 +15,8 @@ import { pick, type Tensors } from "./pipeline.ts";
 /** The forms that a family comes in. */
 const FORMS: Readonly<Record<string, readonly Partial<GenerateOptions>[]>> = {
   llama: [{ variant: "plain" }, { variant: "fused" }],
+  whisper: [{ form: "one" }, { form: "two" }],
+  t5: [{ form: "one" }, { form: "two" }, { form: "two", crossCache: "empty" }],
 };
 const CASES = FAMILIES.flatMap((family) =>
   (FORMS[family] ?? [{}]).flatMap((form) => DTYPES.map((dtype): GenerateOptions => ({ family, dtype, ...form }))),
@@ -42,8 +44,9 @@ describe.each(CASES)("seeded $family $variant $form $dtype", (options) => {
       const matrix = new Matrix(matrixModel(part));
       const { shardsMax } = matrix.plan({ shards: 1 });
       const name = [options.family, options.variant, options.form, part.role, options.dtype].filter(Boolean).join(" ");
+      const cuts = await matrix.checkEveryCut();
       for (const [i, strategy] of offeredStrategies(matrix.skeleton).entries()) await matrix.check(strategy, i);
-      table[name] = { shardsMax, "plans executed": matrix.executed };
+      table[name] = { shardsMax, cuts, "plans executed": matrix.executed };
       await matrix.close();
       // Two towers in halves are rounded in ways that depend on the whole graph: they run whole, and say so.
       const staysWhole = ["clip", "clap"].includes(options.family) && options.dtype?.endsWith("fp16");

@@ -1,8 +1,15 @@
 import type * as ort from "onnxruntime-web/wasm";
 import { expect } from "vitest";
+import { assemble } from "../../../src/shard/assemble.ts";
+import { findBindings } from "../../../src/shard/bindings.ts";
+import { costModel } from "../../../src/shard/cost-model.ts";
+import { cutSpace } from "../../../src/shard/cuts.ts";
+import { graphOf } from "../../../src/shard/graph.ts";
+import { narrowCuts } from "../../../src/shard/narrow.ts";
 import { type PlanOptions, planShards } from "../../../src/shard/plan.ts";
 import { readSkeleton, type Skeleton } from "../../../src/shard/skeleton.ts";
 import type { ShardingStrategy, ShardPlan } from "../../../src/shard/types.ts";
+import { validatePlan } from "../../../src/shard/validate.ts";
 import { fileOf, type ModelFiles, readerOf } from "./models.ts";
 import { at, expectSame, Pipeline, pick, type Tensors, wholeSession } from "./pipeline.ts";
 
@@ -45,6 +52,21 @@ export class Matrix {
       expect(plan.shards).toHaveLength(shards);
       if ((shards + offset) % EVERY === 0 || shards === last) await this.execute(plan);
     }
+  }
+
+  /** Executes the plan with a cut at every legal place at once: no strategy can choose a cut that is not in it. */
+  async checkEveryCut(): Promise<number> {
+    const graph = graphOf(this.skeleton);
+    const bindings = findBindings(graph);
+    const space = cutSpace(graph, bindings);
+    const { legal } = narrowCuts(space);
+    const parts = assemble(graph, space, bindings, costModel(graph, space, bindings), legal);
+    const whole = this.plan({ shards: 1 });
+    const stages = parts.shards.flatMap(() => whole.stages);
+    const plan = { ...whole, ...parts, stages };
+    validatePlan(plan, { graph, nodes: space.nodes, hosts: [] });
+    await this.execute(plan);
+    return legal.length;
   }
 
   plan(options: PlanOptions): ShardPlan {
