@@ -83,6 +83,10 @@ export const bench = {
     return ours.stages.map(({ hostId }) => hostId);
   },
 
+  shardBytes() {
+    return sessions.get("llama").plan.shards.map(({ weightBytes }) => weightBytes);
+  },
+
   async openPlainLlama() {
     bench.plain = await ort.InferenceSession.create(LLAMA, { executionProviders: ["wasm"] });
   },
