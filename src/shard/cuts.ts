@@ -1,6 +1,6 @@
 import { fusedWith } from "./fusion.ts";
 import type { Graph, GraphNode } from "./graph.ts";
-import { boundReaders, isRoundingUncertain, isShippedWide } from "./halves.ts";
+import { boundReaders, isRoundingUncertain } from "./halves.ts";
 import { type Kinds, kindsOf } from "./kinds.ts";
 import { TINY_WIDTH } from "./limits.ts";
 import { type NodeCost, nodeCosts } from "./node-cost.ts";
@@ -21,8 +21,6 @@ export interface CutSpace {
   /** How many tensors cross cut p; tiny ones count next to nothing. */
   readonly width: (p: number) => number;
   readonly obstacles: (p: number) => readonly Obstacle[];
-  /** How many halves cross cut p that are computed with in fp32. */
-  readonly halves: (p: number) => number;
   /** Names that cross cut p, sorted: results of earlier nodes and feeds that later shards or the caller need. */
   readonly crossing: (p: number) => readonly string[];
   /** Which cuts each tensor crosses. */
@@ -51,22 +49,17 @@ export function cutSpace(graph: Graph, bindings: readonly StateBinding[]): CutSp
     spans.map((span) => ({ ...span, amount: kinds.tiny.has(span.name) ? TINY_WIDTH : 1 })),
   );
   const unknown = spans.filter((span) => elementType(types, span.name) === null);
-  const halves = sums(
-    nodes.length,
-    spans.filter((span) => isShippedWide(graph, span.name)),
-  );
   const obstacles = {
     type: sums(nodes.length, unknown),
     binding: sums(nodes.length, bindingSpans(graph, bindings, places)),
     fusion: sums(nodes.length, fusionSpans(graph, places)),
-    rounding: isRoundingUncertain(graph) ? halves : new Float64Array(0),
+    rounding: new Float64Array(isRoundingUncertain(graph) ? nodes.length + 1 : 0).fill(1),
   };
   return {
     nodes,
     costs: nodeCosts(graph, kinds, nodes),
     width: (p) => widths[p] ?? 0,
     obstacles: (p) => OBSTACLES.filter((obstacle) => (obstacles[obstacle][p] ?? 0) > 0),
-    halves: (p) => halves[p] ?? 0,
     crossing: (p) =>
       spans
         .filter(({ first, last }) => first <= p && p <= last)

@@ -23,14 +23,14 @@ const WIDENED = new Set(
 /** Whether a tensor crosses cuts as fp32 though it is fp16: what nodes make and no caller sees. */
 export function isShippedWide(graph: Graph, name: string): boolean {
   const isHalf = graph.producers.has(name) && dataTypesOf(graph).get(name) === FLOAT16;
-  return isHalf && !graph.outputs.some((value) => value.name === name);
+  return isHalf && !isResult(graph, name);
 }
 
 /** The readers of a half which a cut may not part from its producer, because one of them would then round. */
 export function boundReaders(graph: Graph, producer: GraphNode, name: string): readonly GraphNode[] {
   if (dataTypesOf(graph).get(name) !== FLOAT16) return [];
   const readers = graph.consumers.get(name) ?? [];
-  if (graph.outputs.some((value) => value.name === name)) return readers;
+  if (isResult(graph, name) || readers.some((reader) => makesResult(graph, reader))) return readers;
   return readers.filter((reader) => {
     if (isCast(reader)) return isCast(producer) || castType(reader.proto) !== FLOAT;
     return bodiesOf(reader.proto).length > 0;
@@ -38,8 +38,9 @@ export function boundReaders(graph: Graph, producer: GraphNode, name: string): r
 }
 
 /**
- * Whether a half that is never rounded between two widened nodes is also widened for the caller by a Cast of the model's own: which
- * of the casts onnxruntime then takes out depends on all else in the graph, so that a cut anywhere changes the last bits.
+ * Whether a half that is never rounded between two widened nodes is also widened for the caller by a Cast of the model's own. That
+ * Cast has to stay; which others onnxruntime then takes out depends on all else in the graph, so that a cut anywhere changes the
+ * last bits.
  */
 export function isRoundingUncertain(graph: Graph): boolean {
   const types = dataTypesOf(graph);
@@ -48,16 +49,21 @@ export function isRoundingUncertain(graph: Graph): boolean {
       WIDENED.has(node.proto.opType) &&
       node.outputs.some((name) => {
         const readers = types.get(name) === FLOAT16 ? (graph.consumers.get(name) ?? []) : [];
-        const isWidened = readers.some((reader) => isCast(reader) && castType(reader.proto) === FLOAT);
-        return isWidened && readers.some((reader) => WIDENED.has(reader.proto.opType));
+        const isForCaller = readers.some((reader) => makesResult(graph, reader));
+        return isForCaller && readers.some((reader) => WIDENED.has(reader.proto.opType));
       }),
   );
 }
 
-/**
- * A shard's nodes with the casts that take wide tensors in and give them out. Beside a node that is widened only for its
- * neighbours' sake the cast is no such neighbour, so two negations, which are, stand between the two.
- */
+function isResult(graph: Graph, name: string): boolean {
+  return graph.outputs.some((value) => value.name === name);
+}
+
+function makesResult(graph: Graph, node: GraphNode): boolean {
+  return isCast(node) && node.outputs.some((name) => isResult(graph, name));
+}
+
+/** A shard's nodes with the casts that take wide tensors in and give them out. */
 export function shipWide(
   graph: Graph,
   nodes: readonly { readonly node: GraphNode; readonly proto: NodeProto }[],
@@ -75,18 +81,33 @@ export function shipWide(
     return createNode({ ...proto, input: proto.input.map(read), output: proto.output.map(half) });
   });
   return [
-    ...taken.flatMap((name) => [
-      createCast(`${PREFIX}${name}`, name, half(name), FLOAT16),
-      ...twiceNegated(half(name), `${half(name)}/again`),
-    ]),
+    ...taken.flatMap((name) => takeIn(name, half(name))),
     ...inner,
-    ...left.flatMap((name) => {
-      const producer = graph.producers.get(name);
-      const isFarAway = producer !== undefined && isAlone(graph, producer);
-      const last = isFarAway ? `${half(name)}/again` : half(name);
-      return [...(isFarAway ? twiceNegated(half(name), last) : []), createCast(`${PREFIX}${name}`, last, name, FLOAT)];
-    }),
+    ...left.flatMap((name) => giveOut(graph, name)),
   ];
+}
+
+/**
+ * A node that is widened only for its neighbours' sake reads `half/again`: the cast is no such neighbour, two negations, which
+ * are, stand between the two.
+ */
+function takeIn(name: string, half: string): NodeProto[] {
+  return [createCast(`${PREFIX}${name}`, name, half, FLOAT16), ...twiceNegated(half, `${half}/again`)];
+}
+
+/**
+ * The same on the way out. Where a node with an fp16 kernel reads the half too, onnxruntime keeps its own cast, and a cast that made
+ * the shard's output would read what that one rounded; one in the middle is taken out, so here negations in fp32 come last.
+ */
+function giveOut(graph: Graph, name: string): NodeProto[] {
+  const half = `${name}/half`;
+  const producer = graph.producers.get(name);
+  if (producer !== undefined && isAlone(graph, producer)) {
+    return [...twiceNegated(half, `${half}/again`), createCast(`${PREFIX}${name}`, `${half}/again`, name, FLOAT)];
+  }
+  const isRoundedToo = (graph.consumers.get(name) ?? []).some((reader) => hasOwnKernel(reader));
+  if (!isRoundedToo) return [createCast(`${PREFIX}${name}`, half, name, FLOAT)];
+  return [createCast(`${PREFIX}${name}`, half, `${name}/wide`, FLOAT), ...twiceNegated(`${name}/wide`, name)];
 }
 
 function twiceNegated(input: string, output: string): NodeProto[] {

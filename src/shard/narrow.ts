@@ -37,14 +37,11 @@ export function narrowCuts(space: CutSpace): NarrowCuts {
     1,
     Math.floor(widths.reduce((least, width) => Math.min(least, width), Number.POSITIVE_INFINITY)),
   );
-  const isNarrow = (p: number): boolean => Math.floor(space.width(p)) <= widthMax;
-  const places = legal.filter(isNarrow);
-  // Several halves in one cut change the last bits: beside the one that is widened others are rounded.
-  const wide = legal.filter((p) => isNarrow(p) || space.halves(p) === 0);
+  const places = legal.filter((p) => Math.floor(space.width(p)) <= widthMax);
   const shards = shardCounts(places, count, weighty);
   return {
     places,
-    legal: wide,
+    legal,
     shardsFrom: (from) => shards[from] ?? 0,
     workBefore: (p) => before[p] ?? 0,
     work,

@@ -47,6 +47,19 @@ function silero(): MatrixModel {
 
 /** 199 hops of 160 samples give 196 frames: 16 windows of 76 frames, 8 apart. */
 export const AUDIO = noise([1, 199 * 160], 31);
+const [WINDOWS, FRAMES, APART, BINS] = [16, 76, 8, 32];
+
+/** What openWakeWord's three models pass on: windows of scaled frames, then an embedding for each. */
+export const WAKE_WORD_LINKS: readonly ((made: ort.Tensor) => Tensors)[] = [
+  (mel) => {
+    const frames = (mel.data as Float32Array).map((value) => value / 10 + 2);
+    const windows = range(0, WINDOWS).flatMap((i) => [
+      ...frames.subarray(i * APART * BINS, (i * APART + FRAMES) * BINS),
+    ]);
+    return { input_1: new ort.Tensor("float32", Float32Array.from(windows), [WINDOWS, FRAMES, BINS, 1]) };
+  },
+  (made) => ({ "onnx::Flatten_0": new ort.Tensor("float32", made.data as Float32Array, [1, WINDOWS, 96]) }),
+];
 const wakeWord = (file: string, feeds: Tensors): MatrixModel => {
   return { files: onDisk(`${WAKE_WORD}/${file}.onnx`), steps: [feeds] };
 };
@@ -61,16 +74,16 @@ interface Row {
 export const REAL = {
   "moby-llama": { shardsMax: 14, model: () => moby("moby") },
   "moby-llama, external data": { shardsMax: 14, model: () => moby("mobyExternal") },
-  "PP-OCRv4 rec": { shardsMax: 7, model: () => image("rec", [1, 3, 48, 160]) },
-  "PP-OCRv4 det": { shardsMax: 7, model: () => image("det", [1, 3, 96, 128]) },
-  "PP-OCRv4 cls": { shardsMax: 7, model: () => image("cls", [2, 3, 48, 192]) },
-  "openWakeWord mel": { shardsMax: 1, model: () => wakeWord("melspectrogram", { input: AUDIO }) },
+  "PP-OCRv4 rec": { shardsMax: 34, model: () => image("rec", [1, 3, 48, 160]) },
+  "PP-OCRv4 det": { shardsMax: 39, model: () => image("det", [1, 3, 96, 128]) },
+  "PP-OCRv4 cls": { shardsMax: 15, model: () => image("cls", [2, 3, 48, 192]) },
+  "openWakeWord mel": { shardsMax: 3, model: () => wakeWord("melspectrogram", { input: AUDIO }) },
   "openWakeWord embedding": {
-    shardsMax: 1,
+    shardsMax: 19,
     model: () => wakeWord("embedding_model", { input_1: noise([2, 76, 32, 1], 5) }),
   },
   "openWakeWord alexa": {
-    shardsMax: 1,
+    shardsMax: 2,
     model: () => wakeWord("alexa_v0.1", { "onnx::Flatten_0": noise([1, 16, 96], 6) }),
   },
   "silero VAD v5": { shardsMax: 1, model: silero },

@@ -1,0 +1,117 @@
+/**
+ * `npm run test:large`: a seeded Llama of 6 GB, its weights in one external file of more than 4 GB, is written to a temporary
+ * folder, planned, and loaded shard by shard, each in a process of its own. Two plans of it have to give the same bits.
+ * Prints a table, writes it to test/large/results.md, and takes its files away again. Needs 8 GB of disk.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { build } from "vite";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const RESULTS = join(import.meta.dirname, "results.md");
+const DISK_BYTES_MIN = 8e9;
+/** A shard of 6 GB in eight fits wasm memory several times. */
+const PLANS = [8, 12];
+const PLAN_PEAK_MB_MAX = 64;
+const HOST_FIXED_BYTES = 160 * 2 ** 20;
+const HOST_RATIO_MAX = 2;
+const STEP_MS_MAX = 15 * 60_000;
+
+const run = promisify(execFile);
+const failures = /** @type {string[]} */ ([]);
+const lines = /** @type {string[]} */ ([]);
+
+/** @param {string} line */
+function say(line) {
+  console.log(line);
+  lines.push(line);
+}
+
+/** @param {boolean} isMet @param {string} what */
+function check(isMet, what) {
+  if (!isMet) failures.push(what);
+}
+
+/** @param {string} script @param {string[]} args @returns {Promise<any>} */
+async function step(script, args) {
+  const { stdout } = await run(process.execPath, [script, ...args], { timeout: STEP_MS_MAX, maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}");
+}
+
+/** @param {string} folder @returns {Promise<string>} */
+async function bundle(folder) {
+  const output = { entryFileNames: "steps.mjs" };
+  await build({
+    ...{ root: ROOT, configFile: false, logLevel: "warn", publicDir: false },
+    build: {
+      ...{ ssr: join(ROOT, "test/large/steps.ts"), outDir: join(folder, "script"), minify: false, emptyOutDir: true },
+      rollupOptions: { output },
+    },
+    ssr: { noExternal: true },
+  });
+  return join(folder, "script", "steps.mjs");
+}
+
+const gb = (/** @type {number} */ bytes) => (bytes / 1e9).toFixed(2);
+const mb = (/** @type {number} */ bytes) => (bytes / 2 ** 20).toFixed(0);
+
+/** @param {string} folder */
+async function measure(folder) {
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < DISK_BYTES_MIN) throw new Error(`${folder} has ${gb(bavail * bsize)} GB, 8 are needed`);
+  const script = await bundle(folder);
+  const begin = performance.now();
+  const written = await step(script, ["write", folder]);
+  say(
+    `Seeded Llama, fp32: ${gb(written.bytes)} GB in ${written.files.length} files, the largest ${gb(written.largestFileBytes)} GB`,
+  );
+  console.log(`(written in ${((performance.now() - begin) / 1000).toFixed(0)} s)`);
+  check(written.largestFileBytes > 2 ** 32, "the external file is not over 4 GB");
+  const digests = [];
+  for (const shards of PLANS) digests.push(await measurePlan(script, folder, shards, written.bytes));
+  check(new Set(digests).size === 1, `plans of ${PLANS.join(" and ")} shards give different logits`);
+  say(`Logits of ${PLANS.join(" and ")} shards: ${new Set(digests).size === 1 ? "the same bits" : "DIFFERENT"}`);
+}
+
+/** @param {string} script @param {string} folder @param {number} shards @param {number} bytes @returns {Promise<string>} */
+async function measurePlan(script, folder, shards, bytes) {
+  const plan = await step(script, ["plan", folder, String(shards)]);
+  const rate = bytes / 1e6 / (plan.ms / 1000);
+  say(`\n| K = ${shards} | planned in | MB/s of model | memory for it | shards possible |\n|---|---|---|---|---|`);
+  say(`| | ${plan.ms.toFixed(0)} ms | ${rate.toFixed(0)} | ${mb(plan.growthBytes)} MB | ${plan.shardsMax} |`);
+  check(plan.growthBytes <= PLAN_PEAK_MB_MAX * 2 ** 20, `planning ${shards} shards took ${mb(plan.growthBytes)} MB`);
+  say(`\n| shard of ${shards} | MB | load, ms | run, ms | peak, MB | (peak - 160) ÷ size |\n|---|---|---|---|---|---|`);
+  const ort = import.meta.resolve("onnxruntime-web");
+  for (let index = 0; index < shards; index++) {
+    const shard = await step(script, ["load", folder, String(shards), String(index), ort]);
+    const ratio = (shard.peakBytes - HOST_FIXED_BYTES) / shard.bytes;
+    const times = `${shard.loadMs.toFixed(0)} | ${shard.runMs.toFixed(0)}`;
+    say(`| ${index + 1} | ${mb(shard.bytes)} | ${times} | ${mb(shard.peakBytes)} | ${ratio.toFixed(2)} |`);
+    check(ratio <= HOST_RATIO_MAX, `shard ${index + 1} of ${shards}: host.peak.ratio is ${ratio.toFixed(2)}`);
+  }
+  return createHash("sha256")
+    .update(readFileSync(join(folder, `line-${shards}-${shards}`)))
+    .digest("hex");
+}
+
+const folder = mkdtempSync(join(tmpdir(), "holdfast-large-"));
+const cleanUp = () => rmSync(folder, { recursive: true, force: true });
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+  process.once(signal, () => {
+    cleanUp();
+    process.exit(130);
+  });
+}
+try {
+  await measure(folder);
+  writeFileSync(RESULTS, `${lines.join("\n")}\n`);
+} finally {
+  cleanUp();
+}
+for (const failure of failures) console.log(`✗ ${failure}`);
+console.log(`${failures.length} bounds missed`);
+process.exitCode = failures.length > 0 ? 1 : 0;
