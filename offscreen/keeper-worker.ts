@@ -9,7 +9,10 @@ const post = (message: FromKeeper): void => postMessage(message);
 const early: MessageEvent<ToKeeper>[] = [];
 self.onmessage = (event: MessageEvent<ToKeeper>) => early.push(event);
 
-const room = new KeeperRoom(await ModelStore.open(), await CheckpointStore.open(), post, __FAULT_HOOKS__);
+const models = await ModelStore.open();
+const room = new KeeperRoom(models, await CheckpointStore.open(), post, __FAULT_HOOKS__);
 self.onmessage = (event: MessageEvent<ToKeeper>) => room.receive(event.data, event.ports);
 for (const event of early) room.receive(event.data, event.ports);
 setInterval(() => room.tick(performance.now()), KEEPER_TICK_MS);
+// After the first messages: nobody waits for it.
+void models.tidy().catch(() => undefined);

@@ -1,9 +1,20 @@
 import type { PoolStatus } from "../src/protocol/popup.ts";
-import { byId } from "./dom.ts";
+import { byId, el } from "./dom.ts";
 import { ask } from "./extension.ts";
-import { type Actions, faultRows, hostRows, refusalRows, sessionRows, siteRows, summary } from "./sections.ts";
+import { showModels } from "./models.ts";
+import {
+  type Actions,
+  faultRows,
+  hostRows,
+  refusalRows,
+  repairRows,
+  sessionRows,
+  siteRows,
+  summary,
+} from "./sections.ts";
 
 const REFRESH_MS = 1_000;
+const URL_KEPT_MS = 60_000;
 
 const state = byId("summary", HTMLParagraphElement);
 const actions: Actions = {
@@ -40,6 +51,7 @@ function draw(status: PoolStatus): void {
   fill("faults", faultRows(status, now));
   fill("sites", siteRows(status, now, actions));
   fill("refusals", refusalRows(status, now));
+  fill("repairs", repairRows(status, now));
   if (focused) document.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -57,4 +69,14 @@ async function keepFresh(): Promise<void> {
   }
 }
 
+/** What the pool did, in the seed's form: for the user, and for whoever is to find out what went wrong. */
+async function downloadLog(): Promise<void> {
+  const url = URL.createObjectURL(new Blob([await ask("exportLog", null)], { type: "application/json" }));
+  el("a", { href: url, download: `holdfast-log-${new Date().toISOString().slice(0, 19)}.json` }).click();
+  // The browser has begun to read it by then.
+  setTimeout(() => URL.revokeObjectURL(url), URL_KEPT_MS);
+}
+
+byId("download-log", HTMLButtonElement).addEventListener("click", () => void downloadLog());
 void keepFresh();
+showModels();

@@ -116,6 +116,27 @@ export function refusalRows({ refusals }: PoolStatus, now: number): HTMLElement[
     );
 }
 
+const REPAIRED: Readonly<Record<string, string>> = {
+  snapshot: "A snapshot of the journal was damaged",
+  gap: "A transaction of the journal was missing",
+  digest: "A transaction of the journal was damaged",
+  truncated: "The end of the journal was missing",
+  head: "The journal's head was damaged",
+};
+
+export function repairRows({ repairs }: PoolStatus, now: number): HTMLElement[] {
+  return repairs.slice(0, SHOWN_MAX).map(({ kind, lost, at }) => {
+    const cost = lost === 0 ? "nothing was lost" : `${counted(lost, "transaction")} lost`;
+    return row(
+      lost === 0 ? "recovered" : "failed",
+      el("span", { class: "what wraps" }, REPAIRED[kind] ?? kind),
+      el("span", { class: `status ${lost === 0 ? "recovered" : "failed"}` }, "repaired"),
+      el("span", { class: "detail" }, cost),
+      time(at, now),
+    );
+  });
+}
+
 function row(kind: string, ...children: readonly HTMLElement[]): HTMLElement {
   return el("li", { class: `row ${kind}` }, ...children);
 }

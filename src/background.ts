@@ -1,17 +1,19 @@
 import { ConsentWindows } from "./adapters/consent-windows.ts";
 import { extensionNeeds, hostClient, hostPages, isFrom } from "./adapters/extension-pool.ts";
 import { HistoryStore } from "./adapters/history-store.ts";
-import { openJournal } from "./adapters/journal-store.ts";
+import { openStoredJournal } from "./adapters/journal-store.ts";
 import { ownBrowser } from "./adapters/own-browser.ts";
-import { messageOf } from "./base/errors.ts";
+import { StoreRoom } from "./adapters/store-room.ts";
+import { type ErrorData, messageOf, toErrorData } from "./base/errors.ts";
 import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { startOnce } from "./base/start-once.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
 import { reconcile } from "./pool/start.ts";
-import type { DriverReports, Handover, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
+import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
 import type { PopupMessage } from "./protocol/popup.ts";
 import type { Journal } from "./state/journal.ts";
+import { exportTransaction } from "./state/log-export.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -28,17 +30,20 @@ interface Started {
 // answer, say) is made again by whoever comes next, on the same pool.
 const consent = new ConsentWindows();
 const opened = startOnce(async () => {
-  const opening = Promise.all([openJournal(), HistoryStore.open(ownBrowser())]);
+  const opening = Promise.all([openStoredJournal(), HistoryStore.open(ownBrowser())]);
   const [journal, history] = await within(JOURNAL_OPEN_DEADLINE_MS, opening);
   const needs = extensionNeeds(journal, history, consent);
   return { journal, needs, pool: new ResourcePool(needs) };
 });
 const started = startOnce(start);
+const room = new StoreRoom(async () => (await started()).journal.state);
 withPool(() => undefined);
 
 async function start(): Promise<Started> {
   const { journal, needs, pool } = await opened();
   await reconcile(pool, needs);
+  // What this start did not need may be needed by the next.
+  void journal.audit().catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
     if (hostId !== null && journal.state.hosts[hostId] === undefined) {
@@ -62,14 +67,25 @@ function withPool(action: (started: Started) => unknown): void {
 }
 
 /** Null: the pool could not start. The other end is told, so that it does not wait for an answer for ever. */
-async function startedFor(port: chrome.runtime.Port): Promise<Started | null> {
+async function startedFor(port: chrome.runtime.Port, early: readonly unknown[]): Promise<Started | null> {
   try {
     return await started();
   } catch (error) {
     console.error(`Holdfast could not start: ${messageOf(error)}`);
+    // To ask again at once is of use, unless what is stored can only be read by a newer version.
+    if (toErrorData(error).code === "STORE_NEWER") refuseCalls(port, toErrorData(error), early);
     setTimeout(() => port.disconnect(), REFUSED_PORT_MS);
     return null;
   }
+}
+
+function refuseCalls(port: chrome.runtime.Port, error: ErrorData, early: readonly unknown[]): void {
+  const refuse = (message: unknown): void => {
+    const { rpc, id } = message as Partial<RpcMessage & { id: number }>;
+    if (rpc === "call" && id !== undefined) answer(port, { rpc: "error", id, error });
+  };
+  port.onMessage.addListener(refuse);
+  for (const message of early) refuse(message);
 }
 
 chrome.runtime.onConnect.addListener((port) => {
@@ -93,7 +109,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
       for (const host of hosts) void pool.pageDisconnected(host.hostId);
     }),
   );
-  const running = await startedFor(port);
+  const running = await startedFor(port, early);
   if (running === null) return;
   const { pool, journal } = running;
   if (hostId !== "offscreen" && journal.state.hosts[hostId] === undefined) {
@@ -102,9 +118,9 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   }
   const isOnPage = (id: string): boolean =>
     id === hostId || (hostId === "offscreen" && journal.state.hosts[id]?.place === "offscreen");
-  const peer = new RpcPeer<Record<never, never>, PoolToHost, Record<never, never>, HostToPool>(
+  const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
     (message) => answer(port, message),
-    {},
+    { makeRoom: (params) => room.makeRoom(params) },
     pool.hostReports(isOnPage),
   );
   receive = (message) => peer.receive(message);
@@ -126,7 +142,7 @@ async function serveBridge(port: chrome.runtime.Port, bridgeId: string): Promise
   let receive = (message: unknown): void => void early.push(message);
   port.onMessage.addListener((message) => receive(message));
   port.onDisconnect.addListener(() => withPool(({ pool }) => pool.sessions.bridgeLost(bridgeId)));
-  const running = await startedFor(port);
+  const running = await startedFor(port, early);
   if (running === null) return;
   const { pool } = running;
   const peer = new RpcPeer<Record<never, never>, Record<never, never>, PoolCalls, DriverReports>(
@@ -169,6 +185,10 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
     consent.answer(origin, allowed);
     return null;
   }
+  if (message.holdfast === "store") return room.status();
+  if (message.holdfast === "deleteModel") return room.deleteModel(message.params.digests);
+  if (message.holdfast === "setStoreQuota") return room.setQuota(message.params.bytes);
+  if (message.holdfast === "exportLog") return JSON.stringify((await journal.history()).map(exportTransaction));
   const calls = pool.popupCalls();
   if (message.holdfast === "withdraw") return calls.withdraw(message.params);
   if (message.holdfast === "closeSession") return calls.closeSession(message.params);

@@ -17,7 +17,7 @@ const MINUTE_MS = 60_000;
 const CHECK_TIMEOUT_MS = 4 * MINUTE_MS;
 const UNIT_TIMEOUT_MS = 8 * MINUTE_MS;
 /** A little above Playwright's own `globalTimeout`, which ends with a report. */
-const BROWSER_TIMEOUT_MS = 23 * MINUTE_MS;
+const BROWSER_TIMEOUT_MS = 41 * MINUTE_MS;
 const BROWSER_LONG_TIMEOUT_MS = 175 * MINUTE_MS;
 
 /** @typedef {{ only: string | undefined, long: boolean, words: string[] }} Options */

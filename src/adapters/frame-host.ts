@@ -60,7 +60,8 @@ export class FrameHost {
       {
         weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
         ping: ({ beat }) => {
-          keeper.emit("pong", { beat });
+          const resources = { tensorBytes: this.stage?.liveBytes ?? 0, heapBytes: heapBytes() };
+          keeper.emit("pong", { beat, resources });
           const times = this.timer?.due(performance.now()) ?? null;
           if (times !== null) keeper.emit("stageTimes", times);
         },
@@ -195,4 +196,10 @@ function shapeOf(inputs: WireTensors): string {
   return Object.values(inputs)
     .map((tensor) => tensor.dims.join("x"))
     .join(",");
+}
+
+/** Chromium says; others do not. */
+function heapBytes(): number | null {
+  const { memory } = performance as Performance & { readonly memory?: { readonly usedJSHeapSize: number } };
+  return memory?.usedJSHeapSize ?? null;
 }

@@ -13,6 +13,9 @@ export function startHostPage(place: "tab" | "offscreen"): void {
   // Keeps a tab from being frozen; only a lock of the main thread does (and only while the tab lives).
   void navigator.locks.request(`host-page-${crypto.randomUUID()}`, () => new Promise(() => undefined));
 
+  // Where the permission for unlimited storage does not say so already: the models are to outlive a full disk.
+  void navigator.storage.persist().catch(() => false);
+
   const pageId = place === "tab" ? (new URLSearchParams(location.search).get("host") ?? "") : "offscreen";
   const pool = new WorkPort(`host:${place}:${pageId}`, {
     onMessage: (message) => send({ to: "keeper", pool: message }),

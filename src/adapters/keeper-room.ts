@@ -1,15 +1,17 @@
-import { toErrorData } from "../base/errors.ts";
-import { FRAME_UP_DEADLINE_MS } from "../base/limits.ts";
+import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { FRAME_UP_DEADLINE_MS, STORE_ROOM_ASKS_MAX, STORE_ROOM_WAIT_MS } from "../base/limits.ts";
 import { RpcPeer } from "../base/rpc.ts";
-import { type IngestStores, serveIngest } from "../host/ingest.ts";
+import { type Ingest, type IngestStores, serveIngest } from "../host/ingest.ts";
 import { HostKeeper, type KeeperNeeds } from "../host/keeper.ts";
 import type { Hold } from "../protocol/host.ts";
-import type { HostToPool, PoolToHost } from "../protocol/pool.ts";
+import type { HostCalls, HostToPool, PoolToHost } from "../protocol/pool.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
+import { Downloads } from "./downloads.ts";
 import type { FromKeeper, ToKeeper } from "./host-page-protocol.ts";
 import type { ModelStore } from "./model-store.ts";
 import { probeProviders } from "./provider-probe.ts";
 import { runtimeFiles } from "./runtime-files.ts";
+import { Leases } from "./store-locks.ts";
 
 /** All keepers of one host page: a tab has one, the offscreen document several. */
 export class KeeperRoom {
@@ -18,7 +20,10 @@ export class KeeperRoom {
   private readonly ingests = new Map<string, PoolToHost["ingest"]>();
   private readonly ingestPorts = new Map<string, MessagePort>();
   private readonly holds = new Map<string, { hold: Hold; release?: () => void }>();
-  private readonly pool: RpcPeer<Record<never, never>, HostToPool, Record<never, never>, PoolToHost>;
+  /** What a host took in; its files may not be evicted while the host stands. */
+  private readonly taken = new Map<string, { ingest: Ingest; leases: Leases }>();
+  private readonly downloads: Downloads;
+  private readonly pool: RpcPeer<HostCalls, HostToPool, Record<never, never>, PoolToHost>;
   private readonly needs: KeeperNeeds;
 
   constructor(
@@ -27,6 +32,7 @@ export class KeeperRoom {
     private readonly post: (message: FromKeeper) => void,
     private readonly faultHooks: boolean,
   ) {
+    this.downloads = new Downloads(models);
     this.pool = new RpcPeer(
       (message) => post({ from: "keeper", pool: message }),
       {},
@@ -106,6 +112,7 @@ export class KeeperRoom {
 
   /** A host never comes back under its id, so nothing of it is kept. */
   private close(hostId: string): void {
+    this.letGo(hostId);
     this.keepers.get(hostId)?.close();
     this.ingestPorts.get(hostId)?.close();
     for (const map of [this.keepers, this.mounting, this.ingests, this.ingestPorts, this.holds]) map.delete(hostId);
@@ -118,18 +125,64 @@ export class KeeperRoom {
     if (ingest === undefined || port === undefined) return;
     this.ingests.delete(hostId);
     this.ingestPorts.delete(hostId);
-    const { attempt, sessionId, options, planning } = ingest;
-    const stores: IngestStores = {
-      beginBlob: () => this.models.beginBlob(),
-      openBlob: (digest) => this.models.openBlob(digest),
-      writePlan: (planId, stored, graphs) => this.models.writePlan(planId, stored, graphs),
-    };
-    serveIngest(port, options, planning, stores, {
-      progress: (phase, loadedBytes, totalBytes) =>
-        this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes }),
+    const { attempt, sessionId, origin, options, model, planning } = ingest;
+    this.letGo(hostId);
+    const leases = new Leases();
+    const taken = serveIngest(port, options, planning, this.ingestStores(origin, model, leases), {
+      progress: (phase, loadedBytes, totalBytes, bytesPerSecond) =>
+        this.pool.emit("progress", { hostId, attempt, sessionId, phase, loadedBytes, totalBytes, bytesPerSecond }),
       planned: (planId, plan) => this.pool.emit("planned", { hostId, attempt, sessionId, planId, plan }),
-      failed: (error) => this.pool.emit("ingestFailed", { hostId, attempt, sessionId, error: toErrorData(error) }),
+      failed: (error) => {
+        leases.release();
+        this.pool.emit("ingestFailed", { hostId, attempt, sessionId, error: toErrorData(error) });
+      },
+      now: () => performance.now(),
     });
+    this.taken.set(hostId, { ingest: taken, leases });
+  }
+
+  private ingestStores(origin: string, model: string, leases: Leases): IngestStores {
+    const { models } = this;
+    const room = (key: string, bytes: number): Promise<void> => this.makeRoom(key, bytes);
+    return {
+      fetchBlob: ({ url, digest }, signal, onBytes) =>
+        this.downloads.fetch({ url, digest, origin }, leases, room, signal, onBytes),
+      beginBlob: async (path, size, digest) => {
+        const file = await models.beginPush(origin, room);
+        try {
+          if (size !== null) await file.reserve(size);
+        } catch (error) {
+          await file.discard();
+          throw error;
+        }
+        const name = path === "" ? model : path;
+        return {
+          append: (bytes) => file.append(bytes),
+          restart: (total) => file.restart({ etag: null, lastModified: null }, total),
+          finish: () => models.settle(file, digest, { name, pushedBy: origin }, leases),
+          discard: () => file.discard(),
+        };
+      },
+      openBlob: (digest) => models.openBlob(digest),
+      writePlan: (planId, stored, graphs) => models.writePlan(planId, stored, graphs, model, leases),
+    };
+  }
+
+  /** Asked again when the service worker ended with the question: whoever answers last has made the same room. */
+  private async makeRoom(key: string, bytes: number): Promise<void> {
+    for (let ask = 1; ask <= STORE_ROOM_ASKS_MAX; ask++) {
+      const late = Symbol("late");
+      const waited = new Promise<typeof late>((resolve) => setTimeout(() => resolve(late), STORE_ROOM_WAIT_MS));
+      if ((await Promise.race([this.pool.call("makeRoom", { key, bytes }), waited])) !== late) return;
+    }
+    throw new HoldfastError("EXTENSION_DISCONNECTED", "The extension did not answer; open the session again.");
+  }
+
+  private letGo(hostId: string): void {
+    const taken = this.taken.get(hostId);
+    this.taken.delete(hostId);
+    taken?.ingest.stop();
+    taken?.leases.release();
   }
 
   private hold(hostId: string, hold: Hold | null): void {

@@ -76,17 +76,56 @@ export const OPEN_STALL_MS = 120_000;
 
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
+/** Hosts of one origin's sessions: whatever one site does, others find some. */
+export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */
 export const SESSIONS_PER_ORIGIN_MAX = 8;
 /** Transactions in the journal before it is compacted into a snapshot. */
 export const JOURNAL_COMPACT_AT = 10_000;
 /** Bytes of transactions before the same; more where the snapshot itself is larger. */
 export const JOURNAL_COMPACT_BYTES = 16 * 1024 * 1024;
+/** Snapshots kept: should the newest be damaged, the one before it and the transactions since give the same state. */
+export const JOURNAL_SNAPSHOTS_KEPT = 2;
+/** Checkpoints of a browser's state that it keeps. */
+export const BROWSER_CHECKPOINTS_KEPT = 5;
+/** A browser that was heard from within this time is healthy. */
+export const BROWSER_HEALTHY_MS = 30_000;
+/** Between two checkpoints of a browser's state while it works. */
+export const BROWSER_CHECKPOINT_MS = 60_000;
+/** Between two reports of a host's memory. */
+export const RESOURCE_REPORT_MS = 5_000;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 
 /** A download that brings no byte for this long has stalled. */
 export const DOWNLOAD_STALL_MS = 20_000;
+/** The n-th attempt in a row that brings nothing new waits this much; after the last one the download is given up. */
+export const DOWNLOAD_BACKOFF_MS = [100, 500, 2_000, 5_000] as const;
+/** Connections of one download that may break off, whether they brought something or not. */
+export const DOWNLOAD_DROPS_MAX = 100;
+/** Connections of one download that may stall. */
+export const DOWNLOAD_STALLS_MAX = 2;
+/** What a download has is made to survive after so many bytes more. */
+export const PARTIAL_KEEP_BYTES = 4 * 1024 * 1024;
+/** A download that nobody went on with for this long is thrown away. */
+export const PARTIAL_KEPT_MS = 24 * 3_600_000;
+/** What the model store may hold unless the user says otherwise, and the least that may be said. */
+export const STORE_QUOTA_BYTES = 20 * 1024 ** 3;
+export const STORE_QUOTA_BYTES_MIN = 1024 ** 2;
+/** The part of it that one site may fill with bytes it sends itself. */
+export const STORE_PUSHED_SHARE_MAX = 0.5;
+/** Room made at once for a file of unknown size. */
+export const STORE_ROOM_STEP_BYTES = 64 * 1024 * 1024;
+/** How long a keeper waits for the pool to make room, and how often it asks. */
+export const STORE_ROOM_WAIT_MS = 10_000;
+export const STORE_ROOM_ASKS_MAX = 3;
+/** Files of one model. Converters may write one a tensor. */
+export const MODEL_FILES_MAX = 4_096;
+/** Of these, files that come at the same time. */
+export const MODEL_FILES_AT_ONCE_MAX = 4;
+/** A download tells of itself no more often than this. */
+export const PROGRESS_EVERY_MS = 100;
+
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;

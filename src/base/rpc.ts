@@ -85,6 +85,11 @@ export class RpcPeer<Out extends CallMap<Out>, Sent, In extends CallMap<In>, Rec
     this.fail(error);
   }
 
+  /** `close` was called: errors of calls are this end's own, not the other end's answers. */
+  get isClosed(): boolean {
+    return this.closed !== null;
+  }
+
   /** The other end forgot what it was asked: every open call ends with this error. */
   fail(error: HoldfastError): void {
     const open = [...this.pending.values()];

@@ -3,6 +3,7 @@ import { LateNumber } from "../base/late-number.ts";
 import { INGESTS_PER_PAGE_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { OperationStatus } from "../protocol/options.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
@@ -129,8 +130,12 @@ export class Driver {
           );
         const generating = { stop: false };
         running.generating = generating;
+        // A driver that goes on where another died says the same id.
+        const operation = { sessionId, operationId: `generation ${sessionId} ${base}`, type: "generation" as const };
+        needs.reportToPool("operation", { ...operation, status: "running" });
+        let status: OperationStatus = "failed";
         try {
-          return await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
+          const result = await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
             prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
             token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
             journal: (from, promptIds, some) =>
@@ -142,8 +147,11 @@ export class Driver {
                 ids: some,
               }),
           });
+          status = result.error === null ? "completed" : "failed";
+          return result;
         } finally {
           running.generating = null;
+          needs.reportToPool("operation", { ...operation, status });
         }
       },
     };

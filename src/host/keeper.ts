@@ -18,6 +18,7 @@ import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { ResourceWatch } from "./resource-watch.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
@@ -53,6 +54,7 @@ export class HostKeeper {
   private frame: Frame | null = null;
   private port: MessagePort | null = null;
   private detector: HangDetector | null = null;
+  private memory = new ResourceWatch();
   private key: CheckpointKey | null = null;
   private lease: Lease;
   /** Ends of what was asked of storage, also by frames before this one: it takes one thing after the other. */
@@ -124,11 +126,19 @@ export class HostKeeper {
         const bytes = await stores.readRange(files[file] ?? "", offset, length);
         frame.emit("weight", { path, bytes }, [bytes.buffer]);
         loadedBytes += length;
-        this.needs.report("progress", { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes });
+        this.needs.report("progress", {
+          ...lease,
+          sessionId,
+          phase: "weights",
+          loadedBytes,
+          totalBytes,
+          bytesPerSecond: null,
+        });
       }
       await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
+      this.memory = new ResourceWatch();
       this.isReady = true;
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
@@ -203,7 +213,11 @@ export class HostKeeper {
           }),
       },
       {
-        pong: () => this.detectorOf(lease)?.sign(),
+        pong: ({ resources }) => {
+          this.detectorOf(lease)?.sign();
+          const told = lease === this.lease ? this.memory.read(resources, this.needs.now()) : null;
+          if (told !== null) this.needs.report("resources", { ...lease, resources: told });
+        },
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),
         stageTimes: (times) => {

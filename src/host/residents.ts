@@ -1,4 +1,4 @@
-import { zeros } from "../base/bytes.ts";
+import { byteLengthOf, zeros } from "../base/bytes.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
 import type { StateBinding } from "../shard/types.ts";
@@ -21,6 +21,10 @@ export class Residents {
   /** The state as inputs of the next run. */
   inputs(): WireTensors {
     return this.tensors;
+  }
+
+  get bytes(): number {
+    return byteLengthOf(this.tensors);
   }
 
   reset(): void {

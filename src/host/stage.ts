@@ -1,3 +1,4 @@
+import { byteLengthOf } from "../base/bytes.ts";
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { CHECKPOINTS_UNSTORED_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
@@ -63,6 +64,13 @@ export class Stage {
   ) {
     this.residents = new Residents(spec.state);
     this.storedRuns = [...options.stored];
+  }
+
+  /** Bytes of the state and of the outputs that are kept. */
+  get liveBytes(): number {
+    let bytes = this.residents.bytes;
+    for (const message of this.kept.values()) if ("tensors" in message) bytes += byteLengthOf(message.tensors);
+    return bytes;
   }
 
   /** A run: from the page, the driver or the stage before. */

@@ -5,9 +5,10 @@ export { type ErrorCategory, type ErrorCode, HoldfastError } from "../base/error
 export type { SessionEvent, StageInfo } from "../protocol/events.ts";
 export type { Guarantees } from "./guarantees.ts";
 export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
+export type { Picked, PickedSource } from "./picked.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
 export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
-export type { ModelSource } from "./source.ts";
+export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
 
 /** The id that the manifest's key fixes. */
 const EXTENSION_ID = "doggpnogehmihcamhdfbemikhhhaibda";

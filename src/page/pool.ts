@@ -7,8 +7,9 @@ import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type DriverPeer } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
+import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
-import { type ModelSource, nameOf, sendModel } from "./source.ts";
+import { type ModelSource, type OpenModel, openSource } from "./source.ts";
 
 /** Opens that the death of a bridge or service worker cut short are made again this many times. */
 const OPEN_ATTEMPTS = 3;
@@ -85,7 +86,8 @@ export class Pool {
 
   /**
    * Loads a model, cut into shards, each in a host of its own. Resolves when all hosts are ready. Throws HoldfastError
-   * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED, ABORTED, …).
+   * (BAD_OPTIONS, BAD_MODEL, TOO_MANY_SHARDS, MODEL_FETCH_FAILED, MODEL_INTEGRITY, PROVIDER_UNAVAILABLE, QUOTA_EXCEEDED,
+   * ABORTED, …).
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
     const registered = this.models.find(model);
@@ -93,14 +95,13 @@ export class Pool {
     const options = parseSessionOptions(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
-    const source = registered?.source ?? model;
-    const name = registered?.name ?? nameOf(source);
+    const opened = await openSource(registered?.source ?? model);
+    const source = registered === null ? opened : { ...opened, name: registered.name };
     const files = tokenizer == null ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.open(
           source,
-          name,
           options,
           files,
           signal ?? new AbortController().signal,
@@ -122,8 +123,7 @@ export class Pool {
   }
 
   private async open(
-    model: ModelSource,
-    name: string,
+    model: OpenModel,
     options: SessionOptions,
     tokenizer: TokenizerFiles | null,
     signal: AbortSignal,
@@ -151,7 +151,7 @@ export class Pool {
     this.unnamed.add(session);
     try {
       peer.emit("ingest", { openId }, [port2]);
-      const opened = peer.call("open", { openId, model: name, options, tokenizer });
+      const opened = peer.call("open", { openId, model: model.name, options, tokenizer });
       const sent = sendModel(model, port1, AbortSignal.any([signal, sending.signal]));
       // Whichever fails first is the reason; the other is told to stop.
       const info = await Promise.all([opened, sent]).then(([result]) => result);

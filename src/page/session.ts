@@ -128,6 +128,8 @@ export class Session {
   ): Promise<Record<string, Tensor>> {
     const wire = takeFeeds(feeds, this.inputs);
     await this.room(signal);
+    // The caller may have aborted in the meantime, and an event that has passed does not come again.
+    if (signal?.aborted) throw aborted(signal);
     if (this.generation !== null) throw busy();
     const run = this.nextRun++;
     this.log.addRun(run, reset || run === 0, wire);
@@ -150,6 +152,7 @@ export class Session {
   ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
     await this.room(options.signal);
+    if (options.signal?.aborted) throw aborted(options.signal);
     if (this.generation !== null || this.waiting.size > 0) throw busy();
     const queue = new TokenQueue();
     const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue, stopped: false };
@@ -299,18 +302,18 @@ export class Session {
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
     } catch (error) {
-      const { code } = toErrorData(error);
-      // The next bridge attaches again.
-      if (code !== "EXTENSION_DISCONNECTED") this.fail(HoldfastError.from(toErrorData(error)));
+      // The next bridge attaches again; a bridge that lives and has no pool behind it will not be replaced.
+      if (!peer.isClosed) this.fail(HoldfastError.from(toErrorData(error)));
     }
   }
 
   private askGeneration(generation: Generation): void {
     const { base, request, ids } = generation;
-    this.peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
+    const { peer } = this;
+    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
       ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
       (error: HoldfastError) => {
-        if (error.code !== "EXTENSION_DISCONNECTED") this.generationEnded(generation, ids.length, error);
+        if (!peer.isClosed) this.generationEnded(generation, ids.length, error);
       },
     );
   }
@@ -357,7 +360,6 @@ export class Session {
     while (this.ended === null && !signal?.aborted && this.isFull())
       await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
     signal?.removeEventListener("abort", wake);
-    if (signal?.aborted) throw aborted(signal);
     if (this.ended !== null) throw this.ended;
   }
 

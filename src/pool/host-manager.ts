@@ -31,6 +31,7 @@ export class HostManager {
     const host: HostRecord = {
       hostId,
       place,
+      browserType: needs.history.reports.ownType,
       tabId: null,
       origin: session.origin,
       sessionId: session.sessionId,

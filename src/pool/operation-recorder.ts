@@ -70,6 +70,7 @@ export class OperationRecorder {
   private read({ action, data }: TransactionBody, before: Readonly<Record<string, SessionRecord>>): void {
     switch (action) {
       case "add_model_to_browser": {
+        if (!("sessionId" in data)) return;
         const session = before[data.sessionId];
         const isFirst = session?.status === "opening" && data.stage === 0 && data.attempt === 0;
         if (isFirst) this.running.set(loadKey(data.sessionId), this.start("load", session.model, data.hostId));

@@ -4,6 +4,7 @@ import type { SessionEvent } from "../protocol/events.ts";
 import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
+import { BrowserReports } from "./browser-reports.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -21,6 +22,7 @@ export class ResourcePool {
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
+  private readonly browsers: BrowserReports;
   private readonly needs: PoolNeeds;
 
   constructor(given: PoolNeeds) {
@@ -38,6 +40,7 @@ export class ResourcePool {
         void this.sessions.end(session, error);
       },
     });
+    this.browsers = new BrowserReports(needs);
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
 
@@ -80,6 +83,9 @@ export class ResourcePool {
     return {
       journal: (data) => {
         if (owns(data.sessionId)) void this.needs.journal.append({ action: "add_tokens", data });
+      },
+      operation: ({ sessionId, ...operation }) => {
+        if (owns(sessionId)) this.browsers.operation(sessionId, operation);
       },
       verified: ({ sessionId }) => {
         if (!owns(sessionId)) return;
@@ -142,12 +148,13 @@ export class ResourcePool {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
       },
-      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes }) => {
+      progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes, bytesPerSecond }) => {
         const found = current({ hostId, attempt });
         if (found === null) return;
         this.hosts.progressed(hostId, attempt);
         const stage = phase === "weights" ? found.stage : null;
-        this.sessions.progress(sessionId, { type: "progress", phase, loadedBytes, totalBytes, stage });
+        const bytes = { loadedBytes, totalBytes, bytesPerSecond };
+        this.sessions.progress(sessionId, { type: "progress", phase, ...bytes, stage });
       },
       planned: ({ sessionId, planId, plan }) => void this.sessions.planned(sessionId, planId, plan),
       ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),
@@ -160,6 +167,9 @@ export class ResourcePool {
       loadFailed: ({ error, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
+      },
+      resources: ({ hostId, attempt, resources }) => {
+        if (current({ hostId, attempt }) !== null) this.browsers.resources(hostId, resources);
       },
       alive: ({ idleMs, ...lease }) => {
         if (current(lease) === null) return;

@@ -1,6 +1,7 @@
 import { HoldfastError } from "../base/errors.ts";
 import {
   HOSTS_MAX,
+  HOSTS_PER_ORIGIN_MAX,
   PARKED_BYTES_PER_ORIGIN_MAX,
   PARKED_PER_ORIGIN_MAX,
   SESSIONS_PER_ORIGIN_MAX,
@@ -17,7 +18,8 @@ export function hostsFor({ shards }: SessionOptions): number {
 export function checkRoom({ sessions }: PoolState, origin: string, options: SessionOptions): void {
   const shards = hostsFor(options);
   const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
-  if (open.filter((session) => session.origin === origin).length >= SESSIONS_PER_ORIGIN_MAX) {
+  const own = open.filter((session) => session.origin === origin);
+  if (own.length >= SESSIONS_PER_ORIGIN_MAX) {
     throw new HoldfastError(
       "LIMIT_REACHED",
       `This site has ${SESSIONS_PER_ORIGIN_MAX} sessions open, the most it may have; release one.`,
@@ -25,6 +27,13 @@ export function checkRoom({ sessions }: PoolState, origin: string, options: Sess
   }
   // Counted as promised, not as open: another session's hosts may be on their way.
   const used = open.reduce((sum, session) => sum + hostsFor(session.options), 0);
+  const ownUsed = own.reduce((sum, session) => sum + hostsFor(session.options), 0);
+  if (ownUsed + shards > HOSTS_PER_ORIGIN_MAX) {
+    throw new HoldfastError(
+      "TOO_MANY_HOSTS",
+      `The session needs ${shards} hosts and this site uses ${ownUsed} of the ${HOSTS_PER_ORIGIN_MAX} that one site may have; release a session or ask for fewer shards.`,
+    );
+  }
   if (used + shards > HOSTS_MAX) {
     throw new HoldfastError(
       "TOO_MANY_HOSTS",

@@ -87,7 +87,7 @@ export class SessionManager {
       const hostId = await this.hosts.open(session, 0, 0);
       this.hosts.whenReached(hostId, () => {
         const planning = planningInput(needs.history, session);
-        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, options, model, planning });
+        needs.toHost(hostId, "ingest", { hostId, attempt: 0, sessionId, origin, options, model, planning });
         needs.toBridge(bridgeId, "ingestAt", { ingestId, sessionId, hostId });
       });
       // The other hosts start while the model comes in. More than can ever be: one is enough to plan and to say so.

@@ -53,6 +53,7 @@ export function poolStatus(state: PoolState, { tracker, reports }: PoolHistory):
     })),
     faults: state.faults,
     refusals: state.refusals,
+    repairs: state.repairs.map(({ at, kind, lost }) => ({ at, kind, lost })),
     history: { totalEntries, successfulEntries, successRate, operationTypes },
     consents: Object.entries(state.consents).map(([origin, consent]) => ({ origin, ...consent })),
   };

@@ -31,6 +31,8 @@ export type SessionEvent =
       readonly phase: "download" | "plan" | "hosts" | "weights";
       readonly loadedBytes: number;
       readonly totalBytes: number | null;
+      /** While the model comes in; null where it is not measured. */
+      readonly bytesPerSecond: number | null;
       readonly stage: number | null;
     }
   | { readonly type: "stage"; readonly stage: StageInfo }

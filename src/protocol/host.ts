@@ -28,7 +28,7 @@ export interface KeeperCalls {
   forgetAfter: { params: { run: number }; result: null };
 }
 export interface FrameReports {
-  pong: { beat: number };
+  pong: { beat: number; resources: HostResources };
   runStarted: { run: number; shape: string };
   runEnded: { run: number };
   /** At most once a second; no message a run. */
@@ -37,6 +37,14 @@ export interface FrameReports {
   /** The frame itself saw that it cannot go on: a lost device, a poisoned runtime. */
   fault: { signal: string };
   held: { phase: HoldPhase };
+}
+
+/** What a host holds in memory. */
+export interface HostResources {
+  /** Resident state, and outputs that are kept until they are safe. */
+  readonly tensorBytes: number;
+  /** JavaScript heap; null where the browser does not say. */
+  readonly heapBytes: number | null;
 }
 
 /** Where the test build can stop a host, so that a fault can be aimed. */

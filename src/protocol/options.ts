@@ -8,6 +8,10 @@ export const PLACES = ["tab", "offscreen"] as const;
 /** Where a host lives; with that, what dies together with it. */
 export type Place = (typeof PLACES)[number];
 
+/** The seed's status values of an operation. */
+export const OPERATION_STATUSES = ["running", "completed", "failed", "recovered"] as const;
+export type OperationStatus = (typeof OPERATION_STATUSES)[number];
+
 /** What a page may ask for when it creates a session, defaults filled in. */
 export interface SessionOptions {
   /** Number of shards; null: the model runs whole. */

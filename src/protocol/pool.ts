@@ -1,8 +1,8 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
-import type { HostCapability, MeasuredSpeed, StageTimes } from "./host.ts";
-import type { Provider, SessionOptions } from "./options.ts";
+import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
+import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -24,7 +24,13 @@ export interface PoolToHost {
     measure: readonly Provider[];
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
-  ingest: Lease & { sessionId: string; options: SessionOptions; model: string; planning: PlanningInput };
+  ingest: Lease & {
+    sessionId: string;
+    origin: string;
+    options: SessionOptions;
+    model: string;
+    planning: PlanningInput;
+  };
   load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
@@ -43,6 +49,8 @@ export interface HostToPool {
   fault: Lease & { signal: string };
   /** For how long the host has had no run; 0 in the middle of one, when it may well have no time for anybody. */
   alive: Lease & { idleMs: number };
+  /** At most one in RESOURCE_REPORT_MS, and only of what changed. */
+  resources: Lease & { resources: HostResources };
   /** At most once a second, while runs are made or just after. */
   stageTimes: Lease & { times: StageTimes };
   progress: Lease & {
@@ -50,7 +58,14 @@ export interface HostToPool {
     phase: "download" | "plan" | "weights";
     loadedBytes: number;
     totalBytes: number | null;
+    bytesPerSecond: number | null;
   };
+}
+
+/** What a host page's keeper asks of the pool, which alone knows what sessions need. */
+export interface HostCalls {
+  /** Evicts what nobody uses until `bytes` fit for the file `key`; throws QUOTA_EXCEEDED when they cannot. */
+  makeRoom: { params: { key: string; bytes: number }; result: null };
 }
 
 // Service worker ↔ driver (relayed by the bridge frame's main thread, which knows the origin from the browser).
@@ -101,6 +116,8 @@ export interface DriverReports {
   };
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
+  /** Work that lasts: begun, or ended so. One id however often it is told. */
+  operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
   /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
   unreachable: { sessionId: string; hosts: readonly Lease[] };
 }

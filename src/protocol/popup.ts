@@ -50,6 +50,13 @@ export interface HistorySummary {
   readonly operationTypes: readonly string[];
 }
 
+export interface RepairSummary {
+  readonly at: number;
+  readonly kind: string;
+  /** Transactions that could not be had back. */
+  readonly lost: number;
+}
+
 export interface PoolStatus {
   readonly hosts: readonly HostSummary[];
   readonly sessions: readonly SessionSummary[];
@@ -60,8 +67,31 @@ export interface PoolStatus {
     readonly recoveredMs: number | null;
   })[];
   readonly refusals: readonly RefusalSummary[];
+  /** Damage that starts found in the stored journal, and repaired. */
+  readonly repairs: readonly RepairSummary[];
   readonly history: HistorySummary;
   readonly consents: readonly { readonly origin: string; readonly allowed: boolean; readonly at: number }[];
+}
+
+/** A model in the store: the files of one plan. */
+export interface StoredModel {
+  readonly name: string;
+  readonly digests: readonly string[];
+  readonly bytes: number;
+  readonly lastUsedAt: number;
+  /** A session needs it: it cannot be deleted now. */
+  readonly inUse: boolean;
+  /** Sites that sent it themselves; empty when it came over a public URL. */
+  readonly sentBy: readonly string[];
+}
+
+export interface StoreStatus {
+  readonly quotaBytes: number;
+  readonly usedBytes: number;
+  /** The browser does not clear it when the disk is full. */
+  readonly persisted: boolean;
+  /** The last used first. */
+  readonly models: readonly StoredModel[];
 }
 
 /** Messages of the extension's own pages (`runtime.sendMessage`), with what each answers. */
@@ -70,7 +100,12 @@ export interface PopupCalls {
   /** The user's answer in the consent window. */
   consent: { params: { origin: string; allowed: boolean }; result: null };
   withdraw: { params: { origin: string }; result: null };
+  /** The transaction log as JSON, in the seed's form. */
+  exportLog: { params: null; result: string };
   closeSession: { params: { sessionId: string }; result: null };
+  store: { params: null; result: StoreStatus };
+  deleteModel: { params: { digests: readonly string[] }; result: null };
+  setStoreQuota: { params: { bytes: number }; result: null };
 }
 export type PopupMessage = {
   readonly [M in keyof PopupCalls]: { readonly holdfast: M; readonly params: PopupCalls[M]["params"] };

@@ -46,10 +46,13 @@ const RULES: Readonly<Record<string, FlopsRule>> = {
 
 /** Floating-point operations of one node in an assumed run; multiplications and additions count one each. */
 export function flopsOf(node: NodeProto, sizes: TensorSizes): number {
-  const rule = RULES[node.opType];
+  const { opType } = node;
+  // A damaged file may name an operator `constructor`.
+  const rule = Object.hasOwn(RULES, opType) ? RULES[opType] : undefined;
   if (rule !== undefined) return rule(node, sizes);
-  if (FREE.has(node.opType)) return 0;
-  return count(sizes.dims(node.output[0] ?? "")) * (PER_ELEMENT[node.opType] ?? 1);
+  if (FREE.has(opType)) return 0;
+  const each = Object.hasOwn(PER_ELEMENT, opType) ? PER_ELEMENT[opType] : undefined;
+  return count(sizes.dims(node.output[0] ?? "")) * (each ?? 1);
 }
 
 function rows(operators: string, rule: FlopsRule): Record<string, FlopsRule> {

@@ -3,12 +3,17 @@ import type { FaultInfo } from "../protocol/events.ts";
 import type { Place, Provider, SessionOptions } from "../protocol/options.ts";
 import type { HostStatus, RefusalSummary } from "../protocol/popup.ts";
 import type { PlanSummary } from "../shard/summary.ts";
+import type { BrowserChange, BrowserMove, BrowserRecord } from "./browser-record.ts";
 import type { IdList } from "./id-list.ts";
+import type { LogDamage } from "./log-check.ts";
+import type { Stamp } from "./log-record.ts";
 
-/** A host as the journal knows it (the seed's browser instance). */
+/** What is known of a host when it is opened. */
 export interface HostRecord {
   readonly hostId: string;
   readonly place: Place;
+  /** The browser that it runs in. */
+  readonly browserType?: string;
   /** Null in the offscreen document, and until the tab is open. */
   readonly tabId: number | null;
   readonly origin: string;
@@ -16,6 +21,14 @@ export interface HostRecord {
   readonly stage: number;
   readonly status: HostStatus;
   readonly openedAt: number;
+}
+
+/** A host as the journal knows it: the seed's browser instance, with what Holdfast adds to it. */
+export type PoolHost = HostRecord & BrowserRecord;
+
+/** Damage that a start found in the stored journal. */
+export interface RepairRecord extends LogDamage {
+  readonly at: number;
 }
 
 export interface StageRecord {
@@ -59,14 +72,24 @@ export interface FaultRecord extends FaultInfo {
 }
 
 export interface PoolState {
-  readonly hosts: Readonly<Record<string, HostRecord>>;
+  readonly hosts: Readonly<Record<string, PoolHost>>;
   readonly sessions: Readonly<Record<string, SessionRecord>>;
   readonly consents: Readonly<Record<string, { readonly allowed: boolean; readonly at: number }>>;
   readonly faults: readonly FaultRecord[];
   readonly refusals: readonly RefusalSummary[];
+  /** Newest first, bounded. */
+  readonly repairs: readonly RepairRecord[];
 }
 
-export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [] };
+export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [], repairs: [] };
+
+/** A stage of a session, and the host that is to run it: the pool's form of `add_model_to_browser`. */
+export interface StageAssignment {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly hostId: string;
+  readonly attempt: number;
+}
 
 /** The seed's transaction log: what happened, in the seed's words where it has them. */
 export type TransactionBody =
@@ -76,15 +99,10 @@ export type TransactionBody =
       readonly data: { readonly hostId: string; readonly status: HostStatus; readonly tabId?: number };
     }
   | { readonly action: "remove_browser"; readonly data: { readonly hostId: string } }
-  | {
-      readonly action: "add_model_to_browser";
-      readonly data: {
-        readonly sessionId: string;
-        readonly stage: number;
-        readonly hostId: string;
-        readonly attempt: number;
-      };
-    }
+  | BrowserChange
+  | BrowserMove
+  | { readonly action: "repair_log"; readonly data: LogDamage }
+  | { readonly action: "add_model_to_browser"; readonly data: StageAssignment }
   | {
       readonly action: "stage_ready";
       readonly data: {
@@ -128,8 +146,4 @@ export type TransactionBody =
   | { readonly action: "remove_consent"; readonly data: { readonly origin: string } }
   | { readonly action: "refuse"; readonly data: RefusalSummary };
 
-export type Transaction = TransactionBody & {
-  readonly id: string;
-  readonly timestamp: number;
-  readonly sequence: number;
-};
+export type Transaction = TransactionBody & Stamp;

@@ -1,31 +1,55 @@
 import { assertNever } from "../base/errors.ts";
 import { STATUS_ROWS_MAX } from "../base/limits.ts";
+import type { HostStatus } from "../protocol/popup.ts";
+import type { BrowserChange } from "./browser-record.ts";
+import { applyBrowserChange, moveContent, newBrowser, without } from "./browser-reducer.ts";
 import { appendIds } from "./id-list.ts";
-import type { HostRecord, PoolState, SessionRecord, StageRecord, TransactionBody } from "./pool-state.ts";
+import type { Stamp } from "./log-record.ts";
+import type {
+  PoolHost,
+  PoolState,
+  SessionRecord,
+  StageAssignment,
+  StageRecord,
+  TransactionBody,
+} from "./pool-state.ts";
 
-/** The one way in which the pool's state changes. Pure: replaying a journal gives the same state. */
-export function applyTransaction(state: PoolState, { action, data }: TransactionBody): PoolState {
+/** Of a host whose browser was not told. */
+const UNKNOWN_TYPE = "unknown";
+
+/**
+ * The one way in which the pool's state changes. Pure: replaying a journal gives the same state. What concerns a host as the
+ * seed's browser instance is done by the reducer of those.
+ */
+export function applyTransaction(state: PoolState, transaction: TransactionBody & Partial<Stamp>): PoolState {
+  const { action, data, timestamp: at } = transaction;
   switch (action) {
-    case "add_browser":
-      return { ...state, hosts: { ...state.hosts, [data.hostId]: data } };
-    case "update_browser_status":
-      return withHost(state, data.hostId, {
-        status: data.status,
-        ...(data.tabId === undefined ? {} : { tabId: data.tabId }),
-      });
+    case "add_browser": {
+      const { browserType = UNKNOWN_TYPE, status } = data;
+      const host = { ...newBrowser(browserType, at ?? data.openedAt), ...data, browserType, status };
+      return { ...state, hosts: { ...state.hosts, [data.hostId]: host } };
+    }
+    case "update_browser_status": {
+      const next = withChange(state, { action, data }, at);
+      return "tabId" in data && data.tabId !== undefined ? withHost(next, data.hostId, { tabId: data.tabId }) : next;
+    }
     case "remove_browser":
       return { ...state, hosts: without(state.hosts, data.hostId) };
-    case "add_model_to_browser": {
-      const stage: StageRecord = {
-        hostId: data.hostId,
-        attempt: data.attempt,
-        phase: "starting",
-        // What the last host ran on, until the new one is ready: only so can a change be told.
-        provider: state.sessions[data.sessionId]?.stages[data.stage]?.provider ?? null,
-        weightBytes: 0,
-      };
-      return withStage(withHost(state, data.hostId, { status: "recovering" }), data.sessionId, data.stage, () => stage);
-    }
+    case "add_model_to_browser":
+      return "sessionId" in data ? assignStage(state, data, at) : withChange(state, { action, data }, at);
+    case "remove_model_from_browser":
+    case "add_operation_to_browser":
+    case "complete_browser_operation":
+    case "add_resource_to_browser":
+    case "remove_resource_from_browser":
+    case "update_browser_resources":
+    case "update_browser_metrics":
+    case "heartbeat":
+    case "create_browser_checkpoint":
+    case "restore_browser_checkpoint":
+      return withChange(state, { action, data } as BrowserChange, at);
+    case "migrate_browser_state":
+      return { ...state, hosts: moveContent(state.hosts, data) };
     case "stage_ready": {
       const { sessionId, provider, weightBytes } = data;
       const hostId = state.sessions[sessionId]?.stages[data.stage]?.hostId;
@@ -35,13 +59,22 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
         provider,
         weightBytes,
       }));
-      return hostId === undefined ? next : withHost(next, hostId, { status: "running" });
+      if (hostId === undefined) return next;
+      const operationId = loadId({ sessionId, stage: data.stage });
+      const loaded: BrowserChange = {
+        action: "complete_browser_operation",
+        data: { hostId, operationId, status: "completed" },
+      };
+      return withStatus(withChange(next, loaded, at), hostId, "running", at);
     }
     case "stage_fault": {
       const next = withStage(state, data.sessionId, data.stage, (stage) => ({ ...stage, phase: "lost" }));
-      return withHost({ ...next, faults: [data, ...state.faults].slice(0, STATUS_ROWS_MAX) }, data.hostId, {
-        status: "failed",
-      });
+      return withStatus(
+        { ...next, faults: [data, ...state.faults].slice(0, STATUS_ROWS_MAX) },
+        data.hostId,
+        "failed",
+        at,
+      );
     }
     case "stage_recovered": {
       const index = state.faults.findIndex(
@@ -79,17 +112,62 @@ export function applyTransaction(state: PoolState, { action, data }: Transaction
       return { ...state, consents: without(state.consents, data.origin) };
     case "refuse":
       return { ...state, refusals: [data, ...state.refusals].slice(0, STATUS_ROWS_MAX) };
+    case "repair_log":
+      return { ...state, repairs: [{ ...data, at: at ?? 0 }, ...state.repairs].slice(0, STATUS_ROWS_MAX) };
     default:
       return assertNever(action);
   }
 }
 
-function without<T>(record: Readonly<Record<string, T>>, key: string): Readonly<Record<string, T>> {
-  const { [key]: _, ...rest } = record;
-  return rest;
+/** The model id of a stage, in the seed's sense: what a host carries. */
+export function stageModelId({ sessionId, stage }: Pick<StageAssignment, "sessionId" | "stage">): string {
+  return `${sessionId}/${stage}`;
 }
 
-function withHost(state: PoolState, hostId: string, changes: Partial<HostRecord>): PoolState {
+/** A host takes a stage over, and with it what the host before it was doing for the session. */
+function assignStage(state: PoolState, data: StageAssignment, at: number | undefined): PoolState {
+  const { sessionId, stage, hostId, attempt } = data;
+  const session = state.sessions[sessionId];
+  const before = session?.stages[stage];
+  // What the last host ran on is kept until the new one is ready: only so can a change be told.
+  const record: StageRecord = {
+    hostId,
+    attempt,
+    phase: "starting",
+    provider: before?.provider ?? null,
+    weightBytes: 0,
+  };
+  const modelId = stageModelId(data);
+  const modelState = { model: session?.model ?? "", sessionId, stage, attempt };
+  const operation = { type: "load", sessionId, stage, attempt };
+  const hosts = before === undefined ? state.hosts : moveContent(state.hosts, { fromHostId: before.hostId, hostId });
+  const named = withChange(
+    { ...state, hosts },
+    { action: "add_model_to_browser", data: { hostId, modelId, modelState } },
+    at,
+  );
+  const loading = withChange(
+    named,
+    { action: "add_operation_to_browser", data: { hostId, operationId: loadId(data), operation } },
+    at,
+  );
+  return withStage(withStatus(loading, hostId, "recovering", at), sessionId, stage, () => record);
+}
+
+/** One at a time for each stage: a load that is begun anew takes the place of the one before. */
+function loadId(stage: Pick<StageAssignment, "sessionId" | "stage">): string {
+  return `load ${stageModelId(stage)}`;
+}
+
+function withChange(state: PoolState, change: BrowserChange, at: number | undefined): PoolState {
+  return { ...state, hosts: applyBrowserChange(state.hosts, change, at) };
+}
+
+function withStatus(state: PoolState, hostId: string, status: HostStatus, at: number | undefined): PoolState {
+  return withChange(state, { action: "update_browser_status", data: { hostId, status } }, at);
+}
+
+function withHost(state: PoolState, hostId: string, changes: Partial<PoolHost>): PoolState {
   const host = state.hosts[hostId];
   return host === undefined ? state : { ...state, hosts: { ...state.hosts, [hostId]: { ...host, ...changes } } };
 }

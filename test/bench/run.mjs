@@ -13,13 +13,15 @@ const RECOVERIES = 50;
 const BUILD_TIMEOUT_MS = 4 * 60_000;
 const FILE = join(ROOT, "test/bench/results.json");
 
-/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition", readonly rounds: number }[]} */
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "hostPeak" | "storeSecondOrigin", readonly rounds: number }[]} */
 const MEASURES = [
   { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
   { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
   { prefixes: ["decode"], measure: "decode", rounds: ROUNDS },
   { prefixes: ["partition", "plan.slowestStage"], measure: "partition", rounds: 7 },
   { prefixes: ["pipeline.k2"], measure: "pipelineK2", rounds: 7 },
+  { prefixes: ["host.peak"], measure: "hostPeak", rounds: 3 },
+  { prefixes: ["store.secondOriginLoad"], measure: "storeSecondOrigin", rounds: 5 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
 ];
 
@@ -48,6 +50,8 @@ const measures = {
   ...(await import("./measures.mjs")),
   ...(await import("./pipeline.mjs")),
   ...(await import("./partition.mjs")),
+  ...(await import("./store.mjs")),
+  ...(await import("./host-peak.mjs")),
 };
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};

@@ -71,8 +71,8 @@ async function writeLlama(folder) {
   return join(folder, model.parts[0]?.path ?? "");
 }
 
-/** @param {Browser} browser @param {Page} page */
-async function connect(browser, page) {
+/** Connects a page of the bench, with the user's consent. @param {Browser} browser @param {Page} page */
+export async function connect(browser, page) {
   await page.waitFor("typeof window.bench === 'object'");
   let settled = false;
   const connected = page.evaluate("bench.connect()").finally(() => {

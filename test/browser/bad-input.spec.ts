@@ -52,7 +52,7 @@ test("models that cannot be read are refused with what is wrong with them", asyn
           "half of it": whole.slice(0, whole.length / 2),
           "all but its last 100 KB": whole.slice(0, -100_000),
           "an operator that nobody has": unknown,
-          "a graph without its data": external,
+          "a graph without its data": { graph: external, externalData: {} },
           "a graph with too little data": {
             graph: external,
             externalData: { "model.onnx_data": whole.slice(0, 1_000_000) },

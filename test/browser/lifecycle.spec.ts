@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PARKED_BYTES_PER_ORIGIN_MAX } from "../../src/base/limits.ts";
+import { JOURNAL_SCHEMA } from "../../src/state/journal.ts";
 import { continuation, MODEL } from "./checks/decoder.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
@@ -178,16 +179,21 @@ test("a service worker that cannot start is told to the page, and serves as soon
   test.setTimeout(180_000);
   const browser = await launch();
   const page = await openPage(browser, site.origin);
-  // A page of the extension that does not wake the service worker. A journal of a later version cannot be opened.
+  // A page of the extension that does not wake the service worker. A journal without its stores cannot be read.
   const inside = await browser.newPage(browser.extensionUrl("popup/consent.html"));
   await browser.stopServiceWorker();
   await inside.evaluate(
-    () =>
+    (version) =>
       new Promise<void>((resolve, reject) => {
-        const later = indexedDB.open("holdfast-journal", 99);
-        later.onsuccess = () => resolve(later.result.close());
-        later.onerror = () => reject(later.error);
+        const gone = indexedDB.deleteDatabase("holdfast-journal");
+        gone.onerror = () => reject(gone.error);
+        gone.onsuccess = () => {
+          const empty = indexedDB.open("holdfast-journal", version);
+          empty.onsuccess = () => resolve(empty.result.close());
+          empty.onerror = () => reject(empty.error);
+        };
       }),
+    JOURNAL_SCHEMA,
   );
   const refused = await page.evaluate(() => window.rejection(window.holdfast.connect()));
   expect(refused).toMatchObject({ typed: true, code: "EXTENSION_DISCONNECTED", category: "CONNECTION" });

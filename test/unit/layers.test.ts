@@ -16,6 +16,7 @@ const ORDER = [
   "protocol",
   "state",
   "history",
+  "store",
   "host",
   "pool",
   "driver",

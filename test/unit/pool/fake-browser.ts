@@ -197,7 +197,7 @@ export class FakeBrowser {
           return self.state;
         },
         append: async (body) => {
-          self.state = applyTransaction(self.state, body);
+          self.state = applyTransaction(self.state, { ...body, timestamp: self.now });
         },
       },
       get history() {

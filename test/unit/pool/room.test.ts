@@ -1,6 +1,33 @@
 import { expect, it } from "vitest";
-import { PARKED_BYTES_PER_ORIGIN_MAX as BYTES, PARKED_PER_ORIGIN_MAX as COUNT } from "../../../src/base/limits.ts";
-import { overQuota } from "../../../src/pool/room.ts";
+import {
+  PARKED_BYTES_PER_ORIGIN_MAX as BYTES,
+  PARKED_PER_ORIGIN_MAX as COUNT,
+  HOSTS_MAX,
+  HOSTS_PER_ORIGIN_MAX,
+} from "../../../src/base/limits.ts";
+import { checkRoom, overQuota } from "../../../src/pool/room.ts";
+import { parseSessionOptions } from "../../../src/protocol/session-options.ts";
+import { EMPTY_POOL, type SessionRecord } from "../../../src/state/pool-state.ts";
+
+/** Live sessions of sites by how many hosts each has. */
+const live = (hosts: readonly (readonly [string, number])[]) => {
+  const sessions = hosts.map(([origin, shards], at) => [
+    `s${at}`,
+    { origin, status: "live", options: parseSessionOptions({ shards }) } as SessionRecord,
+  ]);
+  return { ...EMPTY_POOL, sessions: Object.fromEntries(sessions) };
+};
+
+it.each<[string, (readonly [string, number])[], number, string | null]>([
+  ["all that one site may have", [["a", HOSTS_PER_ORIGIN_MAX - 1]], 1, null],
+  ["one more than that, though more are free", [["a", HOSTS_PER_ORIGIN_MAX]], 1, "TOO_MANY_HOSTS"],
+  ["what a greedy site left", [["b", HOSTS_PER_ORIGIN_MAX]], HOSTS_MAX - HOSTS_PER_ORIGIN_MAX, null],
+  ["more than two sites left", [["b", HOSTS_PER_ORIGIN_MAX]], HOSTS_MAX - HOSTS_PER_ORIGIN_MAX + 1, "TOO_MANY_HOSTS"],
+])("a site that asks for %s", (_, hosts, shards, code) => {
+  const ask = (): void => checkRoom(live(hosts), "a", parseSessionOptions({ shards }));
+  if (code === null) expect(ask).not.toThrow();
+  else expect(ask).toThrowError(expect.objectContaining({ code }));
+});
 
 /** Sessions named by their age: the first is the oldest. */
 const sessions = (...bytes: number[]) => bytes.map((size, at) => ({ sessionId: `${at}`, changedAt: at, bytes: size }));

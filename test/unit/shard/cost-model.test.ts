@@ -138,3 +138,9 @@ describe("moby-llama", () => {
     expect(unknown.work(0, costs.count).flops).toBeCloseTo(costs.work(0, costs.count).flops, 3);
   });
 });
+
+it.each(["constructor", "toString", "__proto__"])("an operator named %s costs what an unknown one does", (operator) => {
+  const cost = (name: string) =>
+    costsOf(model({ inputs: ["x:float:2,3"], outputs: ["y:float:2,3"], nodes: [node(name, "x", "y")] })).work(0, 1);
+  expect(cost(operator)).toEqual(cost("Unheard"));
+});
