@@ -83,7 +83,7 @@ async function measure(folder) {
 
 /** @param {string} script @param {string} folder @param {number} shards @param {number} bytes @returns {Promise<string>} */
 async function measurePlan(script, folder, shards, bytes) {
-  const runs = [];
+  const runs = /** @type {any[]} */ ([]);
   for (let round = 0; round < PLAN_ROUNDS; round++) runs.push(await step(script, ["plan", folder, String(shards)]));
   const median = (/** @type {string} */ name) =>
     runs.map((one) => one[name]).sort((a, b) => a - b)[(PLAN_ROUNDS - 1) / 2];
