@@ -71,16 +71,23 @@ function copyMessage(walk: Walk, kind: MessageKind, start: number, end: number, 
   }
   const copy = new WireWriter();
   const nested = NESTED[kind];
+  // What lies between nested messages is copied in one piece: a piece a field would cost more than the field.
+  let copied = start;
+  const copyUntil = (offset: number): void => {
+    if (offset === copied) return;
+    count(walk, copy, offset - copied);
+    copy.raw(walk.wire.slice(copied, offset - copied));
+  };
   for (const field of fieldsOf(walk, start, end)) {
-    if (kind === "model" && field.number === TRAINING_INFO) continue;
+    const isDropped = kind === "model" && field.number === TRAINING_INFO;
     const inner = field.type === BYTES ? nested[field.number] : undefined;
-    if (inner !== undefined) {
-      copy.message(field.number, copyMessage(walk, inner, field.payload, field.next, depth + 1));
-    } else {
-      count(walk, copy, field.next - field.start);
-      copy.raw(walk.wire.slice(field.start, field.next - field.start));
-    }
+    if (!isDropped && inner === undefined) continue;
+    copyUntil(field.start);
+    copied = field.next;
+    if (isDropped || inner === undefined) continue;
+    copy.message(field.number, copyMessage(walk, inner, field.payload, field.next, depth + 1));
   }
+  copyUntil(end);
   return copy;
 }
 

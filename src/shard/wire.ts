@@ -44,14 +44,15 @@ export class WireReader {
     const number = Math.floor(tag.value / 8);
     const type = tag.value % 8;
     if (number < 1 || number > 0x1fffffff) return null;
-    const field = { number, type, start: offset, payload: tag.next, value: 0 };
-    if (type === FIXED64) return { ...field, next: tag.next + 8 };
-    if (type === FIXED32) return { ...field, next: tag.next + 4 };
+    const start = offset;
+    if (type === FIXED64 || type === FIXED32) {
+      return { number, type, start, payload: tag.next, next: tag.next + (type === FIXED64 ? 8 : 4), value: 0 };
+    }
     if (type !== VARINT && type !== BYTES) return null;
     const count = this.#varint(tag.next, end);
     if (count === null) return null;
-    if (type === VARINT) return { ...field, value: count.value, next: count.next };
-    return { ...field, payload: count.next, next: count.next + count.value };
+    if (type === VARINT) return { number, type, start, payload: tag.next, next: count.next, value: count.value };
+    return { number, type, start, payload: count.next, next: count.next + count.value, value: 0 };
   }
 
   #varint(offset: number, end: number): { value: number; next: number } | null {

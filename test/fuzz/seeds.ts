@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { FunctionProtoSchema, NodeProtoSchema } from "onnx-buf";
 import { parseModel, serialiseModel } from "../../src/shard/model.ts";
+import { bytesOf, type GenerateOptions, generate } from "../models/generate/index.ts";
 import { Random } from "../unit/random.ts";
 import { body, encoder, floats, model, node } from "../unit/shard/build.ts";
 import { buildRandom, KINDS, PICKS } from "../unit/shard/random-graph.ts";
@@ -23,9 +24,27 @@ export function seedFiles(): SeedFile[] {
     { name: "old encoder", bytes: encoder(2, "post", "decomposed", 16), weight: 2 },
     { name: "nested branches", bytes: nestedBranches(4), weight: 4 },
     { name: "functions and metadata", bytes: withFunctions(), weight: 4 },
+    ...generated(),
     ...randomGraphs(),
     { name: real, bytes: new Uint8Array(readFileSync(real)), weight: 0.3 },
   ];
+}
+
+/** Halves, quantised and fused operators, and a merged decoder with branches, in one layer each. */
+function generated(): SeedFile[] {
+  const size = { layers: 1, otherLayers: 1, hidden: 16, heads: 2, intermediate: 16, vocab: 24, context: 16 };
+  const kinds: readonly GenerateOptions[] = [
+    { family: "llama", variant: "fused", dtype: "int4-fp16" },
+    { family: "bert", dtype: "int8-qdq" },
+    { family: "whisper", form: "two", mels: 8, frames: 8 },
+  ];
+  return kinds.flatMap((options) =>
+    generate({ ...size, ...options }).parts.map((part) => {
+      const [file] = part.files;
+      const bytes = file === undefined ? new Uint8Array() : bytesOf(file);
+      return { name: `generated ${options.family} ${part.role}`, bytes, weight: 0.5 };
+    }),
+  );
 }
 
 function randomGraphs(): SeedFile[] {

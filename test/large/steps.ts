@@ -1,6 +1,6 @@
 /**
  * The steps of `npm run test:large`, each a process of its own, so that each one's peak memory is its own:
- * `write FOLDER`, `plan FOLDER K`, `load FOLDER K INDEX ORT`. Each prints one line of JSON.
+ * `write FOLDER`, `plan FOLDER K`, `load FOLDER K INDEX ORT [held]`. Each prints one line of JSON.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,6 +39,35 @@ class FileReader implements RangeReader {
   }
 }
 
+/**
+ * External data that is read when onnxruntime asks for it, which it does for one tensor after the other, through these two members
+ * of a Uint8Array: no tensor is held beside its copy in wasm memory.
+ */
+class WeightOnDisk extends Uint8Array {
+  readonly #reader: FileReader;
+  readonly #offset: number;
+  readonly #length: number;
+
+  constructor(reader: FileReader, offset: number, length: number) {
+    super(0);
+    this.#reader = reader;
+    this.#offset = offset;
+    this.#length = length;
+  }
+
+  override get byteLength(): number {
+    return this.#length;
+  }
+
+  override subarray(begin = 0, end = this.#length): Uint8Array<ArrayBuffer> {
+    const data = new Uint8Array(end - begin);
+    for (let at = 0; at < data.length; at += PIECE_BYTES) {
+      data.set(this.#reader.read(this.#offset + begin + at, Math.min(PIECE_BYTES, data.length - at)), at);
+    }
+    return data;
+  }
+}
+
 const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 const say = (figures: object): void => console.log(JSON.stringify(figures));
 
@@ -56,11 +85,12 @@ function plan(folder: string, shards: number): void {
   const begin = performance.now();
   const skeleton = readSkeleton(reader);
   const made = planShards(skeleton, { shards });
-  const graphs = made.shards.map(({ index }) => extractShard(skeleton, made, index));
+  for (const { index } of made.shards)
+    writeFileSync(join(folder, `graph-${shards}-${index}`), extractShard(skeleton, made, index));
   const ms = performance.now() - begin;
   const growthBytes = peakBytes() - idleBytes;
   reader.close();
-  writeFileSync(join(folder, `plan-${shards}`), serialize({ plan: made, graphs }));
+  writeFileSync(join(folder, `plan-${shards}`), serialize(made));
   const shardBytes = made.shards.map(({ weightBytes }) => weightBytes);
   say({ ms, growthBytes, shardsMax: made.shardsMax, shardBytes, reason: made.reason });
 }
@@ -78,27 +108,28 @@ function firstFeeds(wantsState: boolean): Feeds {
   return Object.fromEntries(all.filter(([name]) => name in (part?.stateBindings ?? {}) === wantsState));
 }
 
-/** Loads one shard, its weights tensor by tensor, runs it, and leaves what it gives to the next one. */
-async function load(folder: string, shards: number, index: number, ortUrl: string): Promise<void> {
+/**
+ * Loads one shard, runs it, and leaves what it gives to the next one. Weights are read when they are asked for, or, `isHeld`, all
+ * before the session is made, as a host gets them.
+ */
+async function load(folder: string, shards: number, index: number, ortUrl: string, isHeld: boolean): Promise<void> {
   const ort: typeof Ort = await import(ortUrl);
   ort.env.wasm.numThreads = 1;
-  const stored = deserialize(readFileSync(join(folder, `plan-${shards}`))) as { plan: ShardPlan; graphs: Uint8Array[] };
-  const shard = stored.plan.shards[index];
+  const stored = deserialize(readFileSync(join(folder, `plan-${shards}`))) as ShardPlan;
+  const shard = stored.shards[index];
   if (shard === undefined) throw new Error(`no shard ${index}`);
   const begin = performance.now();
   const readers = new Map<string, FileReader>();
   const externalData = shard.weights.map(({ path, file, offset, length }) => {
     const reader = readers.get(file) ?? new FileReader(join(folder, file === "" ? MODEL : file));
     readers.set(file, reader);
-    const data = new Uint8Array(length);
-    for (let at = 0; at < length; at += PIECE_BYTES)
-      data.set(reader.read(offset + at, Math.min(PIECE_BYTES, length - at)), at);
-    return { path, data };
+    const data = new WeightOnDisk(reader, offset, length);
+    return { path, data: isHeld ? data.subarray(0, length) : data };
   });
-  for (const reader of readers.values()) reader.close();
-  const graph = stored.graphs[index] ?? new Uint8Array(0);
+  const graph = new Uint8Array(readFileSync(join(folder, `graph-${shards}-${index}`)));
   const session = await ort.InferenceSession.create(graph, { externalData, logSeverityLevel: 3 });
   const loadMs = performance.now() - begin;
+  for (const reader of readers.values()) reader.close();
   const state = firstFeeds(true);
   const line = lineOf(folder, shards, index);
   const given: Feeds = { ...line, ...state };
@@ -122,8 +153,8 @@ async function load(folder: string, shards: number, index: number, ortUrl: strin
   say({ bytes, loadMs, runMs, peakBytes: peakBytes(), isLast: index === shards - 1 });
 }
 
-const [step, folder = "", shards = "1", index = "0", ortUrl = ""] = process.argv.slice(2);
+const [step, folder = "", shards = "1", index = "0", ortUrl = "", how = ""] = process.argv.slice(2);
 if (step === "write") await write(folder);
 else if (step === "plan") plan(folder, Number(shards));
-else if (step === "load") await load(folder, Number(shards), Number(index), ortUrl);
+else if (step === "load") await load(folder, Number(shards), Number(index), ortUrl, how === "held");
 else throw new Error(`no step ${step}`);
