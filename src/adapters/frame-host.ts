@@ -6,6 +6,7 @@ import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { RunReports } from "../host/run-reports.ts";
+import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
 import { StageTimer } from "../host/stage-timer.ts";
 import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
@@ -24,7 +25,7 @@ export class FrameHost {
   private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
   private runtime: OrtRuntime | null = null;
   private load: ShardLoad | null = null;
-  private weights: { path: string; data: Uint8Array }[] = [];
+  private weights = new ShardWeights();
   private stage: Stage | null = null;
   private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
@@ -52,13 +53,17 @@ export class FrameHost {
         },
         load: (load) => {
           this.load = load;
-          this.weights = [];
+          this.weights.free();
+          this.weights = new ShardWeights();
+          return null;
+        },
+        weight: (piece) => {
+          this.weights.put(piece);
           return null;
         },
         create: () => this.create(),
       },
       {
-        weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
         ping: ({ beat }) => {
           const resources = { tensorBytes: this.stage?.liveBytes ?? 0, heapBytes: heapBytes() };
           keeper.emit("pong", { beat, resources });
@@ -78,17 +83,18 @@ export class FrameHost {
     servePort(port, keeper);
   }
 
-  private async create(): Promise<{ provider: ShardLoad["provider"]; createMs: number }> {
-    const { runtime, load, keeper } = this;
+  private async create(): Promise<FrameCalls["create"]["result"]> {
+    const { runtime, load, keeper, weights } = this;
     if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
-    const start = performance.now();
     try {
-      await runtime.create({ graph: load.graph, weights: this.weights }, load.provider);
+      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider);
     } catch (error) {
+      if (weights.askedAgain) return { askedAgain: true };
       const signal = messageOf(error);
       throw isHostFailure(signal) ? error : HoldfastError.from(callerError(signal, "BAD_MODEL"));
+    } finally {
+      weights.free();
     }
-    this.weights = [];
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
     const reports = new RunReports(
       {
@@ -134,7 +140,7 @@ export class FrameHost {
       load.spec,
       load,
     );
-    return { provider: load.provider, createMs: performance.now() - start };
+    return { askedAgain: false };
   }
 
   /** New channels: driver, input, output, in this order. The old ones are closed; what was in them is sent again. */
