@@ -10,6 +10,8 @@ export const CHECKPOINTS_UNSTORED_MAX = 2;
 export const RESIDENT_HANDLES_MAX = 1_024;
 /** Bytes that the handles of one session keep, in one host or in all of them together, before a run may keep no more. */
 export const RESIDENT_BYTES_MAX = 2 * 1024 ** 3;
+/** What was disposed of is freed so long afterwards, where no run says so before. */
+export const DROP_LATE_MS = 20;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */

@@ -3,6 +3,7 @@ import { ERROR_CATEGORIES, ERROR_CODES, type ErrorCode, HoldfastError } from "..
 import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_TOKENS_MAX } from "../base/limits.ts";
 import type { CallHandlers, EventHandlers } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents } from "../protocol/client.ts";
+import { isLineage, type Lineage } from "../protocol/lineage.ts";
 
 // A page is not to be trusted: it may speak this protocol without the client library. What does not fit is refused
 // here, before it reaches the pool's journal or another site's driver in the same process.
@@ -38,6 +39,8 @@ const request = v.object({
   stopIds: ids(10_000),
 });
 
+const lineage = v.optional(v.custom<Lineage>(isLineage, "expected a lineage"));
+
 const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unknown> } = {
   ping: v.unknown(),
   hello: v.unknown(),
@@ -45,14 +48,21 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   open: loose({ openId: id, model: v.string(), options: v.unknown(), tokenizer }),
   attach: loose({ sessionId: id, secret: id, acked, tokenizer }),
   release: loose({ sessionId: id }),
-  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX) }),
+  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), lineage }),
 };
 
 const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unknown> } = {
   ingest: loose({ openId: id }),
   abortOpen: loose({ openId: id }),
-  run: loose({ sessionId: id, run, reset: v.boolean(), error: v.nullable(error), acked }),
-  history: loose({ sessionId: id, base: run, promptIds: ids(PROMPT_TOKENS_MAX), ids: ids(NEW_TOKENS_MAX), runs: run }),
+  run: loose({ sessionId: id, run, reset: v.boolean(), error: v.nullable(error), acked, lineage }),
+  history: loose({
+    sessionId: id,
+    base: run,
+    promptIds: ids(PROMPT_TOKENS_MAX),
+    ids: ids(NEW_TOKENS_MAX),
+    runs: run,
+    lineage,
+  }),
   resume: loose({ sessionId: id }),
   ack: loose({ sessionId: id, run: acked }),
   stopGeneration: loose({ sessionId: id }),

@@ -123,7 +123,7 @@ export class Driver {
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
-      generate: async ({ sessionId, base, request, ids }) => {
+      generate: async ({ sessionId, base, request, ids, lineage }) => {
         const running = this.session(sessionId);
         if (running.generating !== null)
           throw new HoldfastError(
@@ -137,18 +137,25 @@ export class Driver {
         needs.reportToPool("operation", { ...operation, status: "running" });
         let status: OperationStatus = "failed";
         try {
-          const result = await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
-            prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
-            token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
-            journal: (from, promptIds, some) =>
-              needs.reportToPool("journal", {
-                sessionId,
-                durableRun: running.driver.durableRun,
-                base: from,
-                promptIds,
-                ids: some,
-              }),
-          });
+          const result = await generate(
+            running.driver,
+            running.codec,
+            { base, request, lineage },
+            ids,
+            () => generating.stop,
+            {
+              prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
+              token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
+              journal: (from, promptIds, some) =>
+                needs.reportToPool("journal", {
+                  sessionId,
+                  durableRun: running.driver.durableRun,
+                  base: from,
+                  promptIds,
+                  ids: some,
+                }),
+            },
+          );
           status = result.error === null ? "completed" : "failed";
           return result;
         } finally {
@@ -165,15 +172,16 @@ export class Driver {
         if (port !== undefined && this.ingestPorts.size < INGESTS_PER_PAGE_MAX) this.ingestPorts.set(openId, port);
       },
       abortOpen: ({ openId }) => void this.needs.callPool("abortOpen", { ingestId: openId }).catch(() => undefined),
-      run: ({ sessionId, run, reset, error, acked }) => {
+      run: ({ sessionId, run, reset, error, acked, lineage }) => {
         const driver = this.sessions.get(sessionId)?.driver;
         driver?.ack(acked);
         if (error !== null) driver?.skip(run, error);
-        driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
+        driver?.submit({ run, reset, reply: "page", lineage, feeds: null }).catch(() => undefined);
       },
-      history: ({ sessionId, base, promptIds, ids, runs }) => {
+      history: ({ sessionId, base, promptIds, ids, runs, lineage }) => {
         const driver = this.sessions.get(sessionId)?.driver;
-        if (driver !== undefined) submitHistory(driver, base, promptIds, ids, Math.min(runs, ids.length + 1));
+        if (driver !== undefined)
+          submitHistory(driver, { base, lineage }, promptIds, ids, Math.min(runs, ids.length + 1));
       },
       resume: ({ sessionId }) => void this.sessions.get(sessionId)?.driver.start(),
       ack: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.ack(run),

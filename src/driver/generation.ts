@@ -3,7 +3,9 @@ import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { PROMPT_TOKENS_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { GenerationRequest } from "../protocol/client.ts";
+import type { Lineage } from "../protocol/lineage.ts";
 import type { PlanSummary } from "../shard/summary.ts";
+import type { Submitted } from "./replay.ts";
 import { sample } from "./sampler.ts";
 import type { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, TextStream } from "./text.ts";
@@ -18,6 +20,12 @@ export interface GenerationReports {
   journal(base: number, promptIds: readonly number[] | null, ids: readonly number[]): void;
 }
 
+/** Where a generation begins, and what its first run has to do with handles. */
+export interface Beginning {
+  readonly base: number;
+  readonly lineage?: Lineage | undefined;
+}
+
 /**
  * Run `base` is the prompt, run `base + i` feeds token i - 1. `known`: tokens the page already has; their runs are
  * submitted for replay only, and the stream goes on after them.
@@ -25,13 +33,13 @@ export interface GenerationReports {
 export async function generate(
   driver: SessionDriver,
   codec: TextCodec | null,
-  base: number,
-  request: GenerationRequest,
+  { base, request, lineage }: Beginning & { readonly request: GenerationRequest },
   known: readonly number[],
   stopped: () => boolean,
   reports: GenerationReports,
 ): Promise<{ runs: number; error: ErrorData | null }> {
   const { plan } = driver.info;
+  const start = { base, lineage };
   const promptIds = promptOf(request, codec);
   checkDecoder(plan, driver.stateful);
   reports.prompt(promptIds);
@@ -45,12 +53,12 @@ export async function generate(
 
   // All of it before the first wait, so that a driver that takes the session up knows what may have to be replayed.
   for (let run = 0; run < known.length; run++)
-    void driver.submit(runOf(plan, base, run, promptIds, ids)).catch(() => undefined);
+    void driver.submit(runOf(plan, start, run, promptIds, ids)).catch(() => undefined);
   while (!ends() && !stopped()) {
     const index = ids.length;
     const output = driver.output(base + index);
     // A wait for room may end with the session; the output's own rejection says so.
-    driver.submit(runOf(plan, base, index, promptIds, ids)).catch(() => undefined);
+    driver.submit(runOf(plan, start, index, promptIds, ids)).catch(() => undefined);
     let id: number;
     try {
       id = sample(lastRow(plan, await output), request, index);
@@ -71,21 +79,29 @@ export async function generate(
 /** The runs of a generation that has ended, for replay. */
 export function submitHistory(
   driver: SessionDriver,
-  base: number,
+  start: Beginning,
   promptIds: readonly number[],
   ids: readonly number[],
   runs: number,
 ): void {
   for (let run = 0; run < runs; run++) {
-    driver.submit(runOf(driver.info.plan, base, run, promptIds, ids)).catch(() => undefined);
+    driver.submit(runOf(driver.info.plan, start, run, promptIds, ids)).catch(() => undefined);
   }
 }
 
-function runOf(plan: PlanSummary, base: number, index: number, promptIds: readonly number[], ids: readonly number[]) {
+function runOf(
+  plan: PlanSummary,
+  { base, lineage }: Beginning,
+  index: number,
+  promptIds: readonly number[],
+  ids: readonly number[],
+): Submitted {
   return {
     run: base + index,
     reset: index === 0,
-    reply: "driver" as const,
+    reply: "driver",
+    // What is dropped is dropped at first; what is kept stays so all along.
+    lineage: index === 0 || lineage === undefined ? lineage : { ...lineage, drop: [] },
     // Made when they are sent: of a long generation that is taken up, all runs are named and few are needed.
     feeds: () => feedsOf(plan, index, promptIds, ids),
   };

@@ -1,4 +1,5 @@
 import type { WireTensors } from "../base/tensor.ts";
+import type { Lineage } from "../protocol/lineage.ts";
 import type { ReplyTo, StageStatus } from "../protocol/stage.ts";
 
 /** A run that was asked for and is not safe yet. */
@@ -6,8 +7,14 @@ export interface Submitted {
   readonly run: number;
   readonly reset: boolean;
   readonly reply: ReplyTo;
+  readonly lineage?: Lineage | undefined;
   /** In line for runs that the driver itself feeds; null: the page sends them over the source port. */
   readonly feeds: (() => WireTensors) | null;
+}
+
+/** Nothing from before this run is needed for it or for a later one: no state, and nothing that a handle keeps. */
+export function isCut({ reset, lineage }: Pick<Submitted, "reset" | "lineage">, stateful: boolean): boolean {
+  return (reset || !stateful) && lineage?.live !== true;
 }
 
 export interface ReplayInput {

@@ -6,7 +6,7 @@ import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Lease, SessionInfo } from "../protocol/pool.ts";
 import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, planReplay, type Submitted } from "./replay.ts";
+import { commonCheckpoint, isCut, planReplay, type Submitted } from "./replay.ts";
 import { newer } from "./stage-news.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -41,8 +41,8 @@ export class SessionDriver {
   private readonly stored: Set<number>[];
   /** Runs after the safe one, in order. */
   private readonly submitted = new Map<number, Submitted>();
-  /** Those of them that start from initial state. */
-  private readonly resets = new Set<number>();
+  /** Those of them that need nothing from before them. */
+  private readonly cuts = new Set<number>();
   private readonly failedRuns = new Map<number, ErrorData>();
   private readonly waiters = new Map<
     number,
@@ -50,6 +50,8 @@ export class SessionDriver {
   >();
   private readonly blocked: (() => void)[] = [];
   private readonly proof = new RecoveryProof();
+  /** Handles have kept something: a session without state of its own has some. */
+  private handles = false;
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
@@ -80,10 +82,11 @@ export class SessionDriver {
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
-    if (run.reset) this.resets.add(run.run);
+    if (isCut(run, this.stateful)) this.cuts.add(run.run);
+    if (run.lineage !== undefined) this.handles = true;
     this.submitted.set(run.run, run);
     this.refreshSafe();
-    while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.hasState && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
     if (this.wired) this.sendHead(run);
@@ -152,6 +155,10 @@ export class SessionDriver {
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
     if (this.allReady) await this.rewire();
+  }
+
+  private get hasState(): boolean {
+    return this.stateful || this.handles;
   }
 
   private get allReady(): boolean {
@@ -300,10 +307,12 @@ export class SessionDriver {
   }
 
   private restoreFrom(safe: number): RestoreFrom {
-    if (!this.stateful || safe < 0) return "initial";
+    // What handles keep may be stored, although this driver has heard of none.
+    const isStored = this.stored.every((runs) => runs.has(safe));
+    if ((!this.hasState && !isStored) || safe < 0) return "initial";
     if (!this.keepsState) return "lost";
-    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
+    // What a cut follows needs no state; asked of that run itself, because a later cut may be on its way already.
+    return this.cuts.has(safe + 1) ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -320,8 +329,8 @@ export class SessionDriver {
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
-  private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
+  private sendHead({ run, reset, reply, lineage, feeds }: Submitted): void {
+    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply, lineage };
     const error = this.failedRuns.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -337,7 +346,7 @@ export class SessionDriver {
       if (reply === "page") this.needs.runFailed(run, message.error);
       waiter?.reject(HoldfastError.from(message.error));
       // Stages before the failing one went on with their state; all go back and skip the run.
-      if (!known && this.stateful && this.stages.length > 1) {
+      if (!known && this.hasState && this.stages.length > 1) {
         this.restoreAll = true;
         void this.rewire();
       }
@@ -363,12 +372,12 @@ export class SessionDriver {
   private moveSafe(): void {
     const before = this.safeRun;
     const reached =
-      this.stateful && this.keepsState
+      this.hasState && this.keepsState
         ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
         : this.acked;
     this.safeRun = Math.max(before, reached);
     if (this.safeRun === before) return;
-    for (const runs of [this.submitted, this.resets, this.failedRuns])
+    for (const runs of [this.submitted, this.cuts, this.failedRuns])
       for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
     for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
     this.needs.safe(this.safeRun);
@@ -376,11 +385,11 @@ export class SessionDriver {
     this.unblock();
   }
 
-  /** A run that starts from initial state makes what was before it unimportant, once that was answered. */
+  /** A run that needs nothing from before it makes that unimportant, once it was answered. */
   private lastCut(): number {
     let cut = -1;
     // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= this.acked + 1) cut = run - 1;
+    for (const run of this.cuts) if (run <= this.acked + 1) cut = run - 1;
     return cut;
   }
 

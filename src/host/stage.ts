@@ -64,6 +64,8 @@ export class Stage {
   private pumping: Promise<void> | null = null;
   private lost = false;
   private stateLost = false;
+  /** Handles have kept something, here or in another stage. */
+  private handles = false;
   /** What handles kept up to this run was lost with the state; null: nothing was. */
   private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
@@ -87,9 +89,14 @@ export class Stage {
 
   /** Bytes of the state and of the outputs that are kept. */
   get liveBytes(): number {
-    let bytes = this.residents.bytes;
+    let bytes = this.stateBytes;
     for (const message of this.kept.values()) if ("tensors" in message) bytes += byteLengthOf(message.tensors);
     return bytes;
+  }
+
+  /** Bytes of the newest state and of what handles keep. */
+  get stateBytes(): number {
+    return this.residents.bytes;
   }
 
   /** A run: from the page, the driver or the stage before. */
@@ -119,9 +126,11 @@ export class Stage {
   restore(run: number, from: RestoreFrom): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
-      this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
-      if (this.options.durable && this.residents.any) await this.needs.forgetAfter(run);
+      const mayHaveStored = this.stores || this.storedRuns.length > 0;
+      this.residents.restore(from === "records" ? await this.needs.records(run) : []);
+      this.handles = from === "records";
+      if (mayHaveStored) await this.needs.forgetAfter(run);
       this.stateLost = from === "lost" && this.residents.any;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
@@ -162,6 +171,11 @@ export class Stage {
     this.storeError = error;
   }
 
+  /** A durable point needs a record of every stage, also of one that holds nothing where others do. */
+  private get stores(): boolean {
+    return this.options.durable && (this.residents.any || this.handles || this.options.stopsAtFailure);
+  }
+
   private status(): StageStatus {
     return { run: this.run, stored: [...this.storedRuns], storeError: this.storeError };
   }
@@ -193,7 +207,7 @@ export class Stage {
         this.run = null;
         return;
       }
-      if (this.options.durable && this.residents.any) this.checkpoint(answer);
+      if (this.stores) this.checkpoint(answer);
     }
   }
 
@@ -233,10 +247,15 @@ export class Stage {
   private begin({ reset, lineage }: RunHead): void {
     if (lineage !== undefined && !isLineage(lineage))
       throw new HoldfastError("BAD_FEEDS", "The run's head does not say properly what it goes on from.");
+    if (lineage !== undefined) this.handles = true;
     for (const key of lineage?.drop ?? []) this.residents.drop(key);
     if (reset) this.residents.reset();
     const from = lineage?.from ?? null;
-    if (from !== null && !this.residents.branch(from)) throw this.unknown(from);
+    if (from !== null && !this.residents.branch(from)) {
+      // A run that goes on from this one must not take another state for it.
+      this.stateLost = true;
+      throw this.unknown(from);
+    }
     if (reset || from !== null) this.stateLost = false;
     else if (this.stateLost && !lineage?.pass) throw HoldfastError.from(STATE_LOST);
   }

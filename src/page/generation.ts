@@ -1,12 +1,35 @@
 import { HoldfastError } from "../base/errors.ts";
 import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX } from "../base/limits.ts";
 import type { GenerationRequest } from "../protocol/client.ts";
-import type { GenerateOptions, Token } from "./session.ts";
+import type { Lineage } from "../protocol/lineage.ts";
+
+export interface GenerateOptions {
+  readonly maxNewTokens?: number;
+  /** 0 (the default): greedy. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  /** The same seed gives the same tokens. */
+  readonly seed?: number;
+  /** Ids that end the generation; they are emitted. */
+  readonly stopIds?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+export interface Token {
+  readonly index: number;
+  readonly id: number;
+  /**
+   * What this token adds to the text; empty until a character is complete, and a generation that ends within one ends with
+   * U+FFFD. All of them joined are the decoding of the ids.
+   */
+  readonly text: string;
+}
 
 /** A generation under way. The ids are the feeds of its runs: the library keeps them, the page's code need not. */
 export interface Generation {
   readonly base: number;
   readonly request: GenerationRequest;
+  readonly lineage: Lineage | undefined;
   promptIds: readonly number[] | null;
   readonly ids: number[];
   readonly queue: TokenQueue;

@@ -3,11 +3,13 @@ import { Pool } from "./pool.ts";
 export { Tensor } from "onnxruntime-common";
 export { type ErrorCategory, type ErrorCode, HoldfastError } from "../base/errors.ts";
 export type { SessionEvent, StageInfo } from "../protocol/events.ts";
+export type { GenerateOptions, Token } from "./generation.ts";
 export type { Guarantees } from "./guarantees.ts";
 export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { Picked, PickedSource } from "./picked.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
-export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
+export type { Feeds, KeptOutputs, KeptState, Resident } from "./residents.ts";
+export type { RunOptions, Session } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
 
 /** The id that the manifest's key fixes. */

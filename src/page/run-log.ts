@@ -1,6 +1,7 @@
 import { byteLengthOf } from "../base/bytes.ts";
 import type { ErrorData } from "../base/errors.ts";
 import type { WireTensors } from "../base/tensor.ts";
+import type { Lineage } from "../protocol/lineage.ts";
 
 type Entry =
   | {
@@ -10,6 +11,7 @@ type Entry =
       readonly feeds: WireTensors | null;
       readonly error: ErrorData | null;
       readonly bytes: number;
+      readonly lineage: Lineage | undefined;
     }
   | {
       readonly kind: "generation";
@@ -17,7 +19,13 @@ type Entry =
       readonly last: number;
       readonly promptIds: readonly number[];
       readonly ids: readonly number[];
+      readonly lineage: Lineage | undefined;
     };
+
+/** A run as the page feeds it. */
+export type FedRun = Pick<Extract<Entry, { kind: "run" }>, "run" | "reset" | "lineage"> & {
+  readonly feeds: WireTensors;
+};
 
 /** What the page must be able to send again: every run that is not yet safe, in order. */
 export class RunLog {
@@ -38,15 +46,21 @@ export class RunLog {
     }, 0);
   }
 
-  addRun(run: number, reset: boolean, feeds: WireTensors): void {
+  addRun({ run, reset, feeds, lineage }: FedRun): void {
     const bytes = byteLengthOf(feeds);
     this.size += bytes;
-    this.kept.push({ kind: "run", run, reset, feeds, error: null, bytes });
+    this.kept.push({ kind: "run", run, reset, feeds, error: null, bytes, lineage });
   }
 
   /** `runs`: run numbers it used; the last of them may have failed and has given no id. */
-  addGeneration(base: number, promptIds: readonly number[], ids: readonly number[], runs: number): void {
-    this.kept.push({ kind: "generation", base, last: base + runs - 1, promptIds, ids });
+  addGeneration(
+    base: number,
+    promptIds: readonly number[],
+    ids: readonly number[],
+    runs: number,
+    lineage?: Lineage | undefined,
+  ): void {
+    this.kept.push({ kind: "generation", base, last: base + runs - 1, promptIds, ids, lineage });
   }
 
   /** Forgets what can no longer be needed. */
@@ -68,7 +82,7 @@ export class RunLog {
     );
   }
 
-  feedsFrom(run: number): { readonly run: number; readonly reset: boolean; readonly feeds: WireTensors }[] {
+  feedsFrom(run: number): FedRun[] {
     return this.kept.flatMap((entry) =>
       entry.kind === "run" && entry.run >= run && entry.feeds !== null ? [{ ...entry, feeds: entry.feeds }] : [],
     );

@@ -2,6 +2,7 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import {
+  DROP_LATE_MS,
   REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
   RUNS_UNANSWERED_MAX,
@@ -18,39 +19,31 @@ import type { SessionInfo } from "../protocol/pool.ts";
 import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
-import { type Generation, requestOf, TokenQueue } from "./generation.ts";
+import { type GenerateOptions, type Generation, requestOf, type Token, TokenQueue } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
 import { type Plan, planOf } from "./plan.ts";
-import { RunLog } from "./run-log.ts";
-import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
+import {
+  type Asked,
+  checkKeep,
+  type Feeds,
+  type KeptOutputs,
+  type KeptState,
+  type Resident,
+  ResidentTable,
+  splitFeeds,
+} from "./residents.ts";
+import { type FedRun, RunLog } from "./run-log.ts";
+import { giveOutputs, takeFeeds } from "./tensors.ts";
 
 export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Start from initial state instead of the state after the run before. */
   readonly reset?: boolean;
+  /** Start from the state that this handle keeps. The handle stays as it is: other runs may start from it as well. */
+  readonly from?: Resident;
 }
 
-export interface GenerateOptions {
-  readonly maxNewTokens?: number;
-  /** 0 (the default): greedy. */
-  readonly temperature?: number;
-  readonly topK?: number;
-  /** The same seed gives the same tokens. */
-  readonly seed?: number;
-  /** Ids that end the generation; they are emitted. */
-  readonly stopIds?: readonly number[];
-  readonly signal?: AbortSignal;
-}
-
-export interface Token {
-  readonly index: number;
-  readonly id: number;
-  /**
-   * What this token adds to the text; empty until a character is complete, and a generation that ends within one ends with
-   * U+FFFD. All of them joined are the decoding of the ids.
-   */
-  readonly text: string;
-}
+type Answer = Extract<StageMessage, { tensors: object }>;
 
 /**
  * One model, loaded. Runs are numbered here, in the process that outlives everything else, and kept until they can no
@@ -60,11 +53,14 @@ export class Session {
   private info: SessionInfo | null = null;
   private currentStages: readonly StageInfo[] = [];
   private readonly listeners = new Set<(event: SessionEvent) => void>();
-  private readonly waiting = new Map<
-    number,
-    { resolve(outputs: Record<string, Tensor>): void; reject(error: HoldfastError): void }
-  >();
+  private readonly waiting = new Map<number, { resolve(answer: Answer): void; reject(error: HoldfastError): void }>();
   private readonly log = new RunLog();
+  private readonly residents = new ResidentTable({
+    read: async (handle) => giveOutputs((await this.submit({}, { pass: { read: handle } })).tensors),
+    dropped: () => this.dropSoon(),
+  });
+  /** Runs that compute nothing and are under way. */
+  private readonly passes = new Set<Promise<unknown>>();
   /** The driver knows this session; false from the loss of a bridge until the next one has taken the session up. */
   private attached = true;
   private source: MessagePort | null = null;
@@ -83,7 +79,7 @@ export class Session {
     private readonly tokenizer: TokenizerFiles | null,
     onEvent: (event: SessionEvent) => void,
     private readonly forget: () => void,
-    platform: Pick<Platform, "after"> = PLATFORM,
+    private readonly platform: Pick<Platform, "after"> = PLATFORM,
   ) {
     this.listeners.add(onEvent);
     const tell = (run: number): void => {
@@ -121,27 +117,46 @@ export class Session {
   }
 
   /**
-   * Runs the model once. Feeds and outputs are tensors by name, row-major. Throws BAD_FEEDS before anything is sent;
-   * otherwise the promise settles once, whatever dies meanwhile.
+   * Runs the model once. Feeds and outputs are tensors by name, row-major; a feed may be the handle of a kept output. With
+   * `keep: true` the state after the run stays in the hosts under a handle, with names these outputs do, in the host that
+   * makes them. Throws BAD_FEEDS, HANDLE_UNKNOWN, LIMIT_REACHED before anything is sent; otherwise the promise settles
+   * once, whatever dies meanwhile.
    */
+  run(feeds: Feeds, options?: RunOptions & { readonly keep?: false | undefined }): Promise<Record<string, Tensor>>;
+  run(feeds: Feeds, options: RunOptions & { readonly keep: true }): Promise<KeptState>;
+  run<Name extends string>(
+    feeds: Feeds,
+    options: RunOptions & { readonly keep: readonly Name[] },
+  ): Promise<KeptOutputs<Name>>;
   async run(
-    feeds: Readonly<Record<string, TensorLike>>,
-    { signal, reset = false }: RunOptions = {},
-  ): Promise<Record<string, Tensor>> {
-    const wire = takeFeeds(feeds, this.inputs);
-    await this.room(signal);
-    // The caller may have aborted in the meantime, and an event that has passed does not come again.
-    if (signal?.aborted) throw aborted(signal);
-    if (this.generation !== null) throw busy();
-    const run = this.nextRun++;
-    this.log.addRun(run, reset || run === 0, wire);
-    const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
-    const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
-    signal?.addEventListener("abort", abort, { once: true });
-    const acked = this.acks.goAlong();
-    this.peer.emit("run", { sessionId: this.id, run, reset: reset || run === 0, error: null, acked });
-    this.feed({ run, reset: reset || run === 0, feeds: wire });
-    return answer.finally(() => signal?.removeEventListener("abort", abort));
+    feeds: Feeds,
+    {
+      signal,
+      reset = false,
+      from,
+      keep = false,
+    }: RunOptions & { readonly keep?: boolean | readonly string[] | undefined } = {},
+  ): Promise<Record<string, Tensor> | KeptState | KeptOutputs<string>> {
+    const { tensors, handles } = splitFeeds(feeds, this.inputs);
+    const wire = takeFeeds(tensors, this.inputs, Object.keys(handles));
+    const asked = { from, keep, feeds: handles };
+    checkKeep(asked, reset, this.plan);
+    const answer = await this.submit(wire, asked, reset, signal);
+    const outputs = giveOutputs(answer.tensors);
+    const { run } = answer.head;
+    const kept = answer.kept ?? [];
+    if (keep === true) return { outputs, state: this.residents.handle(run, null, kept) };
+    if (keep === false) return outputs;
+    const residents = keep.map((name) => [name, this.residents.handle(run, name, kept)] as const);
+    return { outputs, residents: Object.fromEntries(residents) };
+  }
+
+  /** A handle for the state as it is now: after the last run or generation that was asked for. */
+  async keepState(): Promise<Resident> {
+    const asked = { keep: true, pass: { read: null } };
+    checkKeep(asked, false, this.plan);
+    const { head, kept = [] } = await this.submit({}, asked);
+    return this.residents.handle(head.run, null, kept);
   }
 
   /**
@@ -155,9 +170,12 @@ export class Session {
     const request = requestOf(prompt, options);
     await this.room(options.signal);
     if (options.signal?.aborted) throw aborted(options.signal);
+    await Promise.allSettled(this.passes);
     if (this.generation !== null || this.waiting.size > 0) throw busy();
     const queue = new TokenQueue();
-    const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue, stopped: false };
+    const base = this.nextRun;
+    const lineage = this.residents.lineage(base, null);
+    const generation: Generation = { base, request, lineage, promptIds: null, ids: [], queue, stopped: false };
     this.generation = generation;
     // Nobody waits for the run that is under way: it may take as long as a recovery does.
     const stop = (): void => {
@@ -181,6 +199,47 @@ export class Session {
       stop();
     }
   }
+
+  /** Numbers a run, keeps it for replay and sends it; resolves with its answer. */
+  private async submit(feeds: WireTensors, asked: Asked, reset = false, signal?: AbortSignal): Promise<Answer> {
+    const pinned = this.residents.pin(asked);
+    let fed: FedRun;
+    try {
+      await this.room(signal);
+      // The caller may have aborted in the meantime, and an event that has passed does not come again.
+      if (signal?.aborted) throw aborted(signal);
+      if (this.generation !== null) throw busy();
+      const run = this.nextRun++;
+      fed = { run, reset: reset || run === 0, feeds, lineage: this.residents.lineage(run, pinned) };
+    } finally {
+      this.residents.unpin(pinned);
+    }
+    const { run, lineage } = fed;
+    this.log.addRun(fed);
+    const answer = new Promise<Answer>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
+    if (asked.pass !== undefined) {
+      this.passes.add(answer);
+      answer.catch(() => undefined).finally(() => this.passes.delete(answer));
+    }
+    const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
+    signal?.addEventListener("abort", abort, { once: true });
+    const acked = this.acks.goAlong();
+    this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
+    this.feed(fed);
+    return answer.finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /** What nobody holds any more is dropped with the next run, or soon with one of its own. */
+  private dropSoon(): void {
+    if (this.dropping || this.ended !== null) return;
+    this.dropping = true;
+    this.platform.after(DROP_LATE_MS, () => {
+      this.dropping = false;
+      if (this.ended !== null || this.generation !== null || !this.residents.hasDrops) return;
+      this.submit({}, { pass: { read: null } }).catch(() => undefined);
+    });
+  }
+  private dropping = false;
 
   /** Ends the session, closes its hosts and deletes its stored state. */
   async release(): Promise<void> {
@@ -253,7 +312,10 @@ export class Session {
   }
 
   runFailed(run: number, error: HoldfastError): void {
-    this.waiting.get(run)?.reject(error);
+    const waiter = this.waiting.get(run);
+    // One that was answered keeps what it kept, whatever a driver makes of it that had not heard of the answer.
+    if (waiter !== undefined) this.residents.failed(run);
+    waiter?.reject(error);
     this.waiting.delete(run);
     // A failed run is skipped when the runs around it are replayed; the driver says so to the stages.
     if (error.code !== "ABORTED") this.log.markFailed(run, toErrorData(error));
@@ -266,6 +328,7 @@ export class Session {
     this.ended = error;
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
+    this.residents.clear();
     this.generation?.queue.fail(error);
     this.generation = null;
     this.source?.close();
@@ -291,11 +354,12 @@ export class Session {
       this.attached = true;
       this.currentStages = info.stages;
       for (const entry of this.log.entries()) {
-        if (entry.kind === "run")
-          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error, acked: this.acked });
-        else {
-          const { base, promptIds, ids } = entry;
-          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
+        if (entry.kind === "run") {
+          const { run, reset, error, lineage } = entry;
+          peer.emit("run", { sessionId, run, reset, error, acked: this.acked, lineage });
+        } else {
+          const { base, promptIds, ids, lineage } = entry;
+          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1, lineage });
         }
       }
       if (this.generation !== null) this.askGeneration(this.generation);
@@ -310,9 +374,9 @@ export class Session {
   }
 
   private askGeneration(generation: Generation): void {
-    const { base, request, ids } = generation;
+    const { base, request, ids, lineage } = generation;
     const { peer } = this;
-    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
+    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids], lineage }).then(
       ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
       (error: HoldfastError) => {
         if (!peer.isClosed) this.generationEnded(generation, ids.length, error);
@@ -323,19 +387,20 @@ export class Session {
   private generationEnded(generation: Generation, runs: number, error: HoldfastError | null): void {
     if (this.generation !== generation) return;
     this.generation = null;
-    const { base, promptIds, ids, queue } = generation;
+    const { base, promptIds, ids, queue, lineage } = generation;
     this.nextRun = base + runs;
-    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids, runs);
+    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids, runs, lineage);
     this.ack(this.nextRun - 1);
     if (error === null) queue.end();
     else queue.fail(error);
     this.makeRoom();
+    if (this.residents.hasDrops) this.dropSoon();
   }
 
   private answered(message: StageMessage): void {
     if ("error" in message) return;
     const { run } = message.head;
-    this.waiting.get(run)?.resolve(giveOutputs(message.tensors));
+    this.waiting.get(run)?.resolve(message);
     this.waiting.delete(run);
     this.ackAnswered();
     this.makeRoom();
@@ -373,11 +438,11 @@ export class Session {
     return this.log.replayRuns > REPLAY_RUNS_MAX;
   }
 
-  private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {
+  private feed({ run, reset, feeds, lineage }: FedRun): void {
     const { tensors, transfer } = forPosting(feeds);
     // Before the bound is reached, or no run would be left that could make what is kept durable.
     const checkpoint = this.log.bytes > RESEND_BYTES_MAX / 2;
-    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page" };
+    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page", lineage };
     this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
   }
 

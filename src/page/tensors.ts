@@ -16,13 +16,18 @@ export interface TensorLike {
 
 /**
  * Checks feeds against the model's inputs and copies them, so that the page may change its arrays afterwards. Throws
- * BAD_FEEDS with the name that is wrong and what is expected.
+ * BAD_FEEDS with the name that is wrong and what is expected. `elsewhere`: inputs whose tensors the hosts have.
  */
-export function takeFeeds(feeds: Readonly<Record<string, TensorLike>>, inputs: readonly ValueSpec[]): WireTensors {
+export function takeFeeds(
+  feeds: Readonly<Record<string, TensorLike>>,
+  inputs: readonly ValueSpec[],
+  elsewhere: readonly string[] = [],
+): WireTensors {
   const names = inputs.map(({ name }) => name);
-  const unknown = Object.keys(feeds).find((name) => !names.includes(name));
+  const unknown = [...Object.keys(feeds), ...elsewhere].find((name) => !names.includes(name));
   if (unknown !== undefined) throw bad(`there is no input "${unknown}"; the model takes ${names.join(", ")}`);
-  return Object.fromEntries(inputs.map((input) => [input.name, takeFeed(input, feeds[input.name])]));
+  const taken = inputs.filter(({ name }) => !elsewhere.includes(name));
+  return Object.fromEntries(taken.map((input) => [input.name, takeFeed(input, feeds[input.name])]));
 }
 
 function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefined): WireTensor {

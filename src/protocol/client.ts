@@ -1,5 +1,6 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { SessionEvent } from "./events.ts";
+import type { Lineage } from "./lineage.ts";
 import type { SessionOptions } from "./options.ts";
 import type { SessionInfo } from "./pool.ts";
 
@@ -46,7 +47,14 @@ export interface ClientCalls {
   release: { params: { sessionId: string }; result: null };
   /** Ends when the last token was sent. `ids`: what the page already has of this generation. */
   generate: {
-    params: { sessionId: string; base: number; request: GenerationRequest; ids: readonly number[] };
+    params: {
+      sessionId: string;
+      base: number;
+      request: GenerationRequest;
+      ids: readonly number[];
+      /** Of its first run; what that says of handles that live holds for the others. */
+      lineage?: Lineage | undefined;
+    };
     /** `runs`: run numbers used. `error`: why it ended early; a rejection means that no run was used. */
     result: { runs: number; error: ErrorData | null };
   };
@@ -59,9 +67,23 @@ export interface ClientEvents {
    * A run whose feeds go over the source port. `error`: it failed before; only to be skipped in a replay. `acked`: as with
    * `ack`, which it saves.
    */
-  run: { sessionId: string; run: number; reset: boolean; error: ErrorData | null; acked: number };
+  run: {
+    sessionId: string;
+    run: number;
+    reset: boolean;
+    error: ErrorData | null;
+    acked: number;
+    lineage?: Lineage | undefined;
+  };
   /** Runs of a generation that has ended, for replay only. `runs`: one more than ids when its last run failed. */
-  history: { sessionId: string; base: number; promptIds: readonly number[]; ids: readonly number[]; runs: number };
+  history: {
+    sessionId: string;
+    base: number;
+    promptIds: readonly number[];
+    ids: readonly number[];
+    runs: number;
+    lineage?: Lineage | undefined;
+  };
   /** After an attach: all runs that may have to be replayed were named; go on. */
   resume: { sessionId: string };
   /** Answers of all runs up to this one have arrived. */

@@ -18,7 +18,7 @@ export interface RunHead {
   readonly safe: number;
   readonly reply: ReplyTo;
   /** Absent where a run goes on from the run before and nothing is kept: as most do. */
-  readonly lineage?: Lineage;
+  readonly lineage?: Lineage | undefined;
 }
 
 /** The state after these runs is stored: every sequence's first, some on the way, and where it is asked for. */

@@ -39,6 +39,13 @@ describe.each([1, 2, 3, 4])("a session in %i stages gives the undisturbed output
   });
   it("when restores are not answered", () =>
     play(1_600, { kills: 3, lostRestores: 0.3, duplicates: 0.05, limits: { arrivalMs: 1_000, answerMs: 60 } }));
+  it("from every state that a handle keeps", () => play(1_700, { kills: 0, branches: true }));
+  it("from every state that a handle keeps, when everything dies", () =>
+    play(1_800, { kills: 3, bridgeLosses: 2, poolLosses: 1, duplicates: 0.1, branches: true }));
+  it("from every state that a handle keeps, when runs fail and hosts die", () =>
+    play(1_900, { kills: 2, bridgeLosses: 1, badId: BAD_ID, branches: true }));
+  it("from kept states at level low, or says that they are lost", () =>
+    play(2_000, { level: "low", kills: 2, branches: true, mayFail: ["STATE_LOST"] }));
   it("until its state cannot be stored, and says so", () =>
     play(1_500, { kills: 1, bridgeLosses: 2, failedWrites: 0.05, mayFail: ["QUOTA_EXCEEDED"] }));
 });

@@ -13,7 +13,7 @@ beforeEach(() => {
 
 describe("what the page keeps", () => {
   it("is every run that is not yet safe, with its bytes", () => {
-    for (let run = 0; run < 4; run++) log.addRun(run, run === 0, feeds(10));
+    for (let run = 0; run < 4; run++) log.addRun({ run: run, reset: run === 0, feeds: feeds(10), lineage: undefined });
     expect([log.bytes, log.replayRuns]).toEqual([40, 4]);
     log.drop(1);
     expect([log.bytes, log.replayRuns]).toEqual([20, 2]);
@@ -23,7 +23,7 @@ describe("what the page keeps", () => {
   });
 
   it("is fed again from a given run on, in order, with its resets", () => {
-    for (let run = 0; run < 4; run++) log.addRun(run, run === 2, feeds(1));
+    for (let run = 0; run < 4; run++) log.addRun({ run: run, reset: run === 2, feeds: feeds(1), lineage: undefined });
     expect(log.feedsFrom(1).map(({ run, reset }) => [run, reset])).toEqual([
       [1, false],
       [2, true],
@@ -32,8 +32,8 @@ describe("what the page keeps", () => {
   });
 
   it("loses the feeds of a failed run but not its number", () => {
-    log.addRun(0, true, feeds(8));
-    log.addRun(1, false, feeds(8));
+    log.addRun({ run: 0, reset: true, feeds: feeds(8), lineage: undefined });
+    log.addRun({ run: 1, reset: false, feeds: feeds(8), lineage: undefined });
     log.markFailed(0, FAILED);
     expect(log.feedsFrom(0).map(({ run }) => run)).toEqual([1]);
     expect(log.entries().map((entry) => entry.kind === "run" && [entry.run, entry.error])).toEqual([
@@ -44,7 +44,7 @@ describe("what the page keeps", () => {
   });
 
   it("counts no bytes of a failed run", () => {
-    log.addRun(0, true, feeds(8));
+    log.addRun({ run: 0, reset: true, feeds: feeds(8), lineage: undefined });
     log.markFailed(0, FAILED);
     expect(log.bytes).toBe(0);
   });
@@ -91,7 +91,7 @@ describe("a generation", () => {
   });
 
   it("counts beside the runs around it, costs no bytes and is not fed by the page", () => {
-    log.addRun(15, true, feeds(4));
+    log.addRun({ run: 15, reset: true, feeds: feeds(4), lineage: undefined });
     log.drop(12);
     expect([log.replayRuns, log.bytes, log.feedsFrom(0).map(({ run }) => run)]).toEqual([3, 4, [15]]);
   });

@@ -77,6 +77,10 @@ export class FakeHost {
     );
   }
 
+  get stateBytes(): number {
+    return this.stage.stateBytes;
+  }
+
   /** Its process is gone: nothing is heard of it any more, and nobody is told. */
   kill(): void {
     this.dead = true;

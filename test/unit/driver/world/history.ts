@@ -1,5 +1,7 @@
 import { expect } from "vitest";
 import { HoldfastError } from "../../../../src/base/errors.ts";
+import type { WireTensors } from "../../../../src/base/tensor.ts";
+import type { Resident } from "../../../../src/page/residents.ts";
 import { Reference, VOCABULARY } from "./model.ts";
 import { World, type WorldOptions } from "./world.ts";
 
@@ -12,6 +14,8 @@ export interface HistoryOptions extends WorldOptions {
   readonly poolLosses?: number;
   /** An id that makes runs fail is fed now and then. */
   readonly badId?: number;
+  /** Runs keep their state, start from kept states, read and dispose of them. */
+  readonly branches?: boolean;
   /** Codes that runs may fail with, because the level or the fault lets them. */
   readonly mayFail?: readonly string[];
 }
@@ -41,7 +45,12 @@ async function work(world: World, options: HistoryOptions): Promise<void> {
   const { random } = world;
   const { stages, badId, stateful = true, mayFail } = options;
   const oracle = new Oracle(new Reference(stages, stateful), stateful, mayFail ?? []);
+  const tree = options.branches ? new Tree(world, oracle) : null;
   for (let step = 0; step < 5; step++) {
+    if (tree !== null && random.chance(0.6)) {
+      await tree.grow(1 + random.below(24), step === 0, badId);
+      continue;
+    }
     if (stateful && random.chance(0.4)) {
       const prompt = someIds(world);
       const count = 1 + random.below(24);
@@ -68,12 +77,24 @@ class Oracle {
     private readonly mayFail: readonly string[],
   ) {}
 
-  ran(ids: readonly number[], reset: boolean, answer: number[] | string): void {
+  get version(): WireTensors {
+    return this.reference.version;
+  }
+
+  from(version: WireTensors): void {
+    this.reference.from(version);
+  }
+
+  mayFailWith(code: string): void {
+    expect(this.mayFail).toContain(code);
+  }
+
+  ran(ids: readonly number[], reset: boolean, answer: number[] | string, branches = false): void {
     if (typeof answer === "string" && this.mayFail.includes(answer)) {
       this.lost = true;
       return;
     }
-    if (reset || !this.stateful) this.lost = false;
+    if (reset || branches || !this.stateful) this.lost = false;
     expect(this.lost, "an answer from a state that was lost").toBe(false);
     expect(answer).toEqual(this.reference.run(ids, reset) ?? "RUN_FAILED");
   }
@@ -83,6 +104,72 @@ class Oracle {
     expect(ids).toEqual(error === null ? expected : expected.slice(0, ids.length));
     if (error !== null) expect(this.mayFail).toContain(error);
     this.lost = error !== null;
+  }
+}
+
+/** Handles of a history, each with the state that the undisturbed model had there. */
+class Tree {
+  private readonly kept: { readonly handle: Resident; readonly version: WireTensors }[] = [];
+
+  constructor(
+    private readonly world: World,
+    private readonly oracle: Oracle,
+  ) {}
+
+  /** A burst of runs from anywhere in the tree; the answers are held against the model's in the order of the runs. */
+  async grow(runs: number, first: boolean, badId: number | undefined): Promise<void> {
+    const { random } = this.world;
+    const asked = Array.from({ length: runs }, (_, index) => {
+      const from = random.chance(0.5) ? this.any() : undefined;
+      const ids = badId !== undefined && random.chance(0.1) ? [badId] : someIds(this.world);
+      const reset = (first && index === 0) || (from === undefined && random.chance(0.06));
+      const keep = random.chance(0.4);
+      const answer = this.ask(ids, { ...(from && { from: from.handle }), reset, keep });
+      if (random.chance(0.3)) this.dispose();
+      return { ids, from, reset, answer };
+    });
+    for (const { ids, from, reset, answer } of asked) {
+      if (from !== undefined) this.oracle.from(from.version);
+      const { result, handle } = await answer;
+      this.oracle.ran(ids, reset, result, from !== undefined);
+      if (handle !== null) this.kept.push({ handle, version: this.oracle.version });
+    }
+    if (random.chance(0.3)) await this.keepNewest();
+    if (random.chance(0.3)) await this.read();
+  }
+
+  private async ask(
+    ids: readonly number[],
+    options: { from?: Resident; reset: boolean; keep: boolean },
+  ): Promise<{ result: number[] | string; handle: Resident | null }> {
+    try {
+      const { logits, state } = await this.world.runKept(ids, options);
+      return { result: logits, handle: state };
+    } catch (error) {
+      return { result: codeOf(error), handle: null };
+    }
+  }
+
+  private any(): { handle: Resident; version: WireTensors } | undefined {
+    return this.kept[this.world.random.below(this.kept.length)];
+  }
+
+  private dispose(): void {
+    const [gone] = this.kept.splice(this.world.random.below(this.kept.length), 1);
+    gone?.handle.dispose();
+  }
+
+  private async keepNewest(): Promise<void> {
+    const handle = await this.world.session.keepState().catch((error) => this.oracle.mayFailWith(codeOf(error)));
+    if (handle) this.kept.push({ handle, version: this.oracle.version });
+  }
+
+  private async read(): Promise<void> {
+    const kept = this.any();
+    if (kept === undefined) return;
+    const tensors = await kept.handle.read().catch((error) => this.oracle.mayFailWith(codeOf(error)));
+    if (!tensors) return;
+    for (const [name, { data }] of Object.entries(kept.version)) expect(tensors[name]?.data).toEqual(data);
   }
 }
 

@@ -112,6 +112,15 @@ export class Reference {
     return ids;
   }
 
+  /** The state after the last run; `from` starts from it again. */
+  get version(): WireTensors {
+    return { ...this.state };
+  }
+
+  from(version: WireTensors): void {
+    this.state = { ...version };
+  }
+
   private reset(): void {
     for (const { input } of this.specs.flatMap((spec) => spec.state)) {
       const rows = input.name.startsWith("past");

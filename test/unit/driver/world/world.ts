@@ -4,6 +4,7 @@ import { Driver } from "../../../../src/driver/driver.ts";
 import { ChannelWirer } from "../../../../src/driver/wiring.ts";
 import type { FaultToleranceLevel } from "../../../../src/fault/levels.ts";
 import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
+import type { Resident } from "../../../../src/page/residents.ts";
 import { Session } from "../../../../src/page/session.ts";
 import type { ClientCalls, ClientEvents, DriverEvents } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
@@ -83,6 +84,25 @@ export class World {
   async run(ids: readonly number[], reset: boolean): Promise<number[]> {
     const { logits } = await this.session.run({ input_ids: idsTensor(ids) }, { reset });
     return Array.from(logits?.data as Float32Array);
+  }
+
+  /** As `run`, from what a handle keeps, and what it keeps itself. */
+  async runKept(
+    ids: readonly number[],
+    { keep, ...options }: { from?: Resident; reset?: boolean; keep: boolean },
+  ): Promise<{ logits: number[]; state: Resident | null }> {
+    const feeds = { input_ids: idsTensor(ids) };
+    if (!keep) {
+      const { logits } = await this.session.run(feeds, options);
+      return { logits: Array.from(logits?.data as Float32Array), state: null };
+    }
+    const { outputs, state } = await this.session.run(feeds, { ...options, keep });
+    return { logits: Array.from(outputs["logits"]?.data as Float32Array), state };
+  }
+
+  /** Bytes of state that the stages hold. */
+  get stateBytes(): readonly number[] {
+    return this.hosts.map((host) => host.stateBytes);
   }
 
   /** Kills a stage's host and, after a while, puts another in its place. */

@@ -1,0 +1,250 @@
+import type { Tensor } from "onnxruntime-common";
+import { HoldfastError } from "../base/errors.ts";
+import { RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
+import { type KeptTensor, type Lineage, outputKey, type ResidentKey, stateKey } from "../protocol/lineage.ts";
+import type { PlanSummary } from "../shard/summary.ts";
+import type { ValueSpec } from "../shard/types.ts";
+import type { TensorLike } from "./tensors.ts";
+
+/**
+ * A handle for what stays in the session's hosts: the state after a run, or one output of it. Immutable: any number of runs
+ * may start from it. Freed by `dispose()` (or `using`), with its session, and some time after it was forgotten.
+ */
+export class Resident {
+  readonly #table: ResidentTable;
+
+  constructor(
+    table: ResidentTable,
+    /** The number of the run that made it. */
+    readonly run: number,
+    /** The output that it is; null: it is the state after the run. */
+    readonly output: string | null,
+    /** What it consists of: names (of a state: of its inputs), element types, dims, bytes, and the stage that holds it. */
+    readonly tensors: readonly KeptTensor[],
+  ) {
+    this.#table = table;
+  }
+
+  get bytes(): number {
+    return this.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  get isDisposed(): boolean {
+    return !this.#table.holds(this);
+  }
+
+  /** Brings its tensors to the page, by name. Throws HANDLE_UNKNOWN, STATE_LOST, and what `run` throws. */
+  read(): Promise<Record<string, Tensor>> {
+    return this.#table.read(this);
+  }
+
+  /** Frees it in the hosts. Runs that were made with it before are not disturbed; a second time does nothing. */
+  dispose(): void {
+    this.#table.dispose(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** What a run asks of handles. */
+export interface Asked {
+  readonly from?: Resident | undefined;
+  readonly keep?: boolean | readonly string[] | undefined;
+  readonly feeds?: Readonly<Record<string, Resident>>;
+  /** Nothing is computed; with a handle: it is read. */
+  readonly pass?: { readonly read: Resident | null };
+}
+
+/** The same by keys, which are not dropped until the run has its number. */
+export interface Pinned extends Pick<Lineage, "from" | "keep" | "keepOutputs" | "feeds" | "pass"> {
+  readonly keys: readonly ResidentKey[];
+}
+
+/** What a run gives that keeps its state. */
+export interface KeptState {
+  readonly outputs: Record<string, Tensor>;
+  readonly state: Resident;
+}
+/** What a run gives that keeps outputs; they are not among `outputs`. */
+export interface KeptOutputs<Name extends string> {
+  readonly outputs: Record<string, Tensor>;
+  readonly residents: Record<Name, Resident>;
+}
+/** Tensors of onnxruntime, or handles of kept outputs, by the name of the input. */
+export type Feeds = Readonly<Record<string, TensorLike | Resident>>;
+
+export interface ResidentNeeds {
+  read(handle: Resident): Promise<Record<string, Tensor>>;
+  /** Something is to be dropped, which the next run says. */
+  dropped(): void;
+}
+
+/** The handles of one session: the only place that knows what they stand for. */
+export class ResidentTable {
+  private readonly keys = new WeakMap<Resident, ResidentKey>();
+  /** What the hosts keep once all runs so far are done, and its bytes; 0 until the run is answered. */
+  private readonly kept = new Map<ResidentKey, number>();
+  private drops: ResidentKey[] = [];
+  /** Runs that wait for room, by what they go on from; and what was disposed of meanwhile. */
+  private readonly pins = new Map<ResidentKey, number>();
+  private readonly disposed = new Set<ResidentKey>();
+  private readonly forgotten = new FinalizationRegistry<ResidentKey>((key) => this.drop(key));
+
+  constructor(private readonly needs: ResidentNeeds) {}
+
+  get hasDrops(): boolean {
+    return this.drops.length > 0;
+  }
+
+  holds(handle: Resident): boolean {
+    const key = this.keys.get(handle);
+    return key !== undefined && this.kept.has(key);
+  }
+
+  read(handle: Resident): Promise<Record<string, Tensor>> {
+    return this.needs.read(handle);
+  }
+
+  /** @throws HoldfastError HANDLE_UNKNOWN, LIMIT_REACHED, BAD_FEEDS: nothing was sent, nothing is pinned. */
+  pin({ from, keep = false, feeds = {}, pass }: Asked): Pinned {
+    if (from?.output != null) throw badFeeds(`from takes a state, not the output "${from.output}"; feed it instead`);
+    const pinned = {
+      from: from === undefined ? null : this.keyOf(from),
+      keep: keep === true,
+      keepOutputs: typeof keep === "object" ? keep : [],
+      feeds: Object.fromEntries(Object.entries(feeds).map(([input, handle]) => [input, this.keyOf(handle)])),
+      pass: pass === undefined ? null : { read: pass.read === null ? null : this.keyOf(pass.read) },
+    };
+    this.checkRoom(pinned.keepOutputs.length + (keep === true ? 1 : 0));
+    const keys = [pinned.from, pinned.pass?.read ?? null, ...Object.values(pinned.feeds)].filter((key) => key !== null);
+    for (const key of keys) this.pins.set(key, (this.pins.get(key) ?? 0) + 1);
+    return { ...pinned, keys };
+  }
+
+  unpin({ keys }: Pinned): void {
+    for (const key of keys) {
+      const left = (this.pins.get(key) ?? 1) - 1;
+      if (left > 0) this.pins.set(key, left);
+      else this.pins.delete(key);
+      if (left === 0 && this.disposed.delete(key)) this.drop(key);
+    }
+  }
+
+  private checkRoom(more: number): void {
+    const bytes = [...this.kept.values()].reduce((sum, each) => sum + each, 0);
+    if (more === 0 || (this.kept.size + more <= RESIDENT_HANDLES_MAX && bytes < RESIDENT_BYTES_MAX)) return;
+    throw new HoldfastError(
+      "LIMIT_REACHED",
+      `The session keeps ${this.kept.size} handles of ${bytes} bytes; dispose() of some before keeping more.`,
+    );
+  }
+
+  /** What run `run` says to the hosts; undefined: nothing. What is dropped is said once. */
+  lineage(run: number, pinned: Pinned | null): Lineage | undefined {
+    const { from, keep, keepOutputs, feeds, pass } = pinned ?? NOTHING;
+    const { drops: drop } = this;
+    const live = this.kept.size > 0;
+    if (!live && drop.length === 0 && !keep && keepOutputs.length === 0 && pass === null) return undefined;
+    if (keep) this.kept.set(stateKey(run), 0);
+    for (const name of keepOutputs) this.kept.set(outputKey(run, name), 0);
+    this.drops = [];
+    return { from, keep, keepOutputs, feeds, drop, pass, live };
+  }
+
+  /** A handle for what run `run` kept. `output` null: the state. */
+  handle(run: number, output: string | null, kept: readonly KeptTensor[]): Resident {
+    const key = output === null ? stateKey(run) : outputKey(run, output);
+    const tensors = kept.filter(({ name }) => output === null || name === output);
+    const handle = new Resident(this, run, output, tensors);
+    this.kept.set(key, handle.bytes);
+    this.keys.set(handle, key);
+    this.forgotten.register(handle, key, handle);
+    return handle;
+  }
+
+  /** The run failed, or its caller gave it up: nobody will hold what it may have kept. */
+  failed(run: number): void {
+    for (const key of [...this.kept.keys()]) if (Number.parseInt(key, 10) === run) this.drop(key);
+  }
+
+  dispose(handle: Resident): void {
+    const key = this.keys.get(handle);
+    if (key === undefined) return;
+    this.keys.delete(handle);
+    this.forgotten.unregister(handle);
+    this.drop(key);
+  }
+
+  clear(): void {
+    this.kept.clear();
+    this.drops = [];
+  }
+
+  private drop(key: ResidentKey): void {
+    if (this.pins.has(key)) {
+      this.disposed.add(key);
+      return;
+    }
+    if (!this.kept.delete(key)) return;
+    this.drops.push(key);
+    this.needs.dropped();
+  }
+
+  private keyOf(handle: Resident): ResidentKey {
+    const key = this.keys.get(handle);
+    if (key === undefined || !this.kept.has(key))
+      throw new HoldfastError(
+        "HANDLE_UNKNOWN",
+        "The handle was disposed of, belongs to another session, or none ever gave it; keep what you go on from.",
+      );
+    return key;
+  }
+}
+
+const NOTHING: Omit<Pinned, "keys"> = { from: null, keep: false, keepOutputs: [], feeds: {}, pass: null };
+
+/**
+ * Whether a plan can do what a run asks. @throws HoldfastError BAD_OPTIONS.
+ */
+export function checkKeep(
+  { keep = false, from }: Asked,
+  reset: boolean,
+  { stateInputs, results }: Pick<PlanSummary, "stateInputs" | "results">,
+): void {
+  const bad = (what: string): HoldfastError => new HoldfastError("BAD_OPTIONS", what);
+  if (reset && from !== undefined) throw bad("A run starts from initial state or from a handle; give one of them.");
+  if ((keep === true || from !== undefined) && stateInputs.length === 0)
+    throw bad("The model keeps no state between runs (see stateBindings), so there is none to keep.");
+  const unknown =
+    typeof keep === "object" ? keep.find((name) => !results.some((each) => each.name === name)) : undefined;
+  if (unknown !== undefined) throw bad(`There is no output "${unknown}" to keep; compare session.outputs.`);
+}
+
+/** Tells feeds that are handles from tensors. Throws BAD_FEEDS where a handle cannot be what the model takes. */
+export function splitFeeds(
+  feeds: Readonly<Record<string, TensorLike | Resident>>,
+  inputs: readonly ValueSpec[],
+): { readonly tensors: Record<string, TensorLike>; readonly handles: Record<string, Resident> } {
+  const tensors: Record<string, TensorLike> = {};
+  const handles: Record<string, Resident> = {};
+  for (const [name, feed] of Object.entries(feeds)) {
+    if (!(feed instanceof Resident)) {
+      tensors[name] = feed;
+      continue;
+    }
+    const input = inputs.find((each) => each.name === name);
+    const [kept] = feed.tensors;
+    if (feed.output === null || kept === undefined)
+      throw badFeeds(`the input "${name}" takes a kept output, not a state; give a state as { from }`);
+    if (input !== undefined && input.type !== kept.type)
+      throw badFeeds(`the input "${name}" takes ${input.type}, the output "${feed.output}" is ${kept.type}`);
+    handles[name] = feed;
+  }
+  return { tensors, handles };
+}
+
+function badFeeds(what: string): HoldfastError {
+  return new HoldfastError("BAD_FEEDS", `The feeds do not fit: ${what}.`);
+}
