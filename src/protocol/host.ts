@@ -139,6 +139,8 @@ export interface ShardLoad {
   readonly durable: boolean;
   /** The pipeline has state and several stages: a stage that fails waits until all are put back together. */
   readonly stopsAtFailure: boolean;
+  /** Some stage of the pipeline has state: all of them make durable points together. */
+  readonly stateful: boolean;
   readonly stored: readonly number[];
 }
 
