@@ -6,7 +6,7 @@ import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Lease, SessionInfo } from "../protocol/pool.ts";
 import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, isCut, planReplay, type Submitted } from "./replay.ts";
+import { commonCheckpoint, isCut, planReplay, type Submitted, silentOf } from "./replay.ts";
 import { newer } from "./stage-news.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -41,7 +41,7 @@ export class SessionDriver {
   private readonly stored: Set<number>[];
   /** Runs after the safe one, in order. */
   private readonly submitted = new Map<number, Submitted>();
-  /** Those of them that need nothing from before them. */
+  /** Need nothing from before them. */
   private readonly cuts = new Set<number>();
   private readonly failedRuns = new Map<number, ErrorData>();
   private readonly waiters = new Map<
@@ -396,9 +396,4 @@ export class SessionDriver {
   private unblock(): void {
     for (const resume of this.blocked.splice(0)) resume();
   }
-}
-
-/** The stages that gave no answer. */
-function silentOf(answers: readonly (object | null)[]): number[] {
-  return answers.flatMap((answer, stage) => (answer === null ? [stage] : []));
 }

@@ -79,6 +79,8 @@ export class Stage {
       readonly stored: readonly number[];
       /** After a failure of its own it waits to be restored: other stages' state has gone on with that run. */
       readonly stopsAtFailure: boolean;
+      /** Some stage of the session has state, this one or another: they make durable points together. */
+      readonly stateful: boolean;
       /** The pipeline ends here. */
       readonly last: boolean;
     },
@@ -127,11 +129,11 @@ export class Stage {
     return this.inTurn(async () => {
       await this.pumping;
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
-      const mayHaveStored = this.stores || this.storedRuns.length > 0;
+      const mayHaveStored = this.options.durable && (this.hasState || this.storedRuns.length > 0);
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       this.handles = from === "records";
       if (mayHaveStored) await this.needs.forgetAfter(run);
-      this.stateLost = from === "lost" && this.residents.any;
+      this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
       this.owed = false;
@@ -166,14 +168,14 @@ export class Stage {
     return true;
   }
 
+  /** Or what handles keep, in a model that has none. */
+  private get hasState(): boolean {
+    return this.options.stateful || this.residents.any || this.handles;
+  }
+
   /** A checkpoint could not be stored: the session cannot be made durable any more. */
   storeFailed(error: ErrorData): void {
     this.storeError = error;
-  }
-
-  /** A durable point needs a record of every stage, also of one that holds nothing where others do. */
-  private get stores(): boolean {
-    return this.options.durable && (this.residents.any || this.handles || this.options.stopsAtFailure);
   }
 
   private status(): StageStatus {
@@ -207,7 +209,7 @@ export class Stage {
         this.run = null;
         return;
       }
-      if (this.stores) this.checkpoint(answer);
+      if (this.options.durable && this.hasState) this.checkpoint(answer);
     }
   }
 

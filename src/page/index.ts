@@ -8,8 +8,8 @@ export type { Guarantees } from "./guarantees.ts";
 export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { Picked, PickedSource } from "./picked.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
-export type { Feeds, KeptOutputs, KeptState, Resident } from "./residents.ts";
-export type { RunOptions, Session } from "./session.ts";
+export type { Feeds, KeptOutputs, KeptState, Resident, RunOptions } from "./residents.ts";
+export type { Session } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
 
 /** The id that the manifest's key fixes. */

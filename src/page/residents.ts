@@ -1,10 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
-import { RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
+import { DROP_LATE_MS, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
+import type { Platform } from "../base/platform.ts";
 import { type KeptTensor, type Lineage, outputKey, type ResidentKey, stateKey } from "../protocol/lineage.ts";
+import type { StageMessage } from "../protocol/stage.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { ValueSpec } from "../shard/types.ts";
-import type { TensorLike } from "./tensors.ts";
+import { giveOutputs, type TensorLike } from "./tensors.ts";
 
 /**
  * A handle for what stays in the session's hosts: the state after a run, or one output of it. Immutable: any number of runs
@@ -48,6 +50,16 @@ export class Resident {
   }
 }
 
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Start from initial state instead of the state after the run before. */
+  readonly reset?: boolean;
+  /** Start from the state that this handle keeps. The handle stays as it is: other runs may start from it as well. */
+  readonly from?: Resident;
+}
+
+export type Answer = Extract<StageMessage, { tensors: object }>;
+
 /** What a run asks of handles. */
 export interface Asked {
   readonly from?: Resident | undefined;
@@ -76,9 +88,11 @@ export interface KeptOutputs<Name extends string> {
 export type Feeds = Readonly<Record<string, TensorLike | Resident>>;
 
 export interface ResidentNeeds {
-  read(handle: Resident): Promise<Record<string, Tensor>>;
-  /** Something is to be dropped, which the next run says. */
-  dropped(): void;
+  /** A run that computes nothing, and gives what this handle keeps. */
+  pass(read: Resident | null): Promise<Record<string, Tensor>>;
+  /** Such a run may be made now. */
+  mayPass(): boolean;
+  after: Platform["after"];
 }
 
 /** The handles of one session: the only place that knows what they stand for. */
@@ -90,13 +104,10 @@ export class ResidentTable {
   /** Runs that wait for room, by what they go on from; and what was disposed of meanwhile. */
   private readonly pins = new Map<ResidentKey, number>();
   private readonly disposed = new Set<ResidentKey>();
+  private dropping = false;
   private readonly forgotten = new FinalizationRegistry<ResidentKey>((key) => this.drop(key));
 
   constructor(private readonly needs: ResidentNeeds) {}
-
-  get hasDrops(): boolean {
-    return this.drops.length > 0;
-  }
 
   holds(handle: Resident): boolean {
     const key = this.keys.get(handle);
@@ -104,7 +115,7 @@ export class ResidentTable {
   }
 
   read(handle: Resident): Promise<Record<string, Tensor>> {
-    return this.needs.read(handle);
+    return this.needs.pass(handle);
   }
 
   /** @throws HoldfastError HANDLE_UNKNOWN, LIMIT_REACHED, BAD_FEEDS: nothing was sent, nothing is pinned. */
@@ -153,6 +164,18 @@ export class ResidentTable {
     return { from, keep, keepOutputs, feeds, drop, pass, live };
   }
 
+  /** What the page gets of a run's answer. */
+  give(
+    { head: { run }, tensors, kept = [] }: Answer,
+    keep: boolean | readonly string[],
+  ): Record<string, Tensor> | KeptState | KeptOutputs<string> {
+    const outputs = giveOutputs(tensors);
+    if (keep === true) return { outputs, state: this.handle(run, null, kept) };
+    if (keep === false) return outputs;
+    const residents = keep.map((name) => [name, this.handle(run, name, kept)] as const);
+    return { outputs, residents: Object.fromEntries(residents) };
+  }
+
   /** A handle for what run `run` kept. `output` null: the state. */
   handle(run: number, output: string | null, kept: readonly KeptTensor[]): Resident {
     const key = output === null ? stateKey(run) : outputKey(run, output);
@@ -189,7 +212,17 @@ export class ResidentTable {
     }
     if (!this.kept.delete(key)) return;
     this.drops.push(key);
-    this.needs.dropped();
+    this.dropSoon();
+  }
+
+  /** What nobody holds any more is dropped with the next run, or soon with one of its own. */
+  dropSoon(): void {
+    if (this.dropping || this.drops.length === 0) return;
+    this.dropping = true;
+    this.needs.after(DROP_LATE_MS, () => {
+      this.dropping = false;
+      if (this.drops.length > 0 && this.needs.mayPass()) this.needs.pass(null).catch(() => undefined);
+    });
   }
 
   private keyOf(handle: Resident): ResidentKey {

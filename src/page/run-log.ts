@@ -2,6 +2,7 @@ import { byteLengthOf } from "../base/bytes.ts";
 import type { ErrorData } from "../base/errors.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { Lineage } from "../protocol/lineage.ts";
+import type { DriverPeer } from "./bridge-connection.ts";
 
 type Entry =
   | {
@@ -91,5 +92,18 @@ export class RunLog {
   private keep(entries: Entry[]): void {
     this.kept = entries;
     this.size = entries.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
+  }
+}
+
+/** Tells a driver that takes the session up of every run that may have to be replayed. */
+export function nameRuns(log: RunLog, peer: DriverPeer, sessionId: string, acked: number): void {
+  for (const entry of log.entries()) {
+    if (entry.kind === "run") {
+      const { run, reset, error, lineage } = entry;
+      peer.emit("run", { sessionId, run, reset, error, acked, lineage });
+    } else {
+      const { base, last, promptIds, ids, lineage } = entry;
+      peer.emit("history", { sessionId, base, promptIds, ids, runs: last - base + 1, lineage });
+    }
   }
 }

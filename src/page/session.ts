@@ -2,7 +2,6 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import {
-  DROP_LATE_MS,
   REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
   RUNS_UNANSWERED_MAX,
@@ -23,6 +22,7 @@ import { type GenerateOptions, type Generation, requestOf, type Token, TokenQueu
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
 import { type Plan, planOf } from "./plan.ts";
 import {
+  type Answer,
   type Asked,
   checkKeep,
   type Feeds,
@@ -30,20 +30,13 @@ import {
   type KeptState,
   type Resident,
   ResidentTable,
+  type RunOptions,
   splitFeeds,
 } from "./residents.ts";
-import { type FedRun, RunLog } from "./run-log.ts";
+import { aborted, busy, Room } from "./room.ts";
+import { type FedRun, nameRuns, RunLog } from "./run-log.ts";
+import { stagesAfter } from "./stages-after.ts";
 import { giveOutputs, takeFeeds } from "./tensors.ts";
-
-export interface RunOptions {
-  readonly signal?: AbortSignal;
-  /** Start from initial state instead of the state after the run before. */
-  readonly reset?: boolean;
-  /** Start from the state that this handle keeps. The handle stays as it is: other runs may start from it as well. */
-  readonly from?: Resident;
-}
-
-type Answer = Extract<StageMessage, { tensors: object }>;
 
 /**
  * One model, loaded. Runs are numbered here, in the process that outlives everything else, and kept until they can no
@@ -55,12 +48,9 @@ export class Session {
   private readonly listeners = new Set<(event: SessionEvent) => void>();
   private readonly waiting = new Map<number, { resolve(answer: Answer): void; reject(error: HoldfastError): void }>();
   private readonly log = new RunLog();
-  private readonly residents = new ResidentTable({
-    read: async (handle) => giveOutputs((await this.submit({}, { pass: { read: handle } })).tensors),
-    dropped: () => this.dropSoon(),
-  });
-  /** Runs that compute nothing and are under way. */
-  private readonly passes = new Set<Promise<unknown>>();
+  private readonly residents: ResidentTable;
+  /** The last run that computes nothing: nobody who did not ask for it need know that it is under way. */
+  private passing: Promise<unknown> = Promise.resolve();
   /** The driver knows this session; false from the loss of a bridge until the next one has taken the session up. */
   private attached = true;
   private source: MessagePort | null = null;
@@ -70,7 +60,7 @@ export class Session {
   private readonly acks: LateNumber;
   private safeRun = -1;
   private generation: Generation | null = null;
-  private readonly roomWaiters: (() => void)[] = [];
+  private readonly room = new Room();
   private ended: HoldfastError | null = null;
 
   constructor(
@@ -79,12 +69,17 @@ export class Session {
     private readonly tokenizer: TokenizerFiles | null,
     onEvent: (event: SessionEvent) => void,
     private readonly forget: () => void,
-    private readonly platform: Pick<Platform, "after"> = PLATFORM,
+    platform: Pick<Platform, "after"> = PLATFORM,
   ) {
     this.listeners.add(onEvent);
     const tell = (run: number): void => {
       if (this.ended === null) this.peer.emit("ack", { sessionId: this.id, run });
     };
+    this.residents = new ResidentTable({
+      pass: async (read) => giveOutputs((await this.submit({}, { pass: { read } })).tensors),
+      mayPass: () => this.ended === null && this.generation === null,
+      after: platform.after,
+    });
     this.acks = new LateNumber(tell, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
   }
 
@@ -139,23 +134,13 @@ export class Session {
   ): Promise<Record<string, Tensor> | KeptState | KeptOutputs<string>> {
     const { tensors, handles } = splitFeeds(feeds, this.inputs);
     const wire = takeFeeds(tensors, this.inputs, Object.keys(handles));
-    const asked = { from, keep, feeds: handles };
-    checkKeep(asked, reset, this.plan);
-    const answer = await this.submit(wire, asked, reset, signal);
-    const outputs = giveOutputs(answer.tensors);
-    const { run } = answer.head;
-    const kept = answer.kept ?? [];
-    if (keep === true) return { outputs, state: this.residents.handle(run, null, kept) };
-    if (keep === false) return outputs;
-    const residents = keep.map((name) => [name, this.residents.handle(run, name, kept)] as const);
-    return { outputs, residents: Object.fromEntries(residents) };
+    const answer = await this.submit(wire, { from, keep, feeds: handles }, reset, signal);
+    return this.residents.give(answer, keep);
   }
 
   /** A handle for the state as it is now: after the last run or generation that was asked for. */
   async keepState(): Promise<Resident> {
-    const asked = { keep: true, pass: { read: null } };
-    checkKeep(asked, false, this.plan);
-    const { head, kept = [] } = await this.submit({}, asked);
+    const { head, kept = [] } = await this.submit({}, { keep: true, pass: { read: null } });
     return this.residents.handle(head.run, null, kept);
   }
 
@@ -168,9 +153,8 @@ export class Session {
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
-    await this.room(options.signal);
-    if (options.signal?.aborted) throw aborted(options.signal);
-    await Promise.allSettled(this.passes);
+    await this.enter(options.signal);
+    await this.passing;
     if (this.generation !== null || this.waiting.size > 0) throw busy();
     const queue = new TokenQueue();
     const base = this.nextRun;
@@ -202,12 +186,11 @@ export class Session {
 
   /** Numbers a run, keeps it for replay and sends it; resolves with its answer. */
   private async submit(feeds: WireTensors, asked: Asked, reset = false, signal?: AbortSignal): Promise<Answer> {
+    checkKeep(asked, reset, this.plan);
     const pinned = this.residents.pin(asked);
     let fed: FedRun;
     try {
-      await this.room(signal);
-      // The caller may have aborted in the meantime, and an event that has passed does not come again.
-      if (signal?.aborted) throw aborted(signal);
+      await this.enter(signal);
       if (this.generation !== null) throw busy();
       const run = this.nextRun++;
       fed = { run, reset: reset || run === 0, feeds, lineage: this.residents.lineage(run, pinned) };
@@ -217,10 +200,7 @@ export class Session {
     const { run, lineage } = fed;
     this.log.addRun(fed);
     const answer = new Promise<Answer>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
-    if (asked.pass !== undefined) {
-      this.passes.add(answer);
-      answer.catch(() => undefined).finally(() => this.passes.delete(answer));
-    }
+    if (asked.pass !== undefined) this.passing = answer.catch(() => undefined);
     const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
     signal?.addEventListener("abort", abort, { once: true });
     const acked = this.acks.goAlong();
@@ -228,18 +208,6 @@ export class Session {
     this.feed(fed);
     return answer.finally(() => signal?.removeEventListener("abort", abort));
   }
-
-  /** What nobody holds any more is dropped with the next run, or soon with one of its own. */
-  private dropSoon(): void {
-    if (this.dropping || this.ended !== null) return;
-    this.dropping = true;
-    this.platform.after(DROP_LATE_MS, () => {
-      this.dropping = false;
-      if (this.ended !== null || this.generation !== null || !this.residents.hasDrops) return;
-      this.submit({}, { pass: { read: null } }).catch(() => undefined);
-    });
-  }
-  private dropping = false;
 
   /** Ends the session, closes its hosts and deletes its stored state. */
   async release(): Promise<void> {
@@ -283,19 +251,14 @@ export class Session {
   }
 
   event(event: SessionEvent): void {
-    if (event.type === "stage")
-      this.currentStages = this.currentStages.map((stage) => (stage.stage === event.stage.stage ? event.stage : stage));
-    if (event.type === "fault")
-      this.currentStages = this.currentStages.map((stage) =>
-        stage.stage === event.stage ? { ...stage, phase: "lost" } : stage,
-      );
+    this.currentStages = stagesAfter(this.currentStages, event);
     for (const listener of this.listeners) listener(event);
   }
 
   safe(run: number): void {
     this.safeRun = run;
     this.log.drop(run);
-    this.makeRoom();
+    this.room.look();
   }
 
   prompt(base: number, promptIds: readonly number[]): void {
@@ -320,7 +283,7 @@ export class Session {
     // A failed run is skipped when the runs around it are replayed; the driver says so to the stages.
     if (error.code !== "ABORTED") this.log.markFailed(run, toErrorData(error));
     this.ackAnswered();
-    this.makeRoom();
+    this.room.look();
   }
 
   fail(error: HoldfastError): void {
@@ -333,7 +296,7 @@ export class Session {
     this.generation = null;
     this.source?.close();
     this.sink?.close();
-    this.makeRoom();
+    this.room.look();
     this.forget();
   }
 
@@ -353,15 +316,7 @@ export class Session {
       if (this.ended !== null) return void peer.call("release", { sessionId }).catch(() => undefined);
       this.attached = true;
       this.currentStages = info.stages;
-      for (const entry of this.log.entries()) {
-        if (entry.kind === "run") {
-          const { run, reset, error, lineage } = entry;
-          peer.emit("run", { sessionId, run, reset, error, acked: this.acked, lineage });
-        } else {
-          const { base, promptIds, ids, lineage } = entry;
-          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1, lineage });
-        }
-      }
+      nameRuns(this.log, peer, sessionId, this.acked);
       if (this.generation !== null) this.askGeneration(this.generation);
       if (this.generation?.stopped) peer.emit("stopGeneration", { sessionId });
       peer.emit("ack", { sessionId, run: this.acked });
@@ -393,8 +348,8 @@ export class Session {
     this.ack(this.nextRun - 1);
     if (error === null) queue.end();
     else queue.fail(error);
-    this.makeRoom();
-    if (this.residents.hasDrops) this.dropSoon();
+    this.room.look();
+    this.residents.dropSoon();
   }
 
   private answered(message: StageMessage): void {
@@ -403,7 +358,7 @@ export class Session {
     this.waiting.get(run)?.resolve(message);
     this.waiting.delete(run);
     this.ackAnswered();
-    this.makeRoom();
+    this.room.look();
   }
 
   /** Runs are answered in order, so all before the oldest that waits are. */
@@ -418,16 +373,13 @@ export class Session {
     this.acks.grow(run);
   }
 
-  /** Holds new runs back while too much is under way. */
-  private async room(signal: AbortSignal | undefined): Promise<void> {
-    const wake = (): void => this.makeRoom();
-    signal?.addEventListener("abort", wake, { once: true });
+  private async enter(signal: AbortSignal | undefined): Promise<void> {
     // What makes room may wait for an acknowledgement that was not told yet.
     if (this.isFull()) this.acks.tell();
-    while (this.ended === null && !signal?.aborted && this.isFull())
-      await new Promise<void>((resolve) => this.roomWaiters.push(resolve));
-    signal?.removeEventListener("abort", wake);
+    await this.room.wait(() => this.ended === null && this.isFull(), signal);
     if (this.ended !== null) throw this.ended;
+    // The caller may have aborted in the meantime, and an event that has passed does not come again.
+    if (signal?.aborted) throw aborted(signal);
   }
 
   private isFull(): boolean {
@@ -445,16 +397,4 @@ export class Session {
     const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page", lineage };
     this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
   }
-
-  private makeRoom(): void {
-    for (const resume of this.roomWaiters.splice(0)) resume();
-  }
-}
-
-function busy(): HoldfastError {
-  return new HoldfastError("SESSION_BUSY", "The session has work under way; wait for its end or open another session.");
-}
-
-function aborted(signal: AbortSignal): HoldfastError {
-  return new HoldfastError("ABORTED", "The run was aborted by the signal that it was given.", { cause: signal.reason });
 }
