@@ -1,6 +1,7 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import { INGESTS_PER_PAGE_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { OperationStatus } from "../protocol/options.ts";
@@ -47,6 +48,7 @@ export class Driver {
   constructor(
     private readonly needs: DriverNeeds,
     port: MessagePort,
+    private readonly platform: Pick<Platform, "after"> = PLATFORM,
   ) {
     this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
@@ -200,8 +202,9 @@ export class Driver {
     // Its client library never takes a session up twice over one bridge; two drivers would fight over its stages.
     if (this.sessions.has(sessionId))
       throw new HoldfastError("SESSION_IN_USE", "This page drives the session already; use the one it has.");
-    const { needs, client } = this;
-    const safe = new LateNumber((run) => client.emit("safe", { sessionId, run }), TOLD_TOGETHER_RUNS, TOLD_LATE_MS);
+    const { needs, client, platform } = this;
+    const tellSafe = (run: number): void => client.emit("safe", { sessionId, run });
+    const safe = new LateNumber(tellSafe, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
     const driver = new SessionDriver(
       {
         wirer: needs.wirer,
