@@ -41,5 +41,5 @@ export class FakeCheckpoints {
 }
 
 function keyOf(stage: number) {
-  return { sessionId: "session", stage, planId: "plan" };
+  return { sessionId: "session", stage, planId: "plan", weights: "weights" };
 }
