@@ -4,6 +4,10 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** Runs whose feeds are kept: the newest durable point may turn out to be damaged, so those after the one before it. */
+export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
+/** What reading stored state and putting it back is thought to take before it was ever measured. */
+export const RESTORE_EXPECTED_MS = 30;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Runs a page may have unanswered in one session. */

@@ -4,10 +4,13 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Lease, SessionInfo } from "../protocol/pool.ts";
-import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, planReplay, type Submitted } from "./replay.ts";
+import { putBack, type Way } from "./put-back.ts";
+import { commonCheckpoint, type Submitted } from "./replay.ts";
+import { RunCosts } from "./run-costs.ts";
 import { newer } from "./stage-news.ts";
+import { waysBack } from "./way-back.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
 export interface SessionDriverNeeds {
@@ -35,11 +38,20 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  private started = false;
   private wired = false;
   private acked: number;
-  private safeRun: number;
+  /** The last run after which every stage's state is stored. */
+  private durable = -1;
+  /** What may be forgotten: the durable point before, for the newest one might turn out to be damaged. */
+  private safeRun = -1;
   private readonly stored: Set<number>[];
-  /** Runs after the safe one, in order. */
+  private readonly costs = new RunCosts();
+  /** The first run of the generation that was asked for last: its tokens are known, so all of it can be fed again. */
+  private generationBase = -1;
+  /** The last run that only the page can feed. */
+  private lastPageRun = -1;
+  /** Runs that can be done again; of a session that is taken up, the newest may come first. */
   private readonly submitted = new Map<number, Submitted>();
   /** Those of them that start from initial state. */
   private readonly resets = new Set<number>();
@@ -64,7 +76,6 @@ export class SessionDriver {
   ) {
     this.stages = [...info.stages];
     this.acked = acked;
-    this.safeRun = -1;
     this.stored = info.stages.map(() => new Set());
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
@@ -74,6 +85,7 @@ export class SessionDriver {
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
+    this.started = true;
     if (this.allReady) await this.rewire();
   }
 
@@ -81,9 +93,12 @@ export class SessionDriver {
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
     if (run.reset) this.resets.add(run.run);
+    if (run.feeds === null) this.lastPageRun = Math.max(this.lastPageRun, run.run);
+    else if (run.reset) this.generationBase = Math.max(this.generationBase, run.run);
     this.submitted.set(run.run, run);
+    if (this.wired) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
-    while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.stateful && this.keepsState && run.run - this.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
     if (this.wired) this.sendHead(run);
@@ -112,13 +127,14 @@ export class SessionDriver {
 
   ack(run: number): void {
     if (run <= this.acked) return;
+    this.costs.end(this.acked, run, this.needs.now());
     this.acked = run;
     this.prove();
     this.refreshSafe();
   }
 
   get durableRun(): number {
-    return this.safeRun;
+    return this.durable;
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -159,6 +175,7 @@ export class SessionDriver {
   }
 
   private noteLoss(stage: number): void {
+    this.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
@@ -229,7 +246,8 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
-    if (this.ended !== null) return;
+    // Before the page has named the runs that it can feed again, no way back can be chosen.
+    if (this.ended !== null || !this.started) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
@@ -253,26 +271,26 @@ export class SessionDriver {
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
     for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
     this.moveSafe();
-    const safe = this.safeRun;
-    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
-    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const from = this.restoreFrom(safe);
-    try {
-      const restored = await Promise.all(
-        statuses.map((status, stage) =>
-          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
-        ),
-      );
-      if (epoch !== this.epoch) return;
-      const silent = silentOf(restored);
-      if (silent.length > 0) return this.unanswered(silent, true);
-      // What it had stored after that belongs to a course of runs that is given up.
-      for (const stage of plan.restore) this.stored[stage] = new Set(restored[stage]?.stored);
-    } catch (error) {
-      if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
-      return;
-    }
+    const { safeRun: safe, acked } = this;
+    const begin = this.needs.now();
+    const back = await putBack({
+      links: wiring.links,
+      statuses,
+      ways: this.ways(),
+      safe,
+      acked,
+      // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
+      isCurrent: () => epoch === this.epoch,
+      stored: (stage, runs) => {
+        this.stored[stage] = new Set(runs);
+      },
+      damaged: (stage, run) => void this.stored[stage]?.delete(run),
+    });
+    if (back === null) return;
+    if (!back.done) return "silent" in back ? this.unanswered(back.silent, true) : this.end(back.error);
+    const { plan, way } = back;
+    if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
     this.restoreAll = false;
     this.wired = true;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
@@ -285,11 +303,23 @@ export class SessionDriver {
     }
     const lastRun = this.lastRun();
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
-      replayedRuns: plan.restore.includes(stage) ? lastRun - safe : replayed,
-      restoredRun: safe,
+      replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
+      restoredRun: way.run,
     }));
     this.refreshSafe();
     this.prove();
+  }
+
+  /** Where stages can be put back to. */
+  private ways(): readonly Way[] {
+    const { stored, acked, resets, costs, safeRun } = this;
+    if (!this.stateful || (!this.keepsState && safeRun < 0)) return [{ run: safeRun, from: "initial" }];
+    if (!this.keepsState) return [{ run: safeRun, from: "lost" }];
+    let first = acked + 1;
+    for (const run of this.submitted.keys()) first = Math.min(first, run);
+    const runMs = (run: number): number => costs.of(run);
+    const known = { stored, acked, resets, restoreMs: costs.restoreMs, runMs };
+    return waysBack({ ...known, fedAfter: first - 1, lastRun: Math.max(this.lastRun(), acked) });
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -297,13 +327,6 @@ export class SessionDriver {
     const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
     if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
     await this.reattach();
-  }
-
-  private restoreFrom(safe: number): RestoreFrom {
-    if (!this.stateful || safe < 0) return "initial";
-    if (!this.keepsState) return "lost";
-    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -316,7 +339,9 @@ export class SessionDriver {
   }
 
   private lastRun(): number {
-    return [...this.submitted.keys()].at(-1) ?? this.acked;
+    let last = -1;
+    for (const run of this.submitted.keys()) last = Math.max(last, run);
+    return last < 0 ? this.acked : last;
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
@@ -361,18 +386,23 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const before = this.safeRun;
-    const reached =
-      this.stateful && this.keepsState
-        ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
-        : this.acked;
-    this.safeRun = Math.max(before, reached);
-    if (this.safeRun === before) return;
+    const before = [this.durable, this.safeRun];
+    const keeps = this.stateful && this.keepsState;
+    // Where runs start from initial state anyway, nothing can turn out to be damaged.
+    const cut = keeps ? this.lastCut() : -1;
+    const newest = keeps ? commonCheckpoint(this.stored, this.acked) : this.acked;
+    const sure = keeps ? commonCheckpoint(this.stored, newest - 1) : this.acked;
+    this.durable = Math.max(cut, newest, this.durable);
+    this.safeRun = Math.max(cut, sure, this.safeRun);
+    if (before[0] === this.durable && before[1] === this.safeRun) return;
+    const isWhole = this.generationBase > this.lastPageRun;
+    const first = isWhole ? Math.min(this.generationBase, this.safeRun + 1) : this.safeRun + 1;
     for (const runs of [this.submitted, this.resets, this.failedRuns])
-      for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
-    for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
+      for (const run of runs.keys()) if (run < first) runs.delete(run);
+    for (const runs of this.stored) for (const run of runs) if (run < first - 1) runs.delete(run);
+    this.costs.forgetBefore(first);
     this.needs.safe(this.safeRun);
-    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
+    if (this.stateful && this.durable !== before[0]) this.needs.tell({ type: "durable", run: this.durable });
     this.unblock();
   }
 

@@ -37,7 +37,8 @@ export function waysBack(input: WaysBackInput): readonly WayBack[] {
   let replayMs = 0;
   for (let run = lastRun; run >= Math.max(fedAfter, -1); run--) {
     if (run <= acked) {
-      if (resets.has(run + 1)) ways.push({ run, from: "initial", ms: replayMs });
+      // Before the first run there is only one state.
+      if (run < 0 || resets.has(run + 1)) ways.push({ run, from: "initial", ms: replayMs });
       else if (isStoredByAll(stored, run)) ways.push({ run, from: "records", ms: restoreMs + replayMs });
     }
     replayMs += input.runMs(run);

@@ -64,7 +64,7 @@ describe("the cheapest way back", () => {
       ["initial after 9: 20", "records after 3: 105", "initial after -1: 120"],
     ],
     ["is none, when the feeds are gone and nothing is stored", { fedAfter: 4 }, []],
-    ["of a session that has not run is its start", { acked: -1, lastRun: -1 }, ["initial after -1: 0"]],
+    ["of a session that has not run is its start", { acked: -1, lastRun: -1, resets: [] }, ["initial after -1: 0"]],
   ])("%s", (_, row, expected) => {
     expect(ways(row)).toEqual(expected);
   });
