@@ -7,10 +7,10 @@ import type { Lease, SessionInfo } from "../protocol/pool.ts";
 import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
 import { putBack, type Way } from "./put-back.ts";
-import { commonCheckpoint, type Submitted } from "./replay.ts";
+import type { Submitted } from "./replay.ts";
 import { RunCosts } from "./run-costs.ts";
+import { boundsOf, SafePoints } from "./safe-points.ts";
 import { newer } from "./stage-news.ts";
-import { waysBack } from "./way-back.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
 export interface SessionDriverNeeds {
@@ -41,16 +41,8 @@ export class SessionDriver {
   private started = false;
   private wired = false;
   private acked: number;
-  /** The last run after which every stage's state is stored. */
-  private durable = -1;
-  /** What may be forgotten: the durable point before, for the newest one might turn out to be damaged. */
-  private safeRun = -1;
-  private readonly stored: Set<number>[];
+  private readonly points: SafePoints;
   private readonly costs = new RunCosts();
-  /** The first run of the generation that was asked for last: its tokens are known, so all of it can be fed again. */
-  private generationBase = -1;
-  /** The last run that only the page can feed. */
-  private lastPageRun = -1;
   /** Runs that can be done again; of a session that is taken up, the newest may come first. */
   private readonly submitted = new Map<number, Submitted>();
   /** Those of them that start from initial state. */
@@ -76,7 +68,7 @@ export class SessionDriver {
   ) {
     this.stages = [...info.stages];
     this.acked = acked;
-    this.stored = info.stages.map(() => new Set());
+    this.points = new SafePoints(info.stages.length);
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     // A driver that takes a session up may come in the middle of a recovery.
@@ -93,12 +85,11 @@ export class SessionDriver {
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
     if (run.reset) this.resets.add(run.run);
-    if (run.feeds === null) this.lastPageRun = Math.max(this.lastPageRun, run.run);
-    else if (run.reset) this.generationBase = Math.max(this.generationBase, run.run);
+    this.points.submitted(run);
     this.submitted.set(run.run, run);
     if (this.wired) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
-    while (this.stateful && this.keepsState && run.run - this.durable > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.stateful && this.keepsState && run.run - this.points.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
     if (this.wired) this.sendHead(run);
@@ -134,7 +125,7 @@ export class SessionDriver {
   }
 
   get durableRun(): number {
-    return this.durable;
+    return this.points.durable;
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -269,9 +260,10 @@ export class SessionDriver {
     const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
+    for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
     this.moveSafe();
-    const { safeRun: safe, acked } = this;
+    const { acked } = this;
+    const { safe } = this.points;
     const begin = this.needs.now();
     const back = await putBack({
       links: wiring.links,
@@ -283,9 +275,9 @@ export class SessionDriver {
       restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
       isCurrent: () => epoch === this.epoch,
       stored: (stage, runs) => {
-        this.stored[stage] = new Set(runs);
+        this.points.stored[stage] = new Set(runs);
       },
-      damaged: (stage, run) => void this.stored[stage]?.delete(run),
+      damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
     });
     if (back === null) return;
     if (!back.done) return "silent" in back ? this.unanswered(back.silent, true) : this.end(back.error);
@@ -301,7 +293,7 @@ export class SessionDriver {
       this.sendHead(run);
       replayed++;
     }
-    const lastRun = this.lastRun();
+    const [, lastRun] = boundsOf(this.submitted.keys(), this.acked);
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
       restoredRun: way.run,
@@ -312,14 +304,11 @@ export class SessionDriver {
 
   /** Where stages can be put back to. */
   private ways(): readonly Way[] {
-    const { stored, acked, resets, costs, safeRun } = this;
-    if (!this.stateful || (!this.keepsState && safeRun < 0)) return [{ run: safeRun, from: "initial" }];
-    if (!this.keepsState) return [{ run: safeRun, from: "lost" }];
-    let first = acked + 1;
-    for (const run of this.submitted.keys()) first = Math.min(first, run);
-    const runMs = (run: number): number => costs.of(run);
-    const known = { stored, acked, resets, restoreMs: costs.restoreMs, runMs };
-    return waysBack({ ...known, fedAfter: first - 1, lastRun: Math.max(this.lastRun(), acked) });
+    const { acked, resets, costs, points } = this;
+    const { safe } = points;
+    if (!this.stateful || (!this.keepsState && safe < 0)) return [{ run: safe, from: "initial" }];
+    if (!this.keepsState) return [{ run: safe, from: "lost" }];
+    return points.ways({ runs: this.submitted.keys(), acked, resets, costs });
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -338,15 +327,9 @@ export class SessionDriver {
     this.needs.verified();
   }
 
-  private lastRun(): number {
-    let last = -1;
-    for (const run of this.submitted.keys()) last = Math.max(last, run);
-    return last < 0 ? this.acked : last;
-  }
-
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
+    const head: RunHead = { run, reset, checkpoint: false, safe: this.points.safe, reply };
     const error = this.failedRuns.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -373,7 +356,7 @@ export class SessionDriver {
   }
 
   private storedCame(stage: number, run: number): void {
-    this.stored[stage]?.add(run);
+    this.points.stored[stage]?.add(run);
     this.refreshSafe();
   }
 
@@ -386,23 +369,15 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const before = [this.durable, this.safeRun];
+    const { points } = this;
+    const before = points.durable;
     const keeps = this.stateful && this.keepsState;
-    // Where runs start from initial state anyway, nothing can turn out to be damaged.
-    const cut = keeps ? this.lastCut() : -1;
-    const newest = keeps ? commonCheckpoint(this.stored, this.acked) : this.acked;
-    const sure = keeps ? commonCheckpoint(this.stored, newest - 1) : this.acked;
-    this.durable = Math.max(cut, newest, this.durable);
-    this.safeRun = Math.max(cut, sure, this.safeRun);
-    if (before[0] === this.durable && before[1] === this.safeRun) return;
-    const isWhole = this.generationBase > this.lastPageRun;
-    const first = isWhole ? Math.min(this.generationBase, this.safeRun + 1) : this.safeRun + 1;
+    if (!points.move(this.acked, keeps, this.lastCut())) return;
     for (const runs of [this.submitted, this.resets, this.failedRuns])
-      for (const run of runs.keys()) if (run < first) runs.delete(run);
-    for (const runs of this.stored) for (const run of runs) if (run < first - 1) runs.delete(run);
-    this.costs.forgetBefore(first);
-    this.needs.safe(this.safeRun);
-    if (this.stateful && this.durable !== before[0]) this.needs.tell({ type: "durable", run: this.durable });
+      for (const run of runs.keys()) if (run < points.first) runs.delete(run);
+    this.costs.forgetBefore(points.first);
+    this.needs.safe(points.safe);
+    if (this.stateful && points.durable !== before) this.needs.tell({ type: "durable", run: points.durable });
     this.unblock();
   }
 
@@ -410,7 +385,7 @@ export class SessionDriver {
   private lastCut(): number {
     let cut = -1;
     // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= this.acked + 1) cut = run - 1;
+    for (const run of this.resets) if (run <= this.acked + 1) cut = Math.max(cut, run - 1);
     return cut;
   }
 
