@@ -78,7 +78,7 @@ for (const [name, model] of MODELS) {
       browser,
       page,
     }) => {
-      test.setTimeout(60_000 + seeds * 30_000);
+      test.setTimeout(120_000 + seeds * 60_000);
       const wanted = model();
       await openStateful(page, wanted);
       const random = randomFor(name);
