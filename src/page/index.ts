@@ -7,8 +7,10 @@ export type { Guarantees } from "./guarantees.ts";
 export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { Picked, PickedSource } from "./picked.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
+export type { RepositorySource } from "./repository.ts";
 export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
+export type { CreateSessionsOptions } from "./together.ts";
 
 /** The id that the manifest's key fixes. */
 const EXTENSION_ID = "doggpnogehmihcamhdfbemikhhhaibda";

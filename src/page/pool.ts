@@ -6,9 +6,11 @@ import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
+import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
 import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
 import { type ModelSource, type OpenModel, openSource } from "./source.ts";
+import { type CreateSessionsOptions, openTogether, weightOf } from "./together.ts";
 
 /** Opens that the death of a bridge or service worker cut short are made again this many times. */
 const OPEN_ATTEMPTS = 3;
@@ -118,6 +120,27 @@ export class Pool {
         await new Promise<void>((resolve) => this.page.after(200 * attempt, resolve));
       }
     }
+  }
+
+  /**
+   * Several models that work together, one session each, by the names that were given: encoder and decoder, or detector,
+   * classifier and recogniser. Of a folder or repository the models are found, and named by what they do. All or none opens.
+   * Throws as `createSession` does, and BAD_OPTIONS for a repository without models.
+   */
+  createSessions(models: RepositorySource, options?: CreateSessionsOptions): Promise<Record<string, Session>>;
+  createSessions<Name extends string>(
+    models: Readonly<Record<Name, ModelSource>>,
+    options?: CreateSessionsOptions,
+  ): Promise<Record<Name, Session>>;
+  async createSessions(
+    given: RepositorySource | Readonly<Record<string, ModelSource>>,
+    options: CreateSessionsOptions = {},
+  ): Promise<Record<string, Session>> {
+    const models = isRepository(given) ? await modelsOf(given, options.variant ?? null, options.signal) : given;
+    return openTogether(models, options, {
+      create: (model, own) => this.createSession(model, own),
+      weigh: async (model) => weightOf(await openSource(this.models.find(model)?.source ?? model)),
+    });
   }
 
   /** Releases all sessions and removes the bridge frame. */

@@ -98,5 +98,5 @@ function reasonOf(
 function tooMany(asked: number, most: number, space: CutSpace): HoldfastError {
   const why = most === 1 ? ` because ${whyWhole(space)}` : "";
   const message = `${asked} shards were asked for, but this model can be cut into at most ${most}${why}: ask for ${most} or fewer`;
-  return new HoldfastError("TOO_MANY_SHARDS", message);
+  return new HoldfastError("TOO_MANY_SHARDS", message, { limit: most });
 }
