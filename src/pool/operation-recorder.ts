@@ -1,6 +1,7 @@
 import type { StageTimes } from "../protocol/host.ts";
 import { PROVIDERS } from "../protocol/options.ts";
 import type { HostToPool } from "../protocol/pool.ts";
+import { FAMILIES } from "../shard/family.ts";
 import type { FaultRecord, SessionRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 
@@ -47,17 +48,19 @@ export class OperationRecorder {
   }
 
   /** One entry a report, not one a run; its duration is the median run's. */
-  stageTimes({ model, stages, sessionId }: SessionRecord, stage: number, times: StageTimes): void {
+  stageTimes({ model, stages, sessionId, plan }: SessionRecord, stage: number, times: StageTimes): void {
     const { runs, medianMs, minMs, maxMs } = times;
     const host = stages[stage];
     if (host === undefined) return;
     const shards = this.needs.journal.state.sessions[sessionId]?.stages.length ?? stages.length;
     const id = this.start("inference", model, host.hostId);
+    const family = plan?.family ?? null;
     const place = {
       stage,
       shards,
       weightBytes: host.weightBytes,
       provider: PROVIDERS.indexOf(host.provider ?? "wasm"),
+      ...(family === null ? {} : { family: FAMILIES.indexOf(family) }),
     };
     this.needs.history.tracker.completeOperation(id, { durationMs: medianMs, runs, minMs, maxMs, ...place });
   }
