@@ -45,6 +45,7 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   open: loose({ openId: id, model: v.string(), options: v.unknown(), tokenizer }),
   attach: loose({ sessionId: id, secret: id, acked, tokenizer }),
   release: loose({ sessionId: id }),
+  encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
   generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX) }),
 };
 

@@ -10,6 +10,7 @@ export type { CreateSessionOptions, Pool } from "./pool.ts";
 export type { RepositorySource } from "./repository.ts";
 export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
+export type { Inference, InferOptions, Inputs } from "./tasks.ts";
 export type { CreateSessionsOptions } from "./together.ts";
 
 /** The id that the manifest's key fixes. */

@@ -1,6 +1,7 @@
+import { callAgain } from "../base/call-again.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import type { EventHandlers } from "../base/rpc.ts";
-import type { DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { ClientCalls, DriverEvents, EncodedText, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -10,6 +11,7 @@ import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
 import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
 import { type ModelSource, type OpenModel, openSource } from "./source.ts";
+import { type Inference, type InferOptions, type Inputs, infer } from "./tasks.ts";
 import { type CreateSessionsOptions, openTogether, weightOf } from "./together.ts";
 
 /** Opens that the death of a bridge or service worker cut short are made again this many times. */
@@ -20,6 +22,8 @@ export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shar
   readonly executionProviders?: SessionOptions["executionProviders"] | undefined;
   /** URL of tokenizer.json, or its contents; needed for text prompts. Left out: the registered model's. */
   readonly tokenizer?: TokenizerSource;
+  /** What the model does with a text, as in `registerModel`. Left out: the registered model's. */
+  readonly task?: string;
   readonly signal?: AbortSignal;
   /** Events from the start of loading on; the same as `session.on` afterwards. */
   readonly onEvent?: (event: SessionEvent) => void;
@@ -30,6 +34,7 @@ export class Pool {
   private readonly sessions = new Map<string, Session>();
   private readonly opening = new Map<string, (event: SessionEvent) => void>();
   private readonly models = new ModelRegistry();
+  private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
   private peer: DriverPeer | null = null;
 
@@ -97,7 +102,7 @@ export class Pool {
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
     const registered = this.models.find(model);
-    const { tokenizer = registered?.tokenizer, signal, onEvent, ...rest } = asked;
+    const { tokenizer = registered?.tokenizer, task = registered?.task, signal, onEvent, ...rest } = asked;
     const options = parseSessionOptions(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
@@ -106,13 +111,15 @@ export class Pool {
     const files = tokenizer == null ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.open(
+        const session = await this.open(
           source,
           options,
           files,
           signal ?? new AbortController().signal,
           onEvent ?? (() => undefined),
         );
+        this.tasks.set(session, task ?? null);
+        return session;
       } catch (error) {
         const again =
           error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
@@ -120,6 +127,16 @@ export class Pool {
         await new Promise<void>((resolve) => this.page.after(200 * attempt, resolve));
       }
     }
+  }
+
+  /**
+   * Runs a session on tensors, or on a text (`{ text }`, `{ inputText }`) as its model's task has it: "text-generation"
+   * continues it, the others ("feature-extraction", "text-classification", "fill-mask" …) feed its tokens. Throws BAD_FEEDS,
+   * BAD_OPTIONS, and what `session.run` and `session.generate` throw.
+   */
+  infer(session: Session, inputs: Inputs, options?: InferOptions): Promise<Inference> {
+    const encode = (text: string): Promise<EncodedText> => this.ask("encode", { sessionId: session.id, text });
+    return infer(session, inputs, this.tasks.get(session) ?? null, encode, options);
   }
 
   /**
@@ -149,6 +166,21 @@ export class Pool {
     this.connection.close();
   }
 
+  /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
+  private ask<M extends "encode">(method: M, params: ClientCalls[M]["params"]): Promise<ClientCalls[M]["result"]> {
+    const { page } = this;
+    const sleep = (ms: number): Promise<void> => new Promise((resolve) => page.after(ms, resolve));
+    return callAgain(async () => this.live().call(method, params), { now: () => page.now(), sleep });
+  }
+
+  private live(): DriverPeer {
+    if (this.peer !== null) return this.peer;
+    throw new HoldfastError(
+      "EXTENSION_DISCONNECTED",
+      "The extension's frame is being replaced; try again in a moment.",
+    );
+  }
+
   private async open(
     model: OpenModel,
     options: SessionOptions,
@@ -156,12 +188,7 @@ export class Pool {
     signal: AbortSignal,
     onEvent: (event: SessionEvent) => void,
   ): Promise<Session> {
-    const peer = this.peer;
-    if (peer === null)
-      throw new HoldfastError(
-        "EXTENSION_DISCONNECTED",
-        "The extension's frame is being replaced; try again in a moment.",
-      );
+    const peer = this.live();
     if (signal.aborted)
       throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
     const openId = this.page.newId();

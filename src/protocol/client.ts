@@ -28,6 +28,13 @@ export interface TokenizerFiles {
   readonly config: object;
 }
 
+/** A text as token ids, and beside each whether it counts and which of two texts it is of. */
+export interface EncodedText {
+  readonly ids: readonly number[];
+  readonly attentionMask: readonly number[];
+  readonly tokenTypeIds: readonly number[];
+}
+
 /** Client library → driver. */
 export interface ClientCalls {
   /** The driver is there. */
@@ -44,6 +51,8 @@ export interface ClientCalls {
     result: SessionInfo;
   };
   release: { params: { sessionId: string }; result: null };
+  /** A text as its session's tokenizer has it, special tokens included. */
+  encode: { params: { sessionId: string; text: string }; result: EncodedText };
   /** Ends when the last token was sent. `ids`: what the page already has of this generation. */
   generate: {
     params: { sessionId: string; base: number; request: GenerationRequest; ids: readonly number[] };
