@@ -123,6 +123,8 @@ export class Driver {
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
+      originStatus: () => needs.callPool("originStatus", self),
+      failHost: ({ hostId, signal }) => needs.callPool("failHost", { ...self, hostId, signal }),
       encode: ({ sessionId, text }) => {
         const { codec } = this.session(sessionId);
         if (codec !== null) return codec.encodeAll(text);

@@ -8,6 +8,16 @@ import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
+import type { ConnectionPool } from "./seed/connection-pool.ts";
+import {
+  type ConcurrentOperation,
+  type ModelPreferences,
+  type OperationResult,
+  PoolBridge,
+  type ResourcePoolOptions,
+} from "./seed/pool-bridge.ts";
+import type { HealthStatus, PoolMetrics } from "./seed/pool-metrics.ts";
+import type { PooledModel } from "./seed/pooled-model.ts";
 import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
 import { type ModelSource, type OpenModel, openSource } from "./source.ts";
@@ -36,6 +46,7 @@ export class Pool {
   private readonly models = new ModelRegistry();
   private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
+  private readonly bridge: PoolBridge;
   private peer: DriverPeer | null = null;
 
   private constructor(
@@ -58,6 +69,13 @@ export class Pool {
       },
     };
     this.connection = new BridgeConnection(extensionId, events, page);
+    this.bridge = new PoolBridge({
+      createSession: (model, options) => this.createSession(model, options),
+      infer: (session, inputs, options) => this.infer(session, inputs, options),
+      status: () => this.ask("originStatus", null),
+      failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
+      platform: page,
+    });
   }
 
   static async connect(
@@ -160,14 +178,53 @@ export class Pool {
     });
   }
 
+  /** The page's own hosts, as the seed's browsers. */
+  get connectionPool(): ConnectionPool {
+    return this.bridge.connectionPool;
+  }
+
+  /** There already: `connect` has done it. */
+  async initialize(): Promise<void> {}
+
+  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  configure(options: ResourcePoolOptions): void {
+    this.bridge.configure(options);
+  }
+
+  /**
+   * The model by this name, opened unless it is open, within `maxConnections` hosts. Throws as `createSession` does, and
+   * TOO_MANY_HOSTS.
+   */
+  getModel(type: string, name: string, preferences?: ModelPreferences): Promise<PooledModel> {
+    return this.bridge.getModel(type, name, preferences);
+  }
+
+  /** Runs many models at once; what fails fails alone. In the order of the list. */
+  executeConcurrent(list: readonly ConcurrentOperation[]): Promise<OperationResult[]> {
+    return this.bridge.executeConcurrent(list);
+  }
+
+  /** How the site's hosts are. */
+  getHealthStatus(): Promise<HealthStatus> {
+    return this.bridge.getHealthStatus();
+  }
+
+  getMetrics(): Promise<PoolMetrics> {
+    return this.bridge.getMetrics();
+  }
+
   /** Releases all sessions and removes the bridge frame. */
   async close(): Promise<void> {
+    await this.bridge.close();
     await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
     this.connection.close();
   }
 
   /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
-  private ask<M extends "encode">(method: M, params: ClientCalls[M]["params"]): Promise<ClientCalls[M]["result"]> {
+  private ask<M extends "encode" | "originStatus" | "failHost">(
+    method: M,
+    params: ClientCalls[M]["params"],
+  ): Promise<ClientCalls[M]["result"]> {
     const { page } = this;
     const sleep = (ms: number): Promise<void> => new Promise((resolve) => page.after(ms, resolve));
     return callAgain(async () => this.live().call(method, params), { now: () => page.now(), sleep });

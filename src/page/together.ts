@@ -26,32 +26,28 @@ export interface TogetherNeeds<S extends Released> {
   weigh(model: ModelSource): Promise<number | null>;
 }
 
-/** One session a model. All or none: what is open when another fails, or the signal fires, is released. */
+/**
+ * One session a model, one after the other: hosts that all start at once slow each other down. All or none: what is open when
+ * another fails, or the signal fires, is released.
+ */
 export async function openTogether<S extends Released>(
   models: Readonly<Record<string, ModelSource>>,
-  { shards, variant: _, signal, onEvent, ...options }: CreateSessionsOptions,
+  { shards, variant: _, onEvent, ...options }: CreateSessionsOptions,
   needs: TogetherNeeds<S>,
 ): Promise<Record<string, S>> {
-  const names = Object.keys(models);
-  checkCount(names, shards);
+  checkCount(Object.keys(models), shards);
   const shares = shards === undefined ? null : await sharesOf(Object.values(models), shards, needs);
-  const stop = new AbortController();
-  const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-  const failures: unknown[] = [];
-  const opening = Object.entries(models).map(async ([name, model], at): Promise<readonly [string, S]> => {
-    const told = onEvent === undefined ? {} : { onEvent: (event: SessionEvent) => onEvent(event, name) };
-    try {
-      return [name, await openOne(model, { ...options, ...told, signal: either }, shares?.[at], needs)];
-    } catch (error) {
-      failures.push(error);
-      stop.abort(error);
-      throw error;
+  const opened: [string, S][] = [];
+  try {
+    for (const [at, [name, model]] of Object.entries(models).entries()) {
+      const told = onEvent === undefined ? {} : { onEvent: (event: SessionEvent) => onEvent(event, name) };
+      opened.push([name, await openOne(model, { ...options, ...told }, shares?.[at], needs)]);
     }
-  });
-  const opened = (await Promise.allSettled(opening)).flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  if (failures.length === 0) return Object.fromEntries(opened);
-  await Promise.allSettled(opened.map(([, session]) => session.release()));
-  throw failures[0];
+    return Object.fromEntries(opened);
+  } catch (error) {
+    await Promise.allSettled(opened.map(([, session]) => session.release()));
+    throw error;
+  }
 }
 
 /** A model whose graph cannot be cut so often: only its planning can tell. */

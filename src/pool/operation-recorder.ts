@@ -4,6 +4,7 @@ import type { HostToPool } from "../protocol/pool.ts";
 import { FAMILIES } from "../shard/family.ts";
 import type { FaultRecord, SessionRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { PAGE_SAYS } from "./recovery-manager.ts";
 
 /** A tab that the user closed, or that went with the whole browser, is no failure of the browser. */
 const BY_HAND = /\btab( closed)?$/;
@@ -103,7 +104,8 @@ export class OperationRecorder {
     if (session === undefined) return;
     if (session.status === "opening") this.faulty.add(sessionId);
     const wasReady = session.stages[stage]?.phase === "ready";
-    if (wasReady && !BY_HAND.test(signal)) {
+    // What a page says is not measured, and all sites' plans rest on what is.
+    if (wasReady && !BY_HAND.test(signal) && !signal.startsWith(PAGE_SAYS)) {
       const id = this.start("inference", session.model, hostId);
       this.needs.history.tracker.completeOperation(id, {}, "failed");
     }
