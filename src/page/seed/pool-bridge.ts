@@ -171,8 +171,7 @@ export class PoolBridge {
     const { browser = this.options.browserPreferences[type], source, ...asked } = preferences;
     const { needs, performanceTracker: tracker } = this;
     const hosts = asked.shards ?? 1;
-    await this.makeRoom(hosts);
-    this.promised += hosts;
+    await this.takeRoom(hosts);
     try {
       const [session, { browserType }] = await Promise.all([
         needs.createSession(source ?? name, { ...levelOf(this.options.faultToleranceOptions), ...asked }),
@@ -196,7 +195,7 @@ export class PoolBridge {
   }
 
   /** An adaptive pool takes the hosts of the models that were not run for longest. State would be lost with them. */
-  private async makeRoom(hosts: number): Promise<void> {
+  private async takeRoom(hosts: number): Promise<void> {
     const { maxConnections, adaptiveScaling } = this.options;
     while (adaptiveScaling && hosts <= maxConnections && this.connections + hosts > maxConnections) {
       const [oldest] = this.models.filter(mayClose).sort((a, b) => a.lastUsedMs - b.lastUsedMs);
@@ -208,6 +207,8 @@ export class PoolBridge {
         "TOO_MANY_HOSTS",
         `The model needs ${hosts} hosts and ${this.connections} of maxConnections ${maxConnections} are in use; release a model, or raise maxConnections.`,
       );
+    // In the same breath as the check: others may be waiting for room as well.
+    this.promised += hosts;
   }
 
   private watchIdle(): void {
