@@ -4,9 +4,12 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Lease, SessionInfo } from "../protocol/pool.ts";
-import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, isCut, planReplay, type Submitted, silentOf } from "./replay.ts";
+import { putBack, type Way } from "./put-back.ts";
+import { isCut, type Submitted, silentOf } from "./replay.ts";
+import { RunCosts } from "./run-costs.ts";
+import { boundsOf, SafePoints } from "./safe-points.ts";
 import { newer } from "./stage-news.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -35,11 +38,12 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  private started = false;
   private wired = false;
   private acked: number;
-  private safeRun: number;
-  private readonly stored: Set<number>[];
-  /** Runs after the safe one, in order. */
+  private readonly points: SafePoints;
+  private readonly costs = new RunCosts();
+  /** Runs that can be done again; of a session that is taken up, the newest may come first. */
   private readonly submitted = new Map<number, Submitted>();
   /** Need nothing from before them. */
   private readonly cuts = new Set<number>();
@@ -50,8 +54,7 @@ export class SessionDriver {
   >();
   private readonly blocked: (() => void)[] = [];
   private readonly proof = new RecoveryProof();
-  /** Handles have kept something: a session without state of its own has some. */
-  private handles = false;
+  private hasState: boolean;
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
@@ -66,16 +69,17 @@ export class SessionDriver {
   ) {
     this.stages = [...info.stages];
     this.acked = acked;
-    this.safeRun = -1;
-    this.stored = info.stages.map(() => new Set());
+    this.points = new SafePoints(info.stages.length);
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
+    this.hasState = this.stateful;
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
+    this.started = true;
     if (this.allReady) await this.rewire();
   }
 
@@ -83,10 +87,12 @@ export class SessionDriver {
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
     if (isCut(run, this.stateful)) this.cuts.add(run.run);
-    if (run.lineage !== undefined) this.handles = true;
+    if (run.lineage !== undefined) this.hasState = true;
+    this.points.submitted(run);
     this.submitted.set(run.run, run);
+    if (this.wired) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
-    while (this.hasState && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.hasState && this.keepsState && run.run - this.points.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
     if (this.wired) this.sendHead(run);
@@ -115,13 +121,14 @@ export class SessionDriver {
 
   ack(run: number): void {
     if (run <= this.acked) return;
+    this.costs.end(this.acked, run, this.needs.now());
     this.acked = run;
     this.prove();
     this.refreshSafe();
   }
 
   get durableRun(): number {
-    return this.safeRun;
+    return this.points.durable;
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -157,15 +164,12 @@ export class SessionDriver {
     if (this.allReady) await this.rewire();
   }
 
-  private get hasState(): boolean {
-    return this.stateful || this.handles;
-  }
-
   private get allReady(): boolean {
     return this.stages.every(({ phase }) => phase === "ready");
   }
 
   private noteLoss(stage: number): void {
+    this.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
@@ -236,7 +240,8 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
-    if (this.ended !== null) return;
+    // Before the page has named the runs that it can feed again, no way back can be chosen.
+    if (this.ended !== null || !this.started) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
@@ -258,28 +263,29 @@ export class SessionDriver {
     const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
+    for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
     this.moveSafe();
-    const safe = this.safeRun;
-    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
-    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const from = this.restoreFrom(safe);
-    try {
-      const restored = await Promise.all(
-        statuses.map((status, stage) =>
-          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
-        ),
-      );
-      if (epoch !== this.epoch) return;
-      const silent = silentOf(restored);
-      if (silent.length > 0) return this.unanswered(silent, true);
-      // What it had stored after that belongs to a course of runs that is given up.
-      for (const stage of plan.restore) this.stored[stage] = new Set(restored[stage]?.stored);
-    } catch (error) {
-      if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
-      return;
-    }
+    const { acked } = this;
+    const { safe } = this.points;
+    const begin = this.needs.now();
+    const back = await putBack({
+      links: wiring.links,
+      statuses,
+      ways: this.ways(),
+      safe,
+      acked,
+      // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
+      isCurrent: () => epoch === this.epoch,
+      stored: (stage, runs) => {
+        this.points.stored[stage] = new Set(runs);
+      },
+      damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
+    });
+    if (back === null) return;
+    if (!back.done) return "silent" in back ? this.unanswered(back.silent, true) : this.end(back.error);
+    const { plan, way } = back;
+    if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
     this.restoreAll = false;
     this.wired = true;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
@@ -290,13 +296,24 @@ export class SessionDriver {
       this.sendHead(run);
       replayed++;
     }
-    const lastRun = this.lastRun();
+    const [, lastRun] = boundsOf(this.submitted.keys(), this.acked);
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
-      replayedRuns: plan.restore.includes(stage) ? lastRun - safe : replayed,
-      restoredRun: safe,
+      replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
+      restoredRun: way.run,
     }));
     this.refreshSafe();
     this.prove();
+  }
+
+  /** Where stages can be put back to. */
+  private ways(): readonly Way[] {
+    const { acked, cuts, costs, points } = this;
+    const { safe } = points;
+    // What handles keep may be stored, although this driver has heard of none.
+    const mayHaveState = this.hasState || points.stored.every((stored) => stored.size > 0);
+    if (!mayHaveState || (!this.keepsState && safe < 0)) return [{ run: safe, from: "initial" }];
+    if (!this.keepsState) return [{ run: safe, from: "lost" }];
+    return points.ways({ runs: this.submitted.keys(), acked, resets: cuts, costs });
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -304,15 +321,6 @@ export class SessionDriver {
     const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
     if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
     await this.reattach();
-  }
-
-  private restoreFrom(safe: number): RestoreFrom {
-    // What handles keep may be stored, although this driver has heard of none.
-    const isStored = this.stored.every((runs) => runs.has(safe));
-    if ((!this.hasState && !isStored) || safe < 0) return "initial";
-    if (!this.keepsState) return "lost";
-    // What a cut follows needs no state; asked of that run itself, because a later cut may be on its way already.
-    return this.cuts.has(safe + 1) ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -324,13 +332,9 @@ export class SessionDriver {
     this.needs.verified();
   }
 
-  private lastRun(): number {
-    return [...this.submitted.keys()].at(-1) ?? this.acked;
-  }
-
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, lineage, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply, lineage };
+    const head: RunHead = { run, reset, checkpoint: false, safe: this.points.safe, reply, lineage };
     const error = this.failedRuns.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -357,7 +361,7 @@ export class SessionDriver {
   }
 
   private storedCame(stage: number, run: number): void {
-    this.stored[stage]?.add(run);
+    this.points.stored[stage]?.add(run);
     this.refreshSafe();
   }
 
@@ -370,18 +374,15 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const before = this.safeRun;
-    const reached =
-      this.hasState && this.keepsState
-        ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
-        : this.acked;
-    this.safeRun = Math.max(before, reached);
-    if (this.safeRun === before) return;
+    const { points } = this;
+    const before = points.durable;
+    const keeps = this.hasState && this.keepsState;
+    if (!points.move(this.acked, keeps, this.lastCut())) return;
     for (const runs of [this.submitted, this.cuts, this.failedRuns])
-      for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
-    for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
-    this.needs.safe(this.safeRun);
-    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
+      for (const run of runs.keys()) if (run < points.first) runs.delete(run);
+    this.costs.forgetBefore(points.first);
+    this.needs.safe(points.safe);
+    if (this.stateful && points.durable !== before) this.needs.tell({ type: "durable", run: points.durable });
     this.unblock();
   }
 
@@ -389,7 +390,7 @@ export class SessionDriver {
   private lastCut(): number {
     let cut = -1;
     // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.cuts) if (run <= this.acked + 1) cut = run - 1;
+    for (const run of this.cuts) if (run <= this.acked + 1) cut = Math.max(cut, run - 1);
     return cut;
   }
 

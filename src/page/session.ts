@@ -2,8 +2,8 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import {
-  REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
+  RESEND_RUNS_MAX,
   RUNS_UNANSWERED_MAX,
   TOLD_LATE_MS,
   TOLD_TOGETHER_RUNS,
@@ -227,8 +227,6 @@ export class Session {
     return this.ended === null && (this.waiting.size > 0 || this.generation !== null);
   }
 
-  // What the pool object calls.
-
   private claimed: string | null = null;
   /** Events may come before the answer that names the session: the first id wins. */
   claims(sessionId: string): boolean {
@@ -256,6 +254,8 @@ export class Session {
   }
 
   safe(run: number): void {
+    // A driver that takes the session up may find less to be safe than the one before it did.
+    if (run <= this.safeRun) return;
     this.safeRun = run;
     this.log.drop(run);
     this.room.look();
@@ -387,7 +387,7 @@ export class Session {
     if (this.generation?.stopped) return true;
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.log.replayRuns > REPLAY_RUNS_MAX;
+    return this.log.replayRuns > RESEND_RUNS_MAX;
   }
 
   private feed({ run, reset, feeds, lineage }: FedRun): void {
