@@ -261,7 +261,7 @@ export class SessionDriver {
     try {
       const restored = await Promise.all(
         statuses.map((status, stage) =>
-          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
+          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from, this.acked) ?? null) : status,
         ),
       );
       if (epoch !== this.epoch) return;

@@ -1,5 +1,5 @@
 import { byteLengthOf } from "../base/bytes.ts";
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { type ErrorData, HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { CHECKPOINTS_UNSTORED_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
@@ -49,6 +49,7 @@ export class Stage {
   private pumping: Promise<void> | null = null;
   private lost = false;
   private stateLost = false;
+  private answered = -1;
   private turn: Promise<unknown> = Promise.resolve();
   private held = true;
 
@@ -97,7 +98,8 @@ export class Stage {
     });
   }
 
-  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+  /** Runs up to `answered` are done again for those after them: they must not fail. */
+  restore(run: number, from: RestoreFrom, answered = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
@@ -105,6 +107,7 @@ export class Stage {
       if (this.options.durable && this.residents.any) await this.needs.forgetAfter(run);
       this.stateLost = from === "lost" && this.residents.any;
       this.kept.clear();
+      this.answered = answered;
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
@@ -214,7 +217,12 @@ export class Stage {
       return { head, tensors: emitted };
     } catch (error) {
       this.needs.runEnded(head.run);
-      if (this.needs.fatal(error)) {
+      // Skipped, it would be missing from the state of all runs after it, whose caller has its answer.
+      const failed =
+        head.run <= this.answered
+          ? new Error(`run ${head.run} failed when it was done again: ${messageOf(error)}`)
+          : error;
+      if (this.needs.fatal(failed)) {
         this.lost = true;
         return null;
       }
