@@ -115,7 +115,10 @@ export class SessionManager {
   }
 
   async planned(sessionId: string, planId: string, plan: PlanSummary): Promise<void> {
-    await this.needs.journal.append({ action: "plan_session", data: { sessionId, planId, plan } });
+    // A full disk keeps nobody waiting for a session: an opening ends with this service worker anyway.
+    await this.needs.journal
+      .append({ action: "plan_session", data: { sessionId, planId, plan } })
+      .catch(() => undefined);
     const session = this.session(sessionId);
     if (session === undefined) return;
     if (plan.shards.length > HOSTS_MAX) {
@@ -137,7 +140,8 @@ export class SessionManager {
     if (opening === undefined || session.plan === null || session.stages.length !== shards) return;
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
-    void this.update(session.sessionId, "live").then(() => opening.resolve(this.info(session.sessionId)));
+    const live = this.update(session.sessionId, "live").catch(() => undefined);
+    void live.then(() => opening.resolve(this.info(session.sessionId)));
     this.refreshPopup();
   }
 
