@@ -76,6 +76,8 @@ export const REFUSAL_REPEAT_MS = 10_000;
 /** A session that opens and shows no progress for this long is given up: its page sends no bytes any more. */
 export const OPEN_STALL_MS = 120_000;
 
+/** A timer that fires so much too late says that nothing ran meanwhile: what it was to find is given its time again. */
+export const TIMER_LATE_MS = 5_000;
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */

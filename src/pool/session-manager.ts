@@ -1,5 +1,5 @@
 import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, OPEN_STALL_MS } from "../base/limits.ts";
+import { HOSTS_MAX, OPEN_STALL_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -155,10 +155,14 @@ export class SessionManager {
 
   /** A page that stops sending its model would hold its hosts for as long as it lives. */
   private watchOpening(sessionId: string, ms: number): void {
+    const due = this.needs.now() + ms;
     this.needs.after(ms, () => {
       const opening = this.opening.get(sessionId);
       if (opening === undefined) return;
-      const left = opening.progressAt + OPEN_STALL_MS - this.needs.now();
+      const now = this.needs.now();
+      // The machine slept: the page could send nothing.
+      if (now - due > TIMER_LATE_MS) opening.progressAt = now;
+      const left = opening.progressAt + OPEN_STALL_MS - now;
       if (left > 0) return this.watchOpening(sessionId, left);
       const seconds = OPEN_STALL_MS / 1000;
       const message = `Nothing of the model came for ${seconds} seconds while the session opened. Open it again.`;
