@@ -36,7 +36,7 @@ const CAPABILITY = {
   memoryGiB: null,
 };
 const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
-const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
+const record = (run: number): CheckpointRecord => ({ run, previous: null, state: null, kept: [], versions: [] });
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 };
@@ -163,6 +163,19 @@ describe("a shard whose weights onnxruntime may ask for twice", () => {
     const { start, kept } = await room();
     await start(0);
     expect(kept).toEqual([false, true]);
+  });
+});
+
+describe("a shard that onnxruntime takes long to take", () => {
+  it("says that it lives as far as it came", async () => {
+    const { start, told } = await room();
+    const frame = await start(0);
+    const before = told.filter(({ name }) => name === "progress").length;
+    frame.emit("weightsTaken", null);
+    await turns();
+    const after = told.filter(({ name }) => name === "progress");
+    expect(after).toHaveLength(before + 1);
+    expect(after.at(-1)?.payload).toMatchObject({ phase: "weights", loadedBytes: 4, totalBytes: 4 });
   });
 });
 
