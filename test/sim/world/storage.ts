@@ -7,7 +7,7 @@ import {
   type StoredCheckpoint,
 } from "../../../src/state/checkpoint-codec.ts";
 import type { LogHead, LogRecord, LogSnapshot } from "../../../src/state/log-record.ts";
-import type { LogStorage, LogWrite } from "../../../src/state/log-storage.ts";
+import type { LogPoints, LogStorage, LogWrite } from "../../../src/state/log-storage.ts";
 import type { Random } from "../../unit/random.ts";
 import type { Context } from "./context.ts";
 
@@ -34,8 +34,13 @@ export class JournalDisk {
   seenBy(context: Context, random: Random, trouble: DiskTrouble): LogStorage {
     const access = <T>(step: () => T): Promise<T> => context.wait(accessMs(random, trouble, context.loop.now), step);
     return {
-      readPoints: () => access(() => ({ head: this.head, snapshots: inOrder(this.snapshots.values()) })),
-      readRecords: (after) => access(() => inOrder(this.records.values()).filter(({ sequence }) => sequence > after)),
+      readPoints: () => access(() => this.points()),
+      readRecords: (after, countMax) =>
+        access(() =>
+          inOrder(this.records.values())
+            .filter(({ sequence }) => sequence > after)
+            .slice(0, countMax),
+        ),
       write: (steps) => {
         this.writing++;
         let isOpen = true;
@@ -63,6 +68,11 @@ export class JournalDisk {
       if (how === "lost") this.records.delete(record.sequence);
       else this.records.set(record.sequence, { ...record, body: record.body.slice(0, record.body.length >> 1) });
     }
+  }
+
+  private points(): LogPoints {
+    const first = this.records.size === 0 ? null : Math.min(...this.records.keys());
+    return { head: this.head, snapshots: inOrder(this.snapshots.values()), first };
   }
 
   private apply(step: LogWrite): void {
