@@ -1,5 +1,5 @@
 import { byteLengthOf } from "../base/bytes.ts";
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { type ErrorData, HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { CHECKPOINTS_UNSTORED_MAX, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
@@ -66,6 +66,7 @@ export class Stage {
   private stateLost = false;
   /** Handles have kept something, here or in another stage. */
   private handles = false;
+  private answered = -1;
   /** What handles kept up to this run was lost with the state; null: nothing was. */
   private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
@@ -125,7 +126,8 @@ export class Stage {
     });
   }
 
-  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+  /** Runs up to `answered` are done again for those after them: they must not fail. */
+  restore(run: number, from: RestoreFrom, answered = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
@@ -136,6 +138,7 @@ export class Stage {
       this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
+      this.answered = answered;
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
@@ -234,7 +237,12 @@ export class Stage {
       // One that fails in another stage fails for that reason.
       if ("error" in message) return message;
       this.needs.runEnded(head.run);
-      if (this.needs.fatal(error)) {
+      // Skipped, it would be missing from the state of all runs after it, whose caller has its answer.
+      const failed =
+        head.run <= this.answered
+          ? new Error(`run ${head.run} failed when it was done again: ${messageOf(error)}`)
+          : error;
+      if (this.needs.fatal(failed)) {
         this.lost = true;
         return null;
       }

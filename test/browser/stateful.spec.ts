@@ -64,14 +64,14 @@ function encoderDecoder(): ModelCase {
 }
 
 const MODELS = [
-  ["silero VAD", silero],
-  ["moby-llama", moby],
-  ["an encoder–decoder with a cross-attention cache", encoderDecoder],
+  ["silero VAD", silero, ""],
+  ["moby-llama", moby, " @long"],
+  ["an encoder–decoder with a cross-attention cache", encoderDecoder, " @long"],
 ] as const;
 
-for (const [name, model] of MODELS) {
+for (const [name, model, few] of MODELS) {
   for (const [seeds, tag] of [
-    [5, ""],
+    [5, few],
     [100, " @long"],
   ] as const) {
     test(`${name}, killed at a random run ${seeds} times, has the bits of undisturbed onnxruntime-web${tag}`, async ({
