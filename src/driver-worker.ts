@@ -17,6 +17,7 @@ const pool = new RpcPeer<PoolCalls, DriverReports, Record<never, never>, PoolEve
   {
     session: (payload) => driver?.poolEvents().session(payload, []),
     progress: (payload) => driver?.poolEvents().progress(payload, []),
+    settle: (payload) => driver?.poolEvents().settle(payload, []),
     ingestAt: (payload) => driver?.poolEvents().ingestAt(payload, []),
   },
 );

@@ -145,7 +145,11 @@ export class FrameHost {
     for (const port of this.wiring?.ports ?? []) port.close();
     const driver = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
-      { sync: () => stage.sync(), restore: ({ run, from }) => stage.restore(run, from) },
+      {
+        sync: () => stage.sync(),
+        restore: ({ run, from }) => stage.restore(run, from),
+        store: ({ run }) => stage.store(run),
+      },
       {
         feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),

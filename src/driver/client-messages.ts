@@ -43,9 +43,12 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   hello: v.unknown(),
   // The pool itself checks the options.
   open: loose({ openId: id, model: v.string(), options: v.unknown(), tokenizer }),
-  attach: loose({ sessionId: id, secret: id, acked, tokenizer }),
+  attach: loose({ sessionId: id, secret: id, acked, initialAt: acked, tokenizer }),
+  resume: loose({ openId: id, sessionId: id, tokenizer }),
+  sessions: v.unknown(),
+  durable: loose({ sessionId: id }),
   release: loose({ sessionId: id }),
-  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX) }),
+  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), from: run }),
 };
 
 const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unknown> } = {

@@ -1,18 +1,23 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
-import { INGESTS_PER_PAGE_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
+import { DURABLE_REPORT_MS, INGESTS_PER_PAGE_MAX, SESSION_IDLE_MS, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
-import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { ClientCalls, ClientEvents, DriverEvents, Resumed, TokenizerFiles } from "../protocol/client.ts";
 import type { OperationStatus } from "../protocol/options.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
-import { SessionDriver } from "./session-driver.ts";
+import { type DriverStart, SessionDriver } from "./session-driver.ts";
+import { TakeUp } from "./take-up.ts";
 import { type TextCodec, textCodec } from "./text.ts";
 import type { Wirer } from "./wiring.ts";
 
+/** Where a session begins that its page has just opened. */
+const NEW: DriverStart = { acked: -1, initialAt: -1, takeUp: null };
 /** Events kept for sessions whose opening is under way. */
 const EARLY_EVENTS_MAX = 200;
+/** An idle session is noticed within this part of the time. */
+const IDLE_LOOKS = 6;
 /** Of a model's name only this much is of use to a reader. */
 const MODEL_NAME_CHARS_MAX = 500;
 
@@ -47,6 +52,7 @@ export class Driver {
   constructor(
     private readonly needs: DriverNeeds,
     port: MessagePort,
+    idleMs = SESSION_IDLE_MS,
   ) {
     this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
@@ -54,6 +60,13 @@ export class Driver {
       checkedEvents(this.events()),
     );
     servePort(port, this.client);
+    setInterval(() => this.parkIdle(idleMs), idleMs / IDLE_LOOKS);
+  }
+
+  private parkIdle(idleMs: number): void {
+    for (const { driver, generating } of this.sessions.values())
+      // One that cannot be made durable keeps its hosts.
+      if (generating === null && driver.idleMs >= idleMs) driver.park().catch(() => undefined);
   }
 
   get busy(): boolean {
@@ -68,6 +81,7 @@ export class Driver {
         else if (this.arriving > 0 && this.early.length < EARLY_EVENTS_MAX) this.early.push({ sessionId, event });
       },
       progress: ({ ingestId, event }) => this.client.emit("progress", { openId: ingestId, event }),
+      settle: ({ sessionId }) => void this.settle(sessionId),
       ingestAt: ({ ingestId, sessionId, hostId }) => {
         const port = this.ingestPorts.get(ingestId);
         this.ingestPorts.delete(ingestId);
@@ -104,24 +118,33 @@ export class Driver {
         const codec = codecOf(tokenizer);
         const params = { ...self, model: model.slice(0, MODEL_NAME_CHARS_MAX), options, ingestId: openId };
         try {
-          const driver = await this.arrival(needs.callPool("openSession", params), -1, codec);
+          const opened = needs.callPool("openSession", params).then((info) => ({ info, start: NEW }));
+          const driver = await this.arrival(opened, codec);
           await driver.start();
           return driver.info;
         } finally {
           this.ingestPorts.delete(openId);
         }
       },
-      attach: async ({ sessionId, secret, acked, tokenizer }) => {
+      attach: async ({ sessionId, secret, acked, initialAt, tokenizer }) => {
         const codec = codecOf(tokenizer);
-        const info = needs.callPool("attachSession", { ...self, sessionId, secret });
-        return (await this.arrival(info, acked, codec)).info;
+        const start = { acked, initialAt, takeUp: null };
+        const attached = needs.callPool("attachSession", { ...self, sessionId, secret });
+        return (await this.arrival(attached.then((info) => ({ info, start })), codec)).info;
+      },
+      resume: (params) => this.resume(params),
+      sessions: () => needs.callPool("listSessions", self),
+      durable: async ({ sessionId }) => {
+        const run = await this.session(sessionId).driver.makeDurable();
+        await needs.callPool("durable", { bridgeId: needs.bridgeId, sessionId, run });
+        return run;
       },
       release: async ({ sessionId }) => {
         this.sessions.get(sessionId)?.driver.close();
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
-      generate: async ({ sessionId, base, request, ids }) => {
+      generate: async ({ sessionId, base, request, ids, from }) => {
         const running = this.session(sessionId);
         if (running.generating !== null)
           throw new HoldfastError(
@@ -135,17 +158,10 @@ export class Driver {
         needs.reportToPool("operation", { ...operation, status: "running" });
         let status: OperationStatus = "failed";
         try {
-          const result = await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
+          const { driver, codec } = running;
+          const result = await generate(driver, codec, base, request, ids, from, () => generating.stop, {
             prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
             token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
-            journal: (from, promptIds, some) =>
-              needs.reportToPool("journal", {
-                sessionId,
-                durableRun: running.driver.durableRun,
-                base: from,
-                promptIds,
-                ids: some,
-              }),
           });
           status = result.error === null ? "completed" : "failed";
           return result;
@@ -166,6 +182,7 @@ export class Driver {
       run: ({ sessionId, run, reset, error, acked }) => {
         const driver = this.sessions.get(sessionId)?.driver;
         driver?.ack(acked);
+        driver?.tokens.leaveBefore(run);
         if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
@@ -182,11 +199,36 @@ export class Driver {
     };
   }
 
+  /** A session of which nothing is left but what is stored, and whom it belongs to. */
+  private async resume({ openId, sessionId, tokenizer }: ClientCalls["resume"]["params"]): Promise<Resumed> {
+    const codec = codecOf(tokenizer);
+    this.checkFree(sessionId);
+    const resumed = this.needs.callPool("resumeSession", { ...this.caller, sessionId, ingestId: openId });
+    const takeUp = resumed.then(({ generation, durableRun }) => new TakeUp(generation, durableRun));
+    const started = Promise.all([resumed, takeUp]).then(([info, up]) => ({ info, start: { ...NEW, takeUp: up } }));
+    const driver = await this.arrival(started, codec);
+    await driver.start();
+    const { reached, generation } = await takeUp;
+    const { run, from } = await reached;
+    return { info: driver.info, run, initial: from === "initial", generation };
+  }
+
+  /** All that was done is to survive this driver. */
+  private async settle(sessionId: string): Promise<void> {
+    const running = this.sessions.get(sessionId);
+    await running?.driver.makeDurable().catch(() => undefined);
+    this.needs.reportToPool("settled", { sessionId });
+  }
+
   /** The pool's events of a session may overtake the answer that names it. */
-  private async arrival(info: Promise<SessionInfo>, acked: number, codec: TextCodec | null): Promise<SessionDriver> {
+  private async arrival(
+    arriving: Promise<{ readonly info: SessionInfo; readonly start: DriverStart }>,
+    codec: TextCodec | null,
+  ): Promise<SessionDriver> {
     this.arriving++;
     try {
-      const driver = this.run(await info, acked, codec);
+      const { info, start } = await arriving;
+      const driver = this.run(info, start, codec);
       for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
       return driver;
     } finally {
@@ -195,25 +237,58 @@ export class Driver {
     }
   }
 
-  private run(info: SessionInfo, acked: number, codec: TextCodec | null): SessionDriver {
-    const { sessionId, secret } = info;
-    // Its client library never takes a session up twice over one bridge; two drivers would fight over its stages.
+  /** Its client library never takes a session up twice over one bridge; two drivers would fight over its stages. */
+  private checkFree(sessionId: string): void {
     if (this.sessions.has(sessionId))
       throw new HoldfastError("SESSION_IN_USE", "This page drives the session already; use the one it has.");
+  }
+
+  private run(info: SessionInfo, start: DriverStart, codec: TextCodec | null): SessionDriver {
+    const { sessionId, secret } = info;
+    this.checkFree(sessionId);
     const { needs, client } = this;
+    const { bridgeId } = needs;
+    let isTaken = start.takeUp === null;
+    start.takeUp?.reached.then(
+      () => {
+        isTaken = true;
+      },
+      () => undefined,
+    );
+    const isStateful = info.plan.stateInputs.length > 0;
+    const told = (run: number): void => {
+      client.emit("durable", { sessionId, run });
+      client.emit("session", { sessionId, event: { type: "durable", run } });
+    };
+    const reported = new LateNumber(
+      (run) => {
+        const saved = needs.callPool("durable", { bridgeId, sessionId, run });
+        // What is stored beside the journal survives without it; of stateless runs only the journal knows.
+        saved.then(() => isStateful || told(run)).catch(() => undefined);
+      },
+      Number.POSITIVE_INFINITY,
+      DURABLE_REPORT_MS,
+    );
     const safe = new LateNumber((run) => client.emit("safe", { sessionId, run }), TOLD_TOGETHER_RUNS, TOLD_LATE_MS);
     const driver = new SessionDriver(
       {
         wirer: needs.wirer,
         tell: (event) => client.emit("session", { sessionId, event }),
         safe: (run) => safe.grow(run),
+        durable: (run) => {
+          if (isStateful) told(run);
+          reported.grow(run);
+        },
+        journal: (entry) => needs.callPool("journal", { bridgeId, sessionId, entry }),
         runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
         sessionFailed: (error) => {
           client.emit("sessionFailed", { sessionId, error });
           this.sessions.delete(sessionId);
-          // Its hosts are of no more use to anybody.
-          needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
+          // Its hosts are of no more use to anybody; of a session that was only being taken up, what is stored is.
+          const end = isTaken ? "releaseSession" : "parkSession";
+          needs.callPool(end, { bridgeId, sessionId }).catch(() => undefined);
         },
+        park: () => needs.callPool("parkSession", { bridgeId, sessionId }),
         verified: () => needs.reportToPool("verified", { sessionId }),
         unreachable: (hosts) => needs.reportToPool("unreachable", { sessionId, hosts }),
         attach: async () => {
@@ -222,7 +297,7 @@ export class Driver {
         now: needs.now,
       },
       info,
-      acked,
+      start,
     );
     this.sessions.set(sessionId, { driver, codec, generating: null });
     return driver;

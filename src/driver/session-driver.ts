@@ -3,11 +3,16 @@ import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
-import type { Lease, SessionInfo } from "../protocol/pool.ts";
+import type { Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
 import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import { DurablePoint } from "./durable-point.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, planReplay, type Submitted } from "./replay.ts";
+import { planReplay, type Submitted } from "./replay.ts";
+import type { ResumePoint } from "./resume-point.ts";
+import type { TakeUp } from "./take-up.ts";
 import { newer } from "./stage-news.ts";
+import { RunBook } from "./run-book.ts";
+import { TokenJournal } from "./token-journal.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
 export interface SessionDriverNeeds {
@@ -15,16 +20,39 @@ export interface SessionDriverNeeds {
   /** To the page. */
   tell(event: SessionEvent): void;
   safe(run: number): void;
+  durable(run: number): void;
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
+  journal(entry: TokensEntry): Promise<unknown>;
   verified(): void;
+  /** The hosts may go; the stored state stays. */
+  park(): Promise<unknown>;
   /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
   unreachable(hosts: readonly Lease[]): void;
   /** The stages as the pool knows them; wakes a sleeping service worker. */
   attach(): Promise<readonly StageInfo[]>;
   now(): number;
 }
+
+/** Where a driver begins with a session. */
+export interface DriverStart {
+  /** The last run whose answer the page has. */
+  readonly acked: number;
+  /** The stages had initial state after this run. */
+  readonly initialAt: number;
+  /** Only storage is left of the session; null: its page goes on. */
+  readonly takeUp: TakeUp | null;
+}
+
+/** Why a parked session does not get its hosts now, and may later. */
+const LEAVES_PARKED: ReadonlySet<ErrorData["code"]> = new Set([
+  "TOO_MANY_HOSTS",
+  "LIMIT_REACHED",
+  "PLACE_IN_USE",
+  "MODEL_DELETED",
+  "RECOVERY_FAILED",
+]);
 
 /**
  * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
@@ -38,21 +66,22 @@ export class SessionDriver {
   private wired = false;
   private acked: number;
   private safeRun: number;
-  private readonly stored: Set<number>[];
-  /** Runs after the safe one, in order. */
-  private readonly submitted = new Map<number, Submitted>();
-  /** Those of them that start from initial state. */
-  private readonly resets = new Set<number>();
-  private readonly failedRuns = new Map<number, ErrorData>();
-  private readonly waiters = new Map<
-    number,
-    { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }
-  >();
+  private initialAt: number;
+  private takeUp: TakeUp | null;
+  private readonly point: DurablePoint;
+  readonly tokens: TokenJournal;
+  private readonly runs = new RunBook();
   private readonly blocked: (() => void)[] = [];
   private readonly proof = new RecoveryProof();
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
+  /** The hosts were given back, or are being; null: it has hosts. */
+  private parking: Promise<unknown> | null = null;
+  private unparking = false;
+  private lastRunAt: number;
+  private wantsCheckpoint = false;
+  private readonly quietWaiters: (() => void)[] = [];
   private ended: HoldfastError | null = null;
   private readonly keepsState: boolean;
   readonly stateful: boolean;
@@ -60,14 +89,30 @@ export class SessionDriver {
   constructor(
     private readonly needs: SessionDriverNeeds,
     readonly info: SessionInfo,
-    acked: number,
+    { acked, initialAt, takeUp }: DriverStart,
   ) {
     this.stages = [...info.stages];
     this.acked = acked;
-    this.safeRun = -1;
-    this.stored = info.stages.map(() => new Set());
+    this.safeRun = initialAt;
+    this.initialAt = initialAt;
+    this.takeUp = takeUp;
+    this.lastRunAt = needs.now();
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
+    this.tokens = new TokenJournal({
+      save: (entry) => needs.journal({ ...entry, durableRun: this.point.run }),
+      saved: () => this.refreshSafe(),
+    });
+    if (takeUp?.generation) this.tokens.isKnown(takeUp.generation);
+    this.point = new DurablePoint(
+      info.stages.length,
+      {
+        limit: () => this.tokens.limit,
+        journalIsBehind: () => this.tokens.flush(),
+        moved: (run) => needs.durable(run),
+      },
+      initialAt,
+    );
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
@@ -80,8 +125,11 @@ export class SessionDriver {
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
-    if (run.reset) this.resets.add(run.run);
-    this.submitted.set(run.run, run);
+    // Of a generation that is taken up, all runs are named.
+    if (run.run <= this.safeRun) return;
+    this.runs.add(run);
+    this.lastRunAt = this.needs.now();
+    this.unpark();
     this.refreshSafe();
     while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
@@ -92,22 +140,20 @@ export class SessionDriver {
 
   /** The service worker went to sleep or died. What happened to hosts meanwhile is asked for before it is relied on. */
   poolLost(): void {
+    if (this.parking !== null) return;
     this.poolSeen = false;
     if (this.busy) void this.reattach();
   }
 
   /** A run that failed under an earlier driver, which may not have lived to take the other stages back before it. */
   skip(run: number, error: ErrorData): void {
-    this.failedRuns.set(run, error);
+    this.runs.failed.set(run, error);
     if (this.keepsState) this.restoreAll = true;
   }
 
   /** The outputs of a run that replies to the driver. */
   output(run: number): Promise<WireTensors> {
-    return new Promise((resolve, reject) => {
-      if (this.ended !== null) reject(this.ended);
-      else this.waiters.set(run, { resolve, reject });
-    });
+    return this.ended === null ? this.runs.output(run) : Promise.reject(this.ended);
   }
 
   ack(run: number): void {
@@ -115,10 +161,11 @@ export class SessionDriver {
     this.acked = run;
     this.prove();
     this.refreshSafe();
+    this.wakeQuiet();
   }
 
   get durableRun(): number {
-    return this.safeRun;
+    return this.point.run;
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -131,15 +178,100 @@ export class SessionDriver {
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
+  /** Resolves, with the last run, once the state after all runs so far is stored by every stage. */
+  async makeDurable(): Promise<number> {
+    if (this.stateful && !this.keepsState)
+      throw new HoldfastError(
+        "LEVEL_UNSUPPORTED",
+        "This level keeps no state, so nothing can be made durable; use level medium.",
+      );
+    const run = this.lastRun();
+    // The next run of a generation takes it along; without one, the stages are asked as soon as all are idle.
+    this.wantsCheckpoint = true;
+    this.tokens.flush();
+    while (this.point.run < run) {
+      await Promise.race([this.point.reached(run), this.quiet()]);
+      if (this.ended !== null) throw this.ended;
+      if (this.point.run < run) await Promise.race([this.point.reached(run), this.storeAll()]);
+    }
+    return run;
+  }
+
+  private async storeAll(): Promise<void> {
+    const { epoch, acked } = this;
+    const stored = this.point.reached(acked);
+    await Promise.all(this.links.map((link) => link.store(acked)));
+    // Each says when it has; whoever has gone on or was lost meanwhile does not.
+    if (this.isQuiet && epoch === this.epoch && acked === this.acked) await Promise.race([stored, this.disturbed()]);
+  }
+
+  private get isQuiet(): boolean {
+    return this.wired && this.acked >= this.lastRun();
+  }
+
+  /** Resolves when nothing is under way. */
+  private async quiet(): Promise<void> {
+    while (this.ended === null && !this.isQuiet) await this.disturbed();
+  }
+
+  /** Resolves when something has changed. */
+  private disturbed(): Promise<void> {
+    return new Promise((resolve) => this.quietWaiters.push(resolve));
+  }
+
+  private wakeQuiet(): void {
+    for (const wake of this.quietWaiters.splice(0)) wake();
+  }
+
+  /** For how long there was nothing to do, milliseconds. */
+  get idleMs(): number {
+    return this.busy || this.parking !== null ? 0 : this.needs.now() - this.lastRunAt;
+  }
+
+  /** Gives the hosts back, once all is durable. The next run brings others. */
+  async park(): Promise<void> {
+    const { lastRunAt } = this;
+    if (this.parking !== null || (this.stateful && !this.keepsState)) return;
+    await this.makeDurable();
+    if (this.ended !== null || this.lastRunAt !== lastRunAt || !this.isQuiet) return;
+    this.wired = false;
+    this.epoch++;
+    for (const link of this.links) link.close();
+    this.stages = this.stages.map((stage) => ({ ...stage, phase: "lost" }));
+    this.parking = this.needs.park();
+    this.needs.tell({ type: "parked" });
+    await this.parking.catch(() => undefined);
+  }
+
+  private unpark(): void {
+    const { parking } = this;
+    if (parking === null || this.unparking) return;
+    this.unparking = true;
+    // Whether it was parked or not: an attach finds out.
+    void parking.catch(() => undefined).then(() => this.reattach());
+  }
+
+  /** No room for its hosts: what was asked of it fails, and it stays where it is. */
+  private staysParked(error: HoldfastError): void {
+    this.unparking = false;
+    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.acked = Math.max(this.acked, this.lastRun());
+  }
+
   /** The service worker restarted: what it told nobody is asked for. */
   async reattach(): Promise<void> {
     this.poolSeen = true;
     let told: readonly StageInfo[];
+    const since = this.needs.now();
     try {
       told = await this.needs.attach();
     } catch (error) {
-      return this.end(HoldfastError.from(toErrorData(error)));
+      const reason = HoldfastError.from(toErrorData(error));
+      return this.unparking && LEAVES_PARKED.has(reason.code) ? this.staysParked(reason) : this.end(reason);
     }
+    const wasParked = this.unparking;
+    this.unparking = false;
+    this.parking = null;
     if (this.ended !== null) return;
     const before = this.stages;
     // Events come another way and may have overtaken this answer.
@@ -148,7 +280,8 @@ export class SessionDriver {
       ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
     );
     // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
-    for (const { stage } of changed) this.noteLoss(stage);
+    if (!wasParked) for (const { stage } of changed) this.noteLoss(stage);
+    if (wasParked) this.needs.tell({ type: "resumed", ms: this.needs.now() - since });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
     if (this.allReady) await this.rewire();
@@ -165,7 +298,8 @@ export class SessionDriver {
   }
 
   get busy(): boolean {
-    return this.ended === null && (!this.wired || [...this.submitted.keys()].some((run) => run > this.acked));
+    if (this.ended !== null || (this.parking !== null && !this.unparking)) return false;
+    return !this.wired || (this.runs.last ?? -1) > this.acked;
   }
 
   /** The page released the session. */
@@ -182,8 +316,9 @@ export class SessionDriver {
     this.ended = error;
     this.epoch++;
     for (const link of this.links) link.close();
-    for (const { reject } of this.waiters.values()) reject(error);
-    this.waiters.clear();
+    this.takeUp?.failed(error);
+    this.runs.end(error);
+    this.wakeQuiet();
     this.unblock();
     return true;
   }
@@ -217,14 +352,9 @@ export class SessionDriver {
   }
 
   private failRuns(error: HoldfastError): void {
-    for (const { run, reply } of [...this.submitted.values()]) {
-      if (run <= this.acked) continue;
-      if (reply === "page") this.needs.runFailed(run, toErrorData(error));
-      this.waiters.get(run)?.reject(error);
-      this.waiters.delete(run);
-      this.acked = run;
-    }
-    this.submitted.clear();
+    for (const run of this.runs.fail(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.acked = Math.max(this.acked, this.lastRun());
+    this.runs.submitted.clear();
     this.refreshSafe();
   }
 
@@ -251,13 +381,15 @@ export class SessionDriver {
     const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
+    for (const [stage, status] of statuses.entries()) this.point.stored[stage] = new Set(status.stored);
+    const goesOn = this.takeUp?.point(this.point.stored, this.stateful, this.keepsState) ?? null;
+    if (goesOn !== null) this.goOnAt(goesOn);
     this.moveSafe();
     const safe = this.safeRun;
     // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
     const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const from = this.restoreFrom(safe);
+    const from = goesOn?.from ?? this.restoreFrom(safe);
     try {
       const restored = await Promise.all(
         statuses.map((status, stage) =>
@@ -268,17 +400,21 @@ export class SessionDriver {
       const silent = silentOf(restored);
       if (silent.length > 0) return this.unanswered(silent, true);
       // What it had stored after that belongs to a course of runs that is given up.
-      for (const stage of plan.restore) this.stored[stage] = new Set(restored[stage]?.stored);
+      for (const stage of plan.restore) this.point.stored[stage] = new Set(restored[stage]?.stored);
     } catch (error) {
-      if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
-      return;
+      if (epoch !== this.epoch) return;
+      // What is damaged is refused, and an older point taken.
+      if (from === "records" && this.takeUp?.refuse(safe)) return this.rewire();
+      return this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
     }
+    if (goesOn !== null) this.takeUp?.done(goesOn);
+    this.takeUp = null;
     this.restoreAll = false;
     this.wired = true;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     let replayed = 0;
-    for (const run of this.submitted.values()) {
+    for (const run of this.runs.submitted.values()) {
       if (run.run < plan.feedsFrom) continue;
       this.sendHead(run);
       replayed++;
@@ -290,6 +426,7 @@ export class SessionDriver {
     }));
     this.refreshSafe();
     this.prove();
+    this.wakeQuiet();
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -299,11 +436,20 @@ export class SessionDriver {
     await this.reattach();
   }
 
+  /** Nothing is left of what was under way. */
+  private goOnAt({ run, from }: ResumePoint): void {
+    this.acked = run;
+    this.safeRun = run;
+    this.initialAt = from === "initial" ? run : -1;
+    this.point.reset(run);
+    this.restoreAll = true;
+  }
+
   private restoreFrom(safe: number): RestoreFrom {
-    if (!this.stateful || safe < 0) return "initial";
+    if (!this.stateful || safe === this.initialAt) return "initial";
     if (!this.keepsState) return "lost";
     // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
+    return this.runs.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -316,39 +462,35 @@ export class SessionDriver {
   }
 
   private lastRun(): number {
-    return [...this.submitted.keys()].at(-1) ?? this.acked;
+    return this.runs.last ?? this.acked;
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
-    const error = this.failedRuns.get(run);
+    const checkpoint = this.wantsCheckpoint && feeds !== null;
+    if (checkpoint) this.wantsCheckpoint = false;
+    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
+    const error = this.runs.failed.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
   }
 
   private outputCame(message: StageMessage): void {
     const { run, reply } = message.head;
-    const waiter = this.waiters.get(run);
+    const known = this.runs.failed.has(run);
+    this.runs.answered(message);
     if ("error" in message) {
-      const known = this.failedRuns.has(run);
-      this.failedRuns.set(run, message.error);
-      this.waiters.delete(run);
       if (reply === "page") this.needs.runFailed(run, message.error);
-      waiter?.reject(HoldfastError.from(message.error));
       // Stages before the failing one went on with their state; all go back and skip the run.
       if (!known && this.stateful && this.stages.length > 1) {
         this.restoreAll = true;
         void this.rewire();
       }
-      return;
     }
-    this.waiters.delete(run);
-    waiter?.resolve(message.tensors);
   }
 
   private storedCame(stage: number, run: number): void {
-    this.stored[stage]?.add(run);
+    this.point.stored[stage]?.add(run);
     this.refreshSafe();
   }
 
@@ -364,24 +506,14 @@ export class SessionDriver {
     const before = this.safeRun;
     const reached =
       this.stateful && this.keepsState
-        ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
+        ? Math.max(this.runs.lastCut(this.acked), this.point.common(this.acked))
         : this.acked;
     this.safeRun = Math.max(before, reached);
+    this.point.refresh(this.acked, this.stateful && this.keepsState);
     if (this.safeRun === before) return;
-    for (const runs of [this.submitted, this.resets, this.failedRuns])
-      for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
-    for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
+    this.runs.forget(this.safeRun);
     this.needs.safe(this.safeRun);
-    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
     this.unblock();
-  }
-
-  /** A run that starts from initial state makes what was before it unimportant, once that was answered. */
-  private lastCut(): number {
-    let cut = -1;
-    // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= this.acked + 1) cut = run - 1;
-    return cut;
   }
 
   private unblock(): void {

@@ -17,6 +17,8 @@ export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
   /** @throws HoldfastError: the stage could not be put back. */
   restore(run: number, from: RestoreFrom): Promise<StageStatus | null>;
+  /** Stores the state after this run, if the stage stands there. */
+  store(run: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
   close(): void;
@@ -113,6 +115,9 @@ class PortLink implements StageLink {
   }
   restore(run: number, from: RestoreFrom): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("restore", { run, from }));
+  }
+  store(run: number): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("store", { run }));
   }
   feed(message: StageMessage): void {
     this.peer.emit("feed", message);

@@ -95,6 +95,7 @@ export class FakeHost {
       {
         sync: () => (this.dead ? never() : stage.sync()),
         restore: ({ run, from }) => (this.dead ? never() : this.restore(run, from)),
+        store: ({ run }) => (this.dead ? never() : stage.store(run)),
       },
       {
         feed: (message) => this.twice(() => stage.receive(message)),
