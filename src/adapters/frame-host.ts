@@ -1,5 +1,6 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { YIELD_EVERY_MS } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
@@ -8,9 +9,17 @@ import { HoldPoint } from "../host/hold-point.ts";
 import { RunReports } from "../host/run-reports.ts";
 import { Stage } from "../host/stage.ts";
 import { StageTimer } from "../host/stage-timer.ts";
-import type { FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
+import type { FrameBoot, FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
 import { OrtRuntime } from "./ort-runtime.ts";
+
+/** What a shard computes with. */
+export type Runtime = Pick<OrtRuntime, "measure" | "create" | "run" | "watchDevice">;
+
+export interface FrameNeeds extends Pick<Platform, "now" | "channel"> {
+  bootRuntime(boot: FrameBoot): Promise<Runtime>;
+}
+const FRAME: FrameNeeds = { ...PLATFORM, bootRuntime: (boot) => OrtRuntime.boot(boot) };
 
 /** Ports of one wiring: the driver's, and the neighbours' (for the first and last stage the page's). */
 interface Wiring {
@@ -22,16 +31,20 @@ interface Wiring {
 /** Wires a Stage to onnxruntime, to the keeper and to the ports of its neighbours. */
 export class FrameHost {
   private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
-  private runtime: OrtRuntime | null = null;
+  private runtime: Runtime | null = null;
   private load: ShardLoad | null = null;
   private weights: { path: string; data: Uint8Array }[] = [];
   private stage: Stage | null = null;
   private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
-  private readonly breath = new Breath();
+  private readonly breath: Breath;
 
-  constructor(faultHooks: boolean) {
+  constructor(
+    faultHooks: boolean,
+    private readonly needs: FrameNeeds = FRAME,
+  ) {
+    this.breath = new Breath(needs);
     this.hold = new HoldPoint(faultHooks, (phase) => this.keeper?.emit("held", { phase }));
   }
 
@@ -47,7 +60,7 @@ export class FrameHost {
       (message, transfer = []) => port.postMessage(message, transfer),
       {
         boot: async (boot) => {
-          this.runtime = await OrtRuntime.boot(boot);
+          this.runtime = await this.needs.bootRuntime(boot);
           return { speed: boot.measure === null ? null : await this.runtime.measure(boot.measure) };
         },
         load: (load) => {
@@ -62,7 +75,7 @@ export class FrameHost {
         ping: ({ beat }) => {
           const resources = { tensorBytes: this.stage?.liveBytes ?? 0, heapBytes: heapBytes() };
           keeper.emit("pong", { beat, resources });
-          const times = this.timer?.due(performance.now()) ?? null;
+          const times = this.timer?.due(this.needs.now()) ?? null;
           if (times !== null) keeper.emit("stageTimes", times);
         },
         stored: ({ run, error }) => {
@@ -79,9 +92,9 @@ export class FrameHost {
   }
 
   private async create(): Promise<{ provider: ShardLoad["provider"]; createMs: number }> {
-    const { runtime, load, keeper } = this;
+    const { runtime, load, keeper, needs } = this;
     if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
-    const start = performance.now();
+    const start = needs.now();
     try {
       await runtime.create({ graph: load.graph, weights: this.weights }, load.provider);
     } catch (error) {
@@ -94,19 +107,19 @@ export class FrameHost {
       {
         started: (run, shape) => keeper.emit("runStarted", { run, shape }),
         ended: (run) => keeper.emit("runEnded", { run }),
-        now: () => performance.now(),
+        now: () => needs.now(),
       },
       load.provider === "wasm",
     );
-    const timer = new StageTimer(performance.now());
+    const timer = new StageTimer(needs.now());
     this.timer = timer;
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           try {
-            const startedAt = performance.now();
+            const startedAt = needs.now();
             const outputs = await runtime.run(inputs);
-            const now = performance.now();
+            const now = needs.now();
             timer.ran(now - startedAt, now);
             return outputs;
           } catch (error) {
@@ -134,7 +147,7 @@ export class FrameHost {
       load.spec,
       load,
     );
-    return { provider: load.provider, createMs: performance.now() - start };
+    return { provider: load.provider, createMs: needs.now() - start };
   }
 
   /** New channels: driver, input, output, in this order. The old ones are closed; what was in them is sent again. */
@@ -182,17 +195,22 @@ export class FrameHost {
 
 /** Runs that wait are worked off without a turn of the event loop in between; now and then it gets one. */
 class Breath {
-  private readonly channel = new MessageChannel();
-  private last = performance.now();
+  private readonly channel: MessageChannel;
+  private last: number;
+
+  constructor(private readonly needs: Pick<FrameNeeds, "now" | "channel">) {
+    this.channel = needs.channel();
+    this.last = needs.now();
+  }
 
   async take(): Promise<void> {
-    if (performance.now() - this.last < YIELD_EVERY_MS) return;
+    if (this.needs.now() - this.last < YIELD_EVERY_MS) return;
     // Not a timer: a hidden page's are slowed down.
     await new Promise<void>((resolve) => {
       this.channel.port1.onmessage = () => resolve();
       this.channel.port2.postMessage(null);
     });
-    this.last = performance.now();
+    this.last = this.needs.now();
   }
 }
 

@@ -1,7 +1,14 @@
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import type { RpcMessage } from "../base/rpc.ts";
 
 /** The service worker needs a moment between its end and its next start. */
 const RECONNECT_MS = 20;
+
+/** What it uses of the extension API and of the clock. */
+export interface WorkPortNeeds extends Pick<Platform, "after"> {
+  connect(name: string): Pick<chrome.runtime.Port, "postMessage" | "onMessage" | "onDisconnect">;
+}
+const EXTENSION: WorkPortNeeds = { ...PLATFORM, connect: (name) => chrome.runtime.connect({ name }) };
 
 export interface WorkPortEvents {
   onMessage(message: RpcMessage): void;
@@ -14,24 +21,25 @@ export interface WorkPortEvents {
 
 /** A runtime port to the service worker that outlives it: what is posted while it is away goes out when it is back. */
 export class WorkPort {
-  private port: chrome.runtime.Port | null = null;
+  private port: ReturnType<WorkPortNeeds["connect"]> | null = null;
 
   constructor(
     private readonly name: string,
     private readonly events: WorkPortEvents,
+    private readonly needs: WorkPortNeeds = EXTENSION,
   ) {}
 
   connect(): void {
     if (this.port !== null) return;
-    const port = chrome.runtime.connect({ name: this.name });
+    const port = this.needs.connect(this.name);
     this.port = port;
     port.onMessage.addListener((message: RpcMessage) => this.events.onMessage(message));
     port.onDisconnect.addListener(() => {
       // Reading it keeps the browser from logging an error nobody caused.
-      void chrome.runtime.lastError;
+      void globalThis.chrome?.runtime?.lastError;
       if (this.port === port) this.port = null;
       this.events.onDisconnect?.();
-      if (this.events.reconnect()) setTimeout(() => this.connect(), RECONNECT_MS);
+      if (this.events.reconnect()) this.needs.after(RECONNECT_MS, () => this.connect());
     });
     this.events.onConnect?.();
   }

@@ -1,3 +1,5 @@
+import { PLATFORM, type Platform } from "./platform.ts";
+
 /**
  * A number that grows and is told late: at once when it has grown by `step`, else after `delayMs`, once for all growth in
  * between. Messages between processes cost more than what they say.
@@ -5,23 +7,24 @@
 export class LateNumber {
   private value = -1;
   private told = -1;
-  private timer: ReturnType<typeof setTimeout> | null = null;
+  private cancel: (() => void) | null = null;
 
   constructor(
     private readonly say: (value: number) => void,
     private readonly step: number,
     private readonly delayMs: number,
+    private readonly platform: Pick<Platform, "after"> = PLATFORM,
   ) {}
 
   grow(value: number): void {
     this.value = value;
     if (value - this.told >= this.step) this.tell();
-    else this.timer ??= setTimeout(() => this.tell(), this.delayMs);
+    else this.cancel ??= this.platform.after(this.delayMs, () => this.tell());
   }
 
   tell(): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
+    this.cancel?.();
+    this.cancel = null;
     if (this.value !== this.told) this.say(this.goAlong());
   }
 

@@ -1,6 +1,6 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { LateNumber } from "../base/late-number.ts";
-import { DURABLE_REPORT_MS, INGESTS_PER_PAGE_MAX, SESSION_IDLE_MS, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
+import { INGESTS_PER_PAGE_MAX, SESSION_IDLE_MS } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, Resumed, TokenizerFiles } from "../protocol/client.ts";
 import type { OperationStatus } from "../protocol/options.ts";
@@ -8,6 +8,7 @@ import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
 import { type DriverStart, SessionDriver } from "./session-driver.ts";
+import { sessionNeeds } from "./session-needs.ts";
 import { TakeUp } from "./take-up.ts";
 import { type TextCodec, textCodec } from "./text.ts";
 import type { Wirer } from "./wiring.ts";
@@ -45,6 +46,7 @@ export class Driver {
   private readonly sessions = new Map<string, Running>();
   /** Sessions that are being opened or taken up, and what was told of sessions not known yet. */
   private arriving = 0;
+  private watching = false;
   private readonly early: PoolEvents["session"][] = [];
   private readonly ingestPorts = new Map<string, MessagePort>();
   private readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
@@ -52,7 +54,8 @@ export class Driver {
   constructor(
     private readonly needs: DriverNeeds,
     port: MessagePort,
-    idleMs = SESSION_IDLE_MS,
+    private readonly platform: Pick<Platform, "after"> = PLATFORM,
+    private readonly idleMs = SESSION_IDLE_MS,
   ) {
     this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
@@ -60,13 +63,6 @@ export class Driver {
       checkedEvents(this.events()),
     );
     servePort(port, this.client);
-    setInterval(() => this.parkIdle(idleMs), idleMs / IDLE_LOOKS);
-  }
-
-  private parkIdle(idleMs: number): void {
-    for (const { driver, generating } of this.sessions.values())
-      // One that cannot be made durable keeps its hosts.
-      if (generating === null && driver.idleMs >= idleMs) driver.park().catch(() => undefined);
   }
 
   get busy(): boolean {
@@ -244,63 +240,27 @@ export class Driver {
   }
 
   private run(info: SessionInfo, start: DriverStart, codec: TextCodec | null): SessionDriver {
-    const { sessionId, secret } = info;
+    const { sessionId } = info;
     this.checkFree(sessionId);
-    const { needs, client } = this;
-    const { bridgeId } = needs;
-    let isTaken = start.takeUp === null;
-    start.takeUp?.reached.then(
-      () => {
-        isTaken = true;
-      },
-      () => undefined,
-    );
-    const isStateful = info.plan.stateInputs.length > 0;
-    const told = (run: number): void => {
-      client.emit("durable", { sessionId, run });
-      client.emit("session", { sessionId, event: { type: "durable", run } });
-    };
-    const reported = new LateNumber(
-      (run) => {
-        const saved = needs.callPool("durable", { bridgeId, sessionId, run });
-        // What is stored beside the journal survives without it; of stateless runs only the journal knows.
-        saved.then(() => isStateful || told(run)).catch(() => undefined);
-      },
-      Number.POSITIVE_INFINITY,
-      DURABLE_REPORT_MS,
-    );
-    const safe = new LateNumber((run) => client.emit("safe", { sessionId, run }), TOLD_TOGETHER_RUNS, TOLD_LATE_MS);
-    const driver = new SessionDriver(
-      {
-        wirer: needs.wirer,
-        tell: (event) => client.emit("session", { sessionId, event }),
-        safe: (run) => safe.grow(run),
-        durable: (run) => {
-          if (isStateful) told(run);
-          reported.grow(run);
-        },
-        journal: (entry) => needs.callPool("journal", { bridgeId, sessionId, entry }),
-        runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
-        sessionFailed: (error) => {
-          client.emit("sessionFailed", { sessionId, error });
-          this.sessions.delete(sessionId);
-          // Its hosts are of no more use to anybody; of a session that was only being taken up, what is stored is.
-          const end = isTaken ? "releaseSession" : "parkSession";
-          needs.callPool(end, { bridgeId, sessionId }).catch(() => undefined);
-        },
-        park: () => needs.callPool("parkSession", { bridgeId, sessionId }),
-        verified: () => needs.reportToPool("verified", { sessionId }),
-        unreachable: (hosts) => needs.reportToPool("unreachable", { sessionId, hosts }),
-        attach: async () => {
-          return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
-        },
-        now: needs.now,
-      },
-      info,
-      start,
-    );
+    const { client, platform, needs } = this;
+    const ways = { client, platform, pool: needs, caller: this.caller, ended: () => this.sessions.delete(sessionId) };
+    const driver = new SessionDriver(sessionNeeds(info, start, ways), info, start);
     this.sessions.set(sessionId, { driver, codec, generating: null });
+    this.watchIdle();
     return driver;
+  }
+
+  /** Sessions without a run for so long give their hosts back. */
+  private watchIdle(): void {
+    if (this.watching) return;
+    this.watching = true;
+    this.platform.after(this.idleMs / IDLE_LOOKS, () => {
+      this.watching = false;
+      if (this.sessions.size > 0) this.watchIdle();
+      for (const { driver, generating } of this.sessions.values())
+        // One that cannot be made durable keeps its hosts.
+        if (generating === null && driver.idleMs >= this.idleMs) driver.park().catch(() => undefined);
+    });
   }
 
   private session(sessionId: string): Running {

@@ -1,5 +1,6 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
+import type { Platform } from "../base/platform.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
@@ -15,7 +16,7 @@ import { RunBook } from "./run-book.ts";
 import { TokenJournal } from "./token-journal.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
-export interface SessionDriverNeeds {
+export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   readonly wirer: Wirer;
   /** To the page. */
   tell(event: SessionEvent): void;
@@ -100,6 +101,7 @@ export class SessionDriver {
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     this.tokens = new TokenJournal({
+      after: needs.after,
       save: (entry) => needs.journal({ ...entry, durableRun: this.point.run }),
       saved: () => this.refreshSafe(),
     });

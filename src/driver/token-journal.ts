@@ -1,8 +1,9 @@
 import { TOKENS_JOURNAL_MS, TOKENS_JOURNAL_TOGETHER } from "../base/limits.ts";
+import type { Platform } from "../base/platform.ts";
 import type { GenerationHead, GenerationRequest, KnownGeneration } from "../protocol/client.ts";
 import type { TokensEntry } from "../protocol/pool.ts";
 
-export interface TokenJournalNeeds {
+export interface TokenJournalNeeds extends Pick<Platform, "after"> {
   /** Resolves once the entry is in storage; rejects when it never will be. */
   save(entry: Omit<TokensEntry, "durableRun">): Promise<unknown>;
   /** More of it is in storage than before. */
@@ -26,7 +27,7 @@ interface Entry {
 export class TokenJournal {
   private entry: Entry | null = null;
   private writing = false;
-  private timer: ReturnType<typeof setTimeout> | null = null;
+  private cancel: (() => void) | null = null;
 
   constructor(private readonly needs: TokenJournalNeeds) {}
 
@@ -54,7 +55,7 @@ export class TokenJournal {
     if (entry === null) return;
     entry.ids.push(id);
     if (entry.ids.length - entry.savedIds >= TOKENS_JOURNAL_TOGETHER) this.flush();
-    else this.timer ??= setTimeout(() => this.flush(), TOKENS_JOURNAL_MS);
+    else this.cancel ??= this.needs.after(TOKENS_JOURNAL_MS, () => this.flush());
   }
 
   end(runs: number): void {
@@ -69,8 +70,8 @@ export class TokenJournal {
   }
 
   flush(): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
+    this.cancel?.();
+    this.cancel = null;
     if (!this.writing) void this.write();
   }
 

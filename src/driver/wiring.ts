@@ -1,6 +1,7 @@
 import type { ErrorData } from "../base/errors.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type {
@@ -56,16 +57,18 @@ export class ChannelWirer implements Wirer {
   constructor(
     private readonly carrier: PortCarrier,
     private readonly limits = { arrivalMs: PORTS_ARRIVAL_MS, answerMs: STAGE_ANSWER_MS },
+    private readonly platform: Pick<Platform, "after" | "channel"> = PLATFORM,
   ) {}
 
   wire(sessionId: string, stages: readonly StageInfo[], events: WiringEvents): Wiring {
-    const source = new MessageChannel();
-    const sink = new MessageChannel();
-    const between = stages.slice(1).map(() => new MessageChannel());
+    const { platform } = this;
+    const source = platform.channel();
+    const sink = platform.channel();
+    const between = stages.slice(1).map(() => platform.channel());
     const missing = new Set(stages.keys());
     let allArrived = (): void => undefined;
     const links = stages.map((stage, index) => {
-      const driver = new MessageChannel();
+      const driver = platform.channel();
       const input = index === 0 ? source.port2 : (between[index - 1] as MessageChannel).port2;
       const output = index === stages.length - 1 ? sink.port1 : (between[index] as MessageChannel).port1;
       const wired = (): void => {
@@ -73,15 +76,18 @@ export class ChannelWirer implements Wirer {
         if (missing.size === 0) allArrived();
       };
       const told = { ...events, stored: (run: number) => events.stored(index, run), wired };
-      const link = new PortLink(driver.port1, this.limits.answerMs, told);
+      const link = new PortLink(driver.port1, this.limits.answerMs, platform, told);
       this.carrier.toHost(sessionId, stage, [driver.port2, input, output]);
       return link;
     });
     return {
       links,
       missing: new Promise((resolve) => {
-        allArrived = () => resolve([]);
-        setTimeout(() => resolve([...missing]), this.limits.arrivalMs);
+        const cancel = platform.after(this.limits.arrivalMs, () => resolve([...missing]));
+        allArrived = () => {
+          cancel();
+          resolve([]);
+        };
       }),
       givePorts: (feedsFrom) => this.carrier.toPage(sessionId, feedsFrom, source.port1, sink.port2),
     };
@@ -95,6 +101,7 @@ class PortLink implements StageLink {
   constructor(
     private readonly port: MessagePort,
     private readonly answerMs: number,
+    private readonly platform: Pick<Platform, "after">,
     events: Omit<WiringEvents, "stored"> & { stored(run: number): void; wired(): void },
   ) {
     this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
@@ -132,9 +139,9 @@ class PortLink implements StageLink {
   }
 
   private async inTime<T>(answer: Promise<T>): Promise<T | null> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let cancel = (): void => undefined;
     const late = new Promise<null>((resolve) => {
-      timer = setTimeout(resolve, this.answerMs, null);
+      cancel = this.platform.after(this.answerMs, () => resolve(null));
     });
     try {
       return await Promise.race([answer, late]);
@@ -142,7 +149,7 @@ class PortLink implements StageLink {
       if (this.closed) return null;
       throw error;
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 }

@@ -1,13 +1,9 @@
 import { HoldfastError } from "../base/errors.ts";
 import { BRIDGE_CANARY_IDLE_MS, BRIDGE_CANARY_MS, BRIDGE_DEATHS_MAX, CONNECT_TIMEOUT_MS } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
-import {
-  CLIENT_PROTOCOL,
-  type ClientCalls,
-  type ClientEvents,
-  type DriverEvents,
-  type Knock,
-} from "../protocol/client.ts";
+import { CLIENT_PROTOCOL, type ClientCalls, type ClientEvents, type DriverEvents } from "../protocol/client.ts";
+import { type BridgeFrame, type InsertFrame, insertFrame } from "./bridge-frame.ts";
 
 export type DriverPeer = RpcPeer<ClientCalls, ClientEvents, Record<never, never>, DriverEvents>;
 
@@ -21,9 +17,15 @@ export interface BridgeEvents {
   busy(): boolean;
 }
 
+/** What the client library needs of its page. */
+export interface PageNeeds extends Platform {
+  readonly insertFrame: InsertFrame;
+}
+export const PAGE: PageNeeds = { ...PLATFORM, insertFrame };
+
 /** The extension's frame in this page: inserted, watched by its canary, inserted again when its process dies. */
 export class BridgeConnection {
-  private frame: HTMLIFrameElement | null = null;
+  private frame: BridgeFrame | null = null;
   private peer: DriverPeer | null = null;
   private deaths = 0;
   private closed = false;
@@ -31,6 +33,7 @@ export class BridgeConnection {
   constructor(
     private readonly extensionId: string,
     private readonly events: BridgeEvents,
+    private readonly page: PageNeeds,
   ) {}
 
   /** Resolves once the bridge answered and the origin may use Holdfast. */
@@ -53,16 +56,9 @@ export class BridgeConnection {
   /** A frame that loads and greets; EXTENSION_ABSENT when none does. */
   private insert(timeoutMs: number): Promise<DriverPeer> {
     this.frame?.remove();
-    const origin = `chrome-extension://${this.extensionId}`;
-    const frame = document.createElement("iframe");
-    frame.src = `${origin}/src/bridge.html`;
-    frame.title = "Holdfast";
-    frame.setAttribute("aria-hidden", "true");
-    frame.tabIndex = -1;
-    frame.style.cssText = "position:absolute;width:0;height:0;border:0;visibility:hidden";
-    this.frame = frame;
+    const { page } = this;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const cancel = page.after(timeoutMs, () => {
         if (!this.closed) frame.remove();
         reject(
           new HoldfastError(
@@ -70,9 +66,9 @@ export class BridgeConnection {
             "The Holdfast extension did not answer. Install or enable it and reload the page.",
           ),
         );
-      }, timeoutMs);
-      frame.addEventListener("load", () => {
-        const { port1, port2 } = new MessageChannel();
+      });
+      const frame = page.insertFrame(this.extensionId, () => {
+        const { port1, port2 } = page.channel();
         const peer: DriverPeer = new RpcPeer(
           (message, transfer = []) => port1.postMessage(message, transfer),
           {},
@@ -80,47 +76,43 @@ export class BridgeConnection {
         );
         servePort(port1, peer);
         peer.call("ping", null).then(() => {
-          clearTimeout(timer);
+          cancel();
           resolve(peer);
         }, reject);
-        // Throws in no case: a frame of another origin, or an error page, just does not hear it.
-        const knock: Knock = { holdfast: "connect", protocol: CLIENT_PROTOCOL };
-        // A sandboxed page hands its sandbox down: the frame has no origin to be named by, and says that it cannot serve.
-        frame.contentWindow?.postMessage(knock, globalThis.origin === "null" ? "*" : origin, [port2]);
+        frame.knock({ holdfast: "connect", protocol: CLIENT_PROTOCOL }, port2);
       });
-      document.documentElement.append(frame);
+      this.frame = frame;
     });
   }
 
   /** The watch rests while a frame is being replaced: the death of the new one before it has answered is seen here. */
   private async greet(peer: DriverPeer): Promise<void> {
-    const timer = setInterval(() => {
-      if (this.frameIsDead)
+    let greeted = false;
+    const look = (): void => {
+      if (greeted) return;
+      if (this.frame?.isDead)
         peer.close(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died again."));
-    }, BRIDGE_CANARY_MS);
+      else this.page.after(BRIDGE_CANARY_MS, look);
+    };
+    this.page.after(BRIDGE_CANARY_MS, look);
     try {
       await peer.call("hello", null);
     } finally {
-      clearInterval(timer);
+      greeted = true;
     }
   }
 
-  private get frameIsDead(): boolean {
-    return this.frame?.contentWindow?.length === 0 || this.frame?.isConnected === false;
-  }
-
-  /** The canary frame inside the bridge is readable across origins; no event tells that a frame's process died. */
   private watch(): void {
     if (this.closed) return;
-    if (this.frameIsDead) {
+    if (this.frame?.isDead) {
       void this.revive();
       return;
     }
-    setTimeout(() => this.watch(), this.events.busy() ? BRIDGE_CANARY_MS : BRIDGE_CANARY_IDLE_MS);
+    this.page.after(this.events.busy() ? BRIDGE_CANARY_MS : BRIDGE_CANARY_IDLE_MS, () => this.watch());
   }
 
   private async revive(): Promise<void> {
-    const since = performance.now();
+    const since = this.page.now();
     this.peer?.close(new HoldfastError("EXTENSION_DISCONNECTED", "The extension's frame died; it is being replaced."));
     this.events.lost();
     while (!this.closed) {
@@ -139,7 +131,7 @@ export class BridgeConnection {
         this.peer = peer;
         this.deaths = 0;
         this.watch();
-        this.events.restored(peer, performance.now() - since);
+        this.events.restored(peer, this.page.now() - since);
         return;
       } catch {
         // Counted above; the next frame may do better.

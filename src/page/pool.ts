@@ -1,11 +1,10 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { newId } from "../base/ids.ts";
 import type { EventHandlers } from "../base/rpc.ts";
 import type { DriverEvents, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
-import { BridgeConnection, type DriverPeer } from "./bridge-connection.ts";
+import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
@@ -32,8 +31,11 @@ export class Pool {
   private readonly connection: BridgeConnection;
   private peer: DriverPeer | null = null;
 
-  private constructor(extensionId: string) {
-    this.connection = new BridgeConnection(extensionId, {
+  private constructor(
+    extensionId: string,
+    private readonly page: PageNeeds,
+  ) {
+    const events: BridgeEvents = {
       driver: this.driverEvents(),
       busy: () => this.opening.size > 0 || [...this.sessions.values()].some((session) => session.busy),
       lost: () => {
@@ -47,18 +49,20 @@ export class Pool {
       failed: (error) => {
         for (const session of this.sessions.values()) session.fail(error);
       },
-    });
+    };
+    this.connection = new BridgeConnection(extensionId, events, page);
   }
 
   static async connect(
     extensionId: string,
     timeoutMs: number | undefined,
     signal: AbortSignal | undefined,
+    page: PageNeeds = PAGE,
   ): Promise<Pool> {
     const aborted = (): HoldfastError =>
       new HoldfastError("ABORTED", "connect() was aborted by the signal that it was given.", { cause: signal?.reason });
     if (signal?.aborted) throw aborted();
-    const pool = new Pool(extensionId);
+    const pool = new Pool(extensionId, page);
     let abort = (): void => undefined;
     // An extension that is absent, or a user who does not answer, is not waited for any longer.
     const stopped = new Promise<never>((_, reject) => {
@@ -111,7 +115,7 @@ export class Pool {
         const again =
           error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
         if (!again || attempt >= OPEN_ATTEMPTS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 200 * attempt));
+        await new Promise<void>((resolve) => this.page.after(200 * attempt, resolve));
       }
     }
   }
@@ -137,8 +141,8 @@ export class Pool {
       );
     if (signal.aborted)
       throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
-    const openId = newId();
-    const { port1, port2 } = new MessageChannel();
+    const openId = this.page.newId();
+    const { port1, port2 } = this.page.channel();
     const sending = new AbortController();
     const abort = (): void => {
       sending.abort(signal.reason);
@@ -147,7 +151,7 @@ export class Pool {
     signal.addEventListener("abort", abort, { once: true });
     this.opening.set(openId, onEvent);
     // Registered before the answer comes: the first ports arrive with it.
-    const session = new Session(peer, options, tokenizer, onEvent, () => this.sessions.delete(session.id));
+    const session = new Session(peer, options, tokenizer, onEvent, () => this.sessions.delete(session.id), this.page);
     this.unnamed.add(session);
     try {
       peer.emit("ingest", { openId }, [port2]);

@@ -8,6 +8,7 @@ import {
   TOLD_LATE_MS,
   TOLD_TOGETHER_RUNS,
 } from "../base/limits.ts";
+import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { TokenizerFiles } from "../protocol/client.ts";
@@ -70,11 +71,7 @@ export class Session {
   private sink: MessagePort | null = null;
   private nextRun = 0;
   private acked = -1;
-  private readonly acks = new LateNumber(
-    (run) => this.ended === null && this.peer.emit("ack", { sessionId: this.id, run }),
-    TOLD_TOGETHER_RUNS,
-    TOLD_LATE_MS,
-  );
+  private readonly acks: LateNumber;
   private safeRun = -1;
   private generation: Generation | null = null;
   private readonly roomWaiters: (() => void)[] = [];
@@ -86,8 +83,13 @@ export class Session {
     private readonly tokenizer: TokenizerFiles | null,
     onEvent: (event: SessionEvent) => void,
     private readonly forget: () => void,
+    platform: Pick<Platform, "after"> = PLATFORM,
   ) {
     this.listeners.add(onEvent);
+    const tell = (run: number): void => {
+      if (this.ended === null) this.peer.emit("ack", { sessionId: this.id, run });
+    };
+    this.acks = new LateNumber(tell, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
   }
 
   get id(): string {
