@@ -59,6 +59,7 @@ const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unk
   resume: loose({ sessionId: id }),
   ack: loose({ sessionId: id, run: acked }),
   stopGeneration: loose({ sessionId: id }),
+  leave: loose({ sessionId: id }),
 };
 
 /** An object with these entries, from anything. */

@@ -188,6 +188,11 @@ export class Driver {
       },
       resume: ({ sessionId }) => void this.sessions.get(sessionId)?.driver.start(),
       ack: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.ack(run),
+      leave: ({ sessionId }) => {
+        this.sessions.get(sessionId)?.driver.close();
+        this.sessions.delete(sessionId);
+        this.needs.callPool("parkSession", { bridgeId: this.needs.bridgeId, sessionId }).catch(() => undefined);
+      },
       stopGeneration: ({ sessionId }) => {
         const generating = this.sessions.get(sessionId)?.generating;
         if (generating) generating.stop = true;

@@ -1,3 +1,4 @@
+import { deferred } from "../base/deferred.ts";
 import type { HoldfastError } from "../base/errors.ts";
 import type { KnownGeneration } from "../protocol/client.ts";
 import { type ResumePoint, resumePoint } from "./resume-point.ts";
@@ -5,20 +6,16 @@ import { type ResumePoint, resumePoint } from "./resume-point.ts";
 /** A session whose page has forgotten it: where it goes on, found out with the stages' first answers. */
 export class TakeUp {
   private readonly refused = new Set<number>();
-  private resolve: (point: ResumePoint) => void = () => undefined;
-  private reject: (error: HoldfastError) => void = () => undefined;
-  /** Resolves when all stages stand there. */
-  readonly reached = new Promise<ResumePoint>((resolve, reject) => {
-    this.resolve = resolve;
-    this.reject = reject;
-  });
+  private readonly end = deferred<ResumePoint>();
 
   constructor(
     readonly generation: KnownGeneration | null,
     private readonly durableRun: number,
-  ) {
-    // It may fail before anybody waits for it.
-    this.reached.catch(() => undefined);
+  ) {}
+
+  /** Resolves when all stages stand there. */
+  get reached(): Promise<ResumePoint> {
+    return this.end.promise;
   }
 
   point(stored: readonly ReadonlySet<number>[], stateful: boolean, keepsState: boolean): ResumePoint {
@@ -34,10 +31,10 @@ export class TakeUp {
   }
 
   done(point: ResumePoint): void {
-    this.resolve(point);
+    this.end.resolve(point);
   }
 
   failed(error: HoldfastError): void {
-    this.reject(error);
+    this.end.reject(error);
   }
 }

@@ -2,12 +2,14 @@ import { Pool } from "./pool.ts";
 
 export { Tensor } from "onnxruntime-common";
 export { type ErrorCategory, type ErrorCode, HoldfastError } from "../base/errors.ts";
+export type { OwnSession } from "../protocol/client.ts";
 export type { SessionEvent, StageInfo } from "../protocol/events.ts";
 export type { Guarantees } from "./guarantees.ts";
 export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { Picked, PickedSource } from "./picked.ts";
-export type { CreateSessionOptions, Pool } from "./pool.ts";
-export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
+export type { CreateSessionOptions, Pool, ResumeSessionOptions } from "./pool.ts";
+export type { GenerateOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
+export type { Session } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
 
 /** The id that the manifest's key fixes. */

@@ -1,6 +1,6 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import type { EventHandlers } from "../base/rpc.ts";
-import type { DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { DriverEvents, OwnSession, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -20,6 +20,13 @@ export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shar
   readonly tokenizer?: TokenizerSource;
   readonly signal?: AbortSignal;
   /** Events from the start of loading on; the same as `session.on` afterwards. */
+  readonly onEvent?: (event: SessionEvent) => void;
+}
+
+export interface ResumeSessionOptions {
+  /** As with `createSession`: the page that is gone had it, and storage does not. */
+  readonly tokenizer?: TokenizerSource;
+  readonly signal?: AbortSignal;
   readonly onEvent?: (event: SessionEvent) => void;
 }
 
@@ -120,6 +127,57 @@ export class Pool {
     }
   }
 
+  /**
+   * Takes a session of this origin up again after a reload, in another tab, after a restart of the browser or of the
+   * extension: nothing is downloaded or planned, the state is the one after `session.durableRun`, and
+   * `session.resumeGeneration()` goes on with a generation that was under way. Throws HoldfastError (SESSION_UNKNOWN,
+   * SESSION_IN_USE while the page that has it lives, MODEL_DELETED, TOO_MANY_HOSTS, ABORTED, …); the session then stays as it
+   * is.
+   */
+  async resumeSession(
+    id: string,
+    { tokenizer, signal, onEvent = () => undefined }: ResumeSessionOptions = {},
+  ): Promise<Session> {
+    const files = tokenizer === undefined ? null : await loadTokenizer(tokenizer);
+    const peer = this.connected();
+    if (signal?.aborted) throw abortedOpen(signal);
+    if (this.sessions.has(id))
+      throw new HoldfastError("SESSION_IN_USE", "This page has the session already; use the one it has.");
+    const openId = this.page.newId();
+    const forget = (): void => {
+      if (this.sessions.get(id) === session) this.sessions.delete(id);
+    };
+    const session = new Session(peer, parseSessionOptions({}), files, onEvent, forget, this.page);
+    session.claims(id);
+    // Registered before the answer comes: the first ports arrive with it.
+    this.sessions.set(id, session);
+    this.opening.set(openId, onEvent);
+    let abort = (): void => undefined;
+    const stopped = new Promise<never>((_, reject) => {
+      abort = () => reject(abortedOpen(signal as AbortSignal));
+    });
+    signal?.addEventListener("abort", abort, { once: true });
+    const resumed = peer.call("resume", { openId, sessionId: id, tokenizer: files });
+    try {
+      session.resumed(await Promise.race([resumed, stopped]));
+      return session;
+    } catch (error) {
+      forget();
+      peer.emit("abortOpen", { openId });
+      // What was taken up all the same is left as it was found.
+      resumed.then(() => peer.emit("leave", { sessionId: id })).catch(() => undefined);
+      throw error;
+    } finally {
+      this.opening.delete(openId);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** The sessions of this origin, parked ones too: what `resumeSession` can take up, unless a page has it. */
+  listSessions(): Promise<readonly OwnSession[]> {
+    return this.connected().call("sessions", null);
+  }
+
   /** Releases all sessions and removes the bridge frame. */
   async close(): Promise<void> {
     await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
@@ -133,14 +191,8 @@ export class Pool {
     signal: AbortSignal,
     onEvent: (event: SessionEvent) => void,
   ): Promise<Session> {
-    const peer = this.peer;
-    if (peer === null)
-      throw new HoldfastError(
-        "EXTENSION_DISCONNECTED",
-        "The extension's frame is being replaced; try again in a moment.",
-      );
-    if (signal.aborted)
-      throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    const peer = this.connected();
+    if (signal.aborted) throw abortedOpen(signal);
     const openId = this.page.newId();
     const { port1, port2 } = this.page.channel();
     const sending = new AbortController();
@@ -174,6 +226,14 @@ export class Pool {
     }
   }
 
+  private connected(): DriverPeer {
+    if (this.peer !== null) return this.peer;
+    throw new HoldfastError(
+      "EXTENSION_DISCONNECTED",
+      "The extension's frame is being replaced; try again in a moment.",
+    );
+  }
+
   private readonly unnamed = new Set<Session>();
 
   private driverEvents(): EventHandlers<DriverEvents> {
@@ -185,12 +245,17 @@ export class Pool {
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>
         source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
+      durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
       prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),
       token: ({ sessionId, base, index, id, text }) => find(sessionId)?.token(base, { index, id, text }),
     };
   }
+}
+
+function abortedOpen(signal: AbortSignal): HoldfastError {
+  return new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
 }
 
 async function loadTokenizer(tokenizer: TokenizerSource): Promise<TokenizerFiles> {

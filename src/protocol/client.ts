@@ -132,6 +132,8 @@ export interface ClientEvents {
   /** Answers of all runs up to this one have arrived. */
   ack: { sessionId: string; run: number };
   stopGeneration: { sessionId: string };
+  /** The page gave up on a resume: the session goes back to where it was. */
+  leave: { sessionId: string };
 }
 
 /** Driver → client library. */

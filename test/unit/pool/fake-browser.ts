@@ -1,3 +1,4 @@
+import { HoldfastError } from "../../../src/base/errors.ts";
 import { HISTORY_WRITE_MS } from "../../../src/base/limits.ts";
 import { HostReports } from "../../../src/history/host-reports.ts";
 import { PerformanceHistoryTracker } from "../../../src/history/tracker.ts";
@@ -55,6 +56,7 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  modelDeleted = false;
   /** What hosts say of themselves when they are asked; milliseconds without a run. */
   idleMs = 0;
   /** What hosts measure when they boot, and what they were asked to measure. */
@@ -232,6 +234,9 @@ export class FakeBrowser {
       toBridge: (_, name, payload) => {
         if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
         if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
+      },
+      checkModel: async () => {
+        if (this.modelDeleted) throw new HoldfastError("MODEL_DELETED", "The model was deleted.");
       },
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),

@@ -205,6 +205,7 @@ export class World {
           if (source !== undefined && sink !== undefined) session().wire(source, sink, feedsFrom);
         },
         safe: ({ run }) => session().safe(run),
+        durable: ({ run }) => session().durable(run),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
         prompt: ({ base, promptIds }) => session().prompt(base, promptIds),
