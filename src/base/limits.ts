@@ -6,6 +6,10 @@ export const CHECKPOINT_EVERY_RUNS = 16;
 export const REPLAY_RUNS_MAX = 48;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
+/** Handles of one session that keep something. */
+export const RESIDENT_HANDLES_MAX = 1_024;
+/** Bytes that the handles of one session keep, in one host or in all of them together, before a run may keep no more. */
+export const RESIDENT_BYTES_MAX = 2 * 1024 ** 3;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Token ids go to the journal in groups of so many, or after so long. */
@@ -134,6 +138,12 @@ export const MODEL_FILES_MAX = 4_096;
 export const MODEL_FILES_AT_ONCE_MAX = 4;
 /** A download tells of itself no more often than this. */
 export const PROGRESS_EVERY_MS = 100;
+
+/** A weight goes from the store to its host in pieces of so many bytes, so many of them on their way at once. */
+export const WEIGHT_PIECE_BYTES = 4 * 1024 * 1024;
+export const WEIGHTS_IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
+/** Weights up to this size are given to onnxruntime as often as it asks, larger ones once: its optimisers look at small ones again. */
+export const WEIGHT_KEPT_BYTES_MAX = 64 * 1024;
 
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;

@@ -1,18 +1,21 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { WireTensor } from "../base/tensor.ts";
 import type { ShardSpec } from "../shard/types.ts";
+import type { ResidentKey } from "./lineage.ts";
 import type { Provider } from "./options.ts";
 
 /** Keeper → frame, over a port that the host page hands in. */
 export interface FrameCalls {
   /** Loads onnxruntime. */
   boot: { params: FrameBoot; result: { speed: MeasuredSpeed | null } };
-  /** Starts a shard; its weights follow as `weight` events, then `create`. */
+  /** Starts a shard; its weights follow, then `create`. */
   load: { params: ShardLoad; result: null };
-  create: { params: null; result: { provider: Provider; createMs: number } };
+  /** Answered once it is taken in, so that the keeper does not run ahead. */
+  weight: { params: WeightPiece; result: null };
+  /** `askedAgain`: nothing was made, since onnxruntime asked again for a weight that was gone; load with all weights kept. */
+  create: { params: null; result: { askedAgain: boolean } };
 }
 export interface FrameEvents {
-  weight: { path: string; bytes: Uint8Array };
   /** Answered by `pong` when the frame's main thread is free. */
   ping: { beat: number };
   /** A checkpoint was stored, or could not be. */
@@ -116,6 +119,16 @@ export interface StageTimes {
   readonly maxMs: number;
 }
 
+/** Bytes of a weight of `length` bytes, from `offset` on; the pieces of one weight come in order. */
+export interface WeightPiece {
+  readonly path: string;
+  readonly length: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** False: a large one is freed as soon as onnxruntime has copied it. */
+  readonly isKept: boolean;
+}
+
 export interface ShardLoad {
   readonly graph: Uint8Array;
   readonly spec: ShardSpec;
@@ -129,11 +142,32 @@ export interface ShardLoad {
   readonly stored: readonly number[];
 }
 
-/** Stored state of one stage after one run: full, or the rows appended since the record before it. */
+/**
+ * What one stage holds after one run: its state, and the versions that handles keep. A version is immutable and stored
+ * once, as the rows that it has beyond the version it continues; so what branches share is stored once as well.
+ */
 export interface CheckpointRecord {
   readonly run: number;
-  /** The run of the record that this one continues; null: complete in itself. */
+  /** The run of the record before, where versions of this one are stored there or continue some; null: complete in itself. */
   readonly previous: number | null;
+  /** The version that is the state after `run`; null: the initial state. */
+  readonly state: VersionId | null;
+  /** What handles keep, in the order in which they were made. */
+  readonly kept: readonly KeptVersion[];
+  /** The versions that no record before this one holds. */
+  readonly versions: readonly VersionRecord[];
+}
+/** Names one version within its session: the state after run n is "n", its output x is "n x". */
+export type VersionId = string;
+export interface KeptVersion {
+  readonly key: ResidentKey;
+  /** null: the initial state. */
+  readonly version: VersionId | null;
+}
+export interface VersionRecord {
+  readonly version: VersionId;
+  /** Its appended rows continue those of this version, in this record before it or in an earlier one; null: they are whole. */
+  readonly base: VersionId | null;
   readonly tensors: readonly CheckpointTensor[];
 }
 export interface CheckpointTensor {

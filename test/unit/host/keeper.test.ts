@@ -12,6 +12,11 @@ import type {
 import type { HostToPool } from "../../../src/protocol/pool.ts";
 
 const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
+/** The second is read by several nodes. */
+const WEIGHTS = [
+  { path: "w0", file: "", offset: 0, length: 2 },
+  { path: "w1", file: "", offset: 2, length: 2, isShared: true },
+];
 const BOOT = {
   hostId: "h",
   sessionId: "s",
@@ -31,7 +36,7 @@ const CAPABILITY = {
   memoryGiB: null,
 };
 const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
-const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
+const record = (run: number): CheckpointRecord => ({ run, previous: null, state: null, kept: [], versions: [] });
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 };
@@ -47,10 +52,12 @@ async function room() {
   const told: { [E in keyof HostToPool]: { name: E; payload: HostToPool[E] } }[keyof HostToPool][] = [];
   const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
   const storage = { gate: Promise.resolve() };
+  const asksAgain: boolean[] = [];
+  const kept: boolean[] = [];
   const stores: KeeperStores = {
-    readPlan: async () => ({ plan: { shards: [{ ...SPEC, weightBytes: 0 }] }, files: {} }) as never,
+    readPlan: async () => ({ plan: { shards: [{ ...SPEC, weights: WEIGHTS, weightBytes: 4 }] }, files: {} }) as never,
     readGraph: async () => new Uint8Array(),
-    readRange: async () => new Uint8Array(),
+    openBlob: async () => ({ size: 4, read: (_, length) => new Uint8Array(length), close: () => undefined }),
     runtimeFiles: async () => ({ wasm: new ArrayBuffer(1), glue: "" }),
     writeCheckpoint: async (_, { run }) => {
       await storage.gate;
@@ -71,8 +78,16 @@ async function room() {
         open.push(port1, port2);
         const frame = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>(
           (message) => port2.postMessage(message),
-          { boot: () => ({ speed: null }), load: () => null, create: () => ({ provider: "wasm", createMs: 1 }) },
-          { weight: () => undefined, ping: () => undefined, stored: () => undefined, hold: () => undefined },
+          {
+            boot: () => ({ speed: null }),
+            weight: ({ isKept }) => {
+              kept.push(isKept);
+              return null;
+            },
+            load: () => null,
+            create: () => ({ askedAgain: asksAgain.shift() ?? false }),
+          },
+          { ping: () => undefined, stored: () => undefined, hold: () => undefined },
         );
         servePort(port2, frame);
         frames.push(frame);
@@ -93,7 +108,7 @@ async function room() {
     await keeper.load({ ...LOAD, attempt });
     return frames.at(-1) as (typeof frames)[number];
   };
-  return { keeper, stored, told, storage, start };
+  return { keeper, stored, told, storage, start, asksAgain, kept };
 }
 
 describe("a stage that goes back", () => {
@@ -133,6 +148,21 @@ describe("a stage that goes back", () => {
     const { start } = await room();
     const frame = await start(0);
     await expect(frame.call("records", { run: 16 })).rejects.toMatchObject({ code: "STATE_LOST" });
+  });
+});
+
+describe("a shard whose weights onnxruntime may ask for twice", () => {
+  it("is loaded a second time, with all of them kept", async () => {
+    const { start, asksAgain, kept, told } = await room();
+    asksAgain.push(true);
+    await start(0);
+    expect(kept).toEqual([false, true, true, true]);
+    expect(told.filter(({ name }) => name === "ready")).toHaveLength(1);
+  });
+  it("is loaded once where it does not", async () => {
+    const { start, kept } = await room();
+    await start(0);
+    expect(kept).toEqual([false, true]);
   });
 });
 

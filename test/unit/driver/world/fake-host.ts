@@ -72,6 +72,7 @@ export class FakeHost {
         durable,
         stored: durable ? checkpoints.runs(spec.index) : [],
         stopsAtFailure: setting.multistage,
+        last,
       },
     );
   }
@@ -130,7 +131,7 @@ export class FakeHost {
     else if ("error" in message) this.wiring?.output.postMessage(message);
     else {
       const { tensors, transfer } = forPosting(message.tensors);
-      this.wiring?.output.postMessage({ head: message.head, tensors }, transfer);
+      this.wiring?.output.postMessage({ ...message, tensors }, transfer);
     }
   }
 
