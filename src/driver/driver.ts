@@ -7,8 +7,8 @@ import type { OperationStatus } from "../protocol/options.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
-import { type DriverStart, SessionDriver } from "./session-driver.ts";
-import { sessionNeeds } from "./session-needs.ts";
+import { SessionDriver } from "./session-driver.ts";
+import { type DriverStart, sessionNeeds } from "./session-needs.ts";
 import { TakeUp } from "./take-up.ts";
 import { type TextCodec, textCodec } from "./text.ts";
 import type { Wirer } from "./wiring.ts";
@@ -126,7 +126,12 @@ export class Driver {
         const codec = codecOf(tokenizer);
         const start = { acked, initialAt, takeUp: null };
         const attached = needs.callPool("attachSession", { ...self, sessionId, secret });
-        return (await this.arrival(attached.then((info) => ({ info, start })), codec)).info;
+        return (
+          await this.arrival(
+            attached.then((info) => ({ info, start })),
+            codec,
+          )
+        ).info;
       },
       resume: (params) => this.resume(params),
       sessions: () => needs.callPool("listSessions", self),
@@ -262,8 +267,8 @@ export class Driver {
     this.platform.after(this.idleMs / IDLE_LOOKS, () => {
       this.watching = false;
       if (this.sessions.size > 0) this.watchIdle();
+      // One that cannot be made durable keeps its hosts.
       for (const { driver, generating } of this.sessions.values())
-        // One that cannot be made durable keeps its hosts.
         if (generating === null && driver.idleMs >= this.idleMs) driver.park().catch(() => undefined);
     });
   }

@@ -36,7 +36,9 @@ export function resumePoint(input: ResumeInput): ResumePoint {
     return run >= running.head.base ? { run, from: "records" } : { run: running.head.base - 1, from: "initial" };
   if (run >= 0) return { run, from: "records" };
   // What was durable is gone, or the level keeps nothing: only a run that starts from initial state can follow.
-  return durableRun < 0 && !keepsEnded(generation) ? { run: -1, from: "initial" } : { run: lastRun(input), from: "lost" };
+  return durableRun < 0 && !keepsEnded(generation)
+    ? { run: -1, from: "initial" }
+    : { run: lastRun(input), from: "lost" };
 }
 
 /** The last run of a generation under way that the ids which are known lead on from. */

@@ -31,9 +31,11 @@ export class RunBook {
     const { run } = message.head;
     const waiter = this.waiters.get(run);
     this.waiters.delete(run);
-    if ("tensors" in message) return waiter?.resolve(message.tensors);
-    this.failed.set(run, message.error);
-    waiter?.reject(HoldfastError.from(message.error));
+    if ("tensors" in message) waiter?.resolve(message.tensors);
+    else {
+      this.failed.set(run, message.error);
+      waiter?.reject(HoldfastError.from(message.error));
+    }
   }
 
   /** Those after `acked` fail. Returns what is to be told of runs that the page feeds. */

@@ -1,59 +1,22 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
-import type { Platform } from "../base/platform.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
-import type { Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
-import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
+import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { DurablePoint } from "./durable-point.ts";
+import { lossError } from "./losses.ts";
 import { RecoveryProof } from "./proof.ts";
-import { planReplay, type Submitted } from "./replay.ts";
+import { planReplay, restoreFrom, type Submitted, silentOf } from "./replay.ts";
+import { Rest } from "./rest.ts";
 import type { ResumePoint } from "./resume-point.ts";
-import type { TakeUp } from "./take-up.ts";
-import { newer } from "./stage-news.ts";
 import { RunBook } from "./run-book.ts";
+import type { DriverStart, SessionDriverNeeds } from "./session-needs.ts";
+import { newer } from "./stage-news.ts";
+import type { TakeUp } from "./take-up.ts";
 import { TokenJournal } from "./token-journal.ts";
-import type { StageLink, Wirer } from "./wiring.ts";
-
-export interface SessionDriverNeeds extends Pick<Platform, "after"> {
-  readonly wirer: Wirer;
-  /** To the page. */
-  tell(event: SessionEvent): void;
-  safe(run: number): void;
-  durable(run: number): void;
-  runFailed(run: number, error: ErrorData): void;
-  sessionFailed(error: ErrorData): void;
-  /** To the pool. */
-  journal(entry: TokensEntry): Promise<unknown>;
-  verified(): void;
-  /** The hosts may go; the stored state stays. */
-  park(): Promise<unknown>;
-  /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
-  unreachable(hosts: readonly Lease[]): void;
-  /** The stages as the pool knows them; wakes a sleeping service worker. */
-  attach(): Promise<readonly StageInfo[]>;
-  now(): number;
-}
-
-/** Where a driver begins with a session. */
-export interface DriverStart {
-  /** The last run whose answer the page has. */
-  readonly acked: number;
-  /** The stages had initial state after this run. */
-  readonly initialAt: number;
-  /** Only storage is left of the session; null: its page goes on. */
-  readonly takeUp: TakeUp | null;
-}
-
-/** Why a parked session does not get its hosts now, and may later. */
-const LEAVES_PARKED: ReadonlySet<ErrorData["code"]> = new Set([
-  "TOO_MANY_HOSTS",
-  "LIMIT_REACHED",
-  "PLACE_IN_USE",
-  "MODEL_DELETED",
-  "RECOVERY_FAILED",
-]);
+import type { StageLink } from "./wiring.ts";
 
 /**
  * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
@@ -77,14 +40,9 @@ export class SessionDriver {
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
-  /** The hosts were given back, or are being; null: it has hosts. */
-  private parking: Promise<unknown> | null = null;
-  private unparking = false;
-  private lastRunAt: number;
-  private wantsCheckpoint = false;
-  private readonly quietWaiters: (() => void)[] = [];
+  private readonly rest: Rest;
   private ended: HoldfastError | null = null;
-  private readonly keepsState: boolean;
+  readonly keepsState: boolean;
   readonly stateful: boolean;
 
   constructor(
@@ -97,7 +55,6 @@ export class SessionDriver {
     this.safeRun = initialAt;
     this.initialAt = initialAt;
     this.takeUp = takeUp;
-    this.lastRunAt = needs.now();
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     this.tokens = new TokenJournal({
@@ -115,6 +72,25 @@ export class SessionDriver {
       },
       initialAt,
     );
+    this.rest = new Rest({
+      state: () => {
+        const { wired, acked, epoch, links, ended } = this;
+        return { wired, acked, lastRun: this.lastRun(), epoch, links, ended };
+      },
+      isBound: this.stateful && !this.keepsState,
+      point: this.point,
+      flushTokens: () => this.tokens.flush(),
+      unwire: () => {
+        this.wired = false;
+        this.epoch++;
+        for (const link of this.links) link.close();
+        this.stages = this.stages.map((stage) => ({ ...stage, phase: "lost" }));
+      },
+      park: () => needs.park(),
+      reattach: () => this.reattach(),
+      tell: (event) => needs.tell(event),
+      now: () => needs.now(),
+    });
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
@@ -130,8 +106,7 @@ export class SessionDriver {
     // Of a generation that is taken up, all runs are named.
     if (run.run <= this.safeRun) return;
     this.runs.add(run);
-    this.lastRunAt = this.needs.now();
-    this.unpark();
+    this.rest.run();
     this.refreshSafe();
     while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
@@ -142,7 +117,7 @@ export class SessionDriver {
 
   /** The service worker went to sleep or died. What happened to hosts meanwhile is asked for before it is relied on. */
   poolLost(): void {
-    if (this.parking !== null) return;
+    if (this.rest.isParked) return;
     this.poolSeen = false;
     if (this.busy) void this.reattach();
   }
@@ -163,7 +138,7 @@ export class SessionDriver {
     this.acked = run;
     this.prove();
     this.refreshSafe();
-    this.wakeQuiet();
+    this.rest.changed();
   }
 
   get durableRun(): number {
@@ -180,84 +155,15 @@ export class SessionDriver {
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
-  /** Resolves, with the last run, once the state after all runs so far is stored by every stage. */
-  async makeDurable(): Promise<number> {
-    if (this.stateful && !this.keepsState)
-      throw new HoldfastError(
-        "LEVEL_UNSUPPORTED",
-        "This level keeps no state, so nothing can be made durable; use level medium.",
-      );
-    const run = this.lastRun();
-    // The next run of a generation takes it along; without one, the stages are asked as soon as all are idle.
-    this.wantsCheckpoint = true;
-    this.tokens.flush();
-    while (this.point.run < run) {
-      await Promise.race([this.point.reached(run), this.quiet()]);
-      if (this.ended !== null) throw this.ended;
-      if (this.point.run < run) await Promise.race([this.point.reached(run), this.storeAll()]);
-    }
-    return run;
+  makeDurable(): Promise<number> {
+    return this.rest.makeDurable();
   }
-
-  private async storeAll(): Promise<void> {
-    const { epoch, acked } = this;
-    const stored = this.point.reached(acked);
-    await Promise.all(this.links.map((link) => link.store(acked)));
-    // Each says when it has; whoever has gone on or was lost meanwhile does not.
-    if (this.isQuiet && epoch === this.epoch && acked === this.acked) await Promise.race([stored, this.disturbed()]);
+  park(): Promise<void> {
+    return this.rest.park();
   }
-
-  private get isQuiet(): boolean {
-    return this.wired && this.acked >= this.lastRun();
-  }
-
-  /** Resolves when nothing is under way. */
-  private async quiet(): Promise<void> {
-    while (this.ended === null && !this.isQuiet) await this.disturbed();
-  }
-
-  /** Resolves when something has changed. */
-  private disturbed(): Promise<void> {
-    return new Promise((resolve) => this.quietWaiters.push(resolve));
-  }
-
-  private wakeQuiet(): void {
-    for (const wake of this.quietWaiters.splice(0)) wake();
-  }
-
-  /** For how long there was nothing to do, milliseconds. */
+  /** For how long there was nothing to do, milliseconds; 0 without hosts. */
   get idleMs(): number {
-    return this.busy || this.parking !== null ? 0 : this.needs.now() - this.lastRunAt;
-  }
-
-  /** Gives the hosts back, once all is durable. The next run brings others. */
-  async park(): Promise<void> {
-    const { lastRunAt } = this;
-    if (this.parking !== null || (this.stateful && !this.keepsState)) return;
-    await this.makeDurable();
-    if (this.ended !== null || this.lastRunAt !== lastRunAt || !this.isQuiet) return;
-    this.wired = false;
-    this.epoch++;
-    for (const link of this.links) link.close();
-    this.stages = this.stages.map((stage) => ({ ...stage, phase: "lost" }));
-    this.parking = this.needs.park();
-    this.needs.tell({ type: "parked" });
-    await this.parking.catch(() => undefined);
-  }
-
-  private unpark(): void {
-    const { parking } = this;
-    if (parking === null || this.unparking) return;
-    this.unparking = true;
-    // Whether it was parked or not: an attach finds out.
-    void parking.catch(() => undefined).then(() => this.reattach());
-  }
-
-  /** No room for its hosts: what was asked of it fails, and it stays where it is. */
-  private staysParked(error: HoldfastError): void {
-    this.unparking = false;
-    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
-    this.acked = Math.max(this.acked, this.lastRun());
+    return this.rest.idleMs;
   }
 
   /** The service worker restarted: what it told nobody is asked for. */
@@ -269,11 +175,9 @@ export class SessionDriver {
       told = await this.needs.attach();
     } catch (error) {
       const reason = HoldfastError.from(toErrorData(error));
-      return this.unparking && LEAVES_PARKED.has(reason.code) ? this.staysParked(reason) : this.end(reason);
+      return this.rest.refused(reason) ? this.skipRuns(reason) : this.end(reason);
     }
-    const wasParked = this.unparking;
-    this.unparking = false;
-    this.parking = null;
+    const parkedMs = this.rest.attached(since);
     if (this.ended !== null) return;
     const before = this.stages;
     // Events come another way and may have overtaken this answer.
@@ -282,11 +186,17 @@ export class SessionDriver {
       ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
     );
     // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
-    if (!wasParked) for (const { stage } of changed) this.noteLoss(stage);
-    if (wasParked) this.needs.tell({ type: "resumed", ms: this.needs.now() - since });
+    if (parkedMs === null) for (const { stage } of changed) this.noteLoss(stage);
+    else this.needs.tell({ type: "resumed", ms: parkedMs });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
     if (this.allReady) await this.rewire();
+  }
+
+  /** Hosts are not to be had now: what was asked for fails, and is skipped when there are some. */
+  private skipRuns(error: HoldfastError): void {
+    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.acked = Math.max(this.acked, this.lastRun());
   }
 
   private get allReady(): boolean {
@@ -300,7 +210,7 @@ export class SessionDriver {
   }
 
   get busy(): boolean {
-    if (this.ended !== null || (this.parking !== null && !this.unparking)) return false;
+    if (this.ended !== null || this.rest.isParked) return false;
     return !this.wired || (this.runs.last ?? -1) > this.acked;
   }
 
@@ -320,7 +230,7 @@ export class SessionDriver {
     for (const link of this.links) link.close();
     this.takeUp?.failed(error);
     this.runs.end(error);
-    this.wakeQuiet();
+    this.rest.changed();
     this.unblock();
     return true;
   }
@@ -333,24 +243,8 @@ export class SessionDriver {
     this.wired = false;
     this.epoch++;
     this.noteLoss(stage);
-    const level = this.info.options.faultToleranceLevel;
-    // Levels without state: at none every run under way fails; at low a stateless run is tried again.
-    if (level === "none")
-      this.failRuns(
-        new HoldfastError(
-          "HOST_LOST",
-          "The host died and level none does not recover runs. Run again, or use a higher faultToleranceLevel.",
-          { category },
-        ),
-      );
-    else if (level === "low" && this.stateful)
-      this.failRuns(
-        new HoldfastError(
-          "STATE_LOST",
-          "The host died and level low keeps no state. Start again with reset, or use level medium.",
-          { category },
-        ),
-      );
+    const error = lossError(this.info.options.faultToleranceLevel, this.stateful, category);
+    if (error !== null) this.failRuns(error);
   }
 
   private failRuns(error: HoldfastError): void {
@@ -391,7 +285,8 @@ export class SessionDriver {
     // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
     const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
     const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const from = goesOn?.from ?? this.restoreFrom(safe);
+    const resets = this.runs.submitted.get(safe + 1)?.reset === true;
+    const from = goesOn?.from ?? restoreFrom(this, safe === this.initialAt, resets);
     try {
       const restored = await Promise.all(
         statuses.map((status, stage) =>
@@ -428,7 +323,7 @@ export class SessionDriver {
     }));
     this.refreshSafe();
     this.prove();
-    this.wakeQuiet();
+    this.rest.changed();
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -447,13 +342,6 @@ export class SessionDriver {
     this.restoreAll = true;
   }
 
-  private restoreFrom(safe: number): RestoreFrom {
-    if (!this.stateful || safe === this.initialAt) return "initial";
-    if (!this.keepsState) return "lost";
-    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    return this.runs.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
-  }
-
   /** A run was answered after a recovery: that is the proof that it worked. */
   private prove(): void {
     const proved = this.proof.answered(this.acked, this.needs.now());
@@ -469,8 +357,8 @@ export class SessionDriver {
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const checkpoint = this.wantsCheckpoint && feeds !== null;
-    if (checkpoint) this.wantsCheckpoint = false;
+    const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
+    if (checkpoint) this.rest.wantsCheckpoint = false;
     const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
     const error = this.runs.failed.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
@@ -521,9 +409,4 @@ export class SessionDriver {
   private unblock(): void {
     for (const resume of this.blocked.splice(0)) resume();
   }
-}
-
-/** The stages that gave no answer. */
-function silentOf(answers: readonly (object | null)[]): number[] {
-  return answers.flatMap((answer, stage) => (answer === null ? [stage] : []));
 }

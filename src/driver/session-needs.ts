@@ -1,11 +1,44 @@
+import type { ErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import { DURABLE_REPORT_MS, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
 import type { Platform } from "../base/platform.ts";
 import type { RpcPeer } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents } from "../protocol/client.ts";
-import type { Caller, SessionInfo } from "../protocol/pool.ts";
+import type { SessionEvent, StageInfo } from "../protocol/events.ts";
+import type { Caller, Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
 import type { DriverNeeds } from "./driver.ts";
-import type { DriverStart, SessionDriverNeeds } from "./session-driver.ts";
+import type { TakeUp } from "./take-up.ts";
+import type { Wirer } from "./wiring.ts";
+
+export interface SessionDriverNeeds extends Pick<Platform, "after"> {
+  readonly wirer: Wirer;
+  /** To the page. */
+  tell(event: SessionEvent): void;
+  safe(run: number): void;
+  durable(run: number): void;
+  runFailed(run: number, error: ErrorData): void;
+  sessionFailed(error: ErrorData): void;
+  /** To the pool. */
+  journal(entry: TokensEntry): Promise<unknown>;
+  verified(): void;
+  /** The hosts may go; the stored state stays. */
+  park(): Promise<unknown>;
+  /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
+  unreachable(hosts: readonly Lease[]): void;
+  /** The stages as the pool knows them; wakes a sleeping service worker. */
+  attach(): Promise<readonly StageInfo[]>;
+  now(): number;
+}
+
+/** Where a driver begins with a session. */
+export interface DriverStart {
+  /** The last run whose answer the page has. */
+  readonly acked: number;
+  /** The stages had initial state after this run. */
+  readonly initialAt: number;
+  /** Only storage is left of the session; null: its page goes on. */
+  readonly takeUp: TakeUp | null;
+}
 
 export interface Ways {
   readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;

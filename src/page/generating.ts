@@ -23,10 +23,7 @@ export class Generating {
   constructor(private readonly needs: GeneratingNeeds) {}
 
   /** Yields the tokens from index `from` on, each once, whatever dies meanwhile. */
-  async *stream(
-    begun: BegunGeneration,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<Token, void, undefined> {
+  async *stream(begun: BegunGeneration, signal: AbortSignal | undefined): AsyncGenerator<Token, void, undefined> {
     const queue = new TokenQueue();
     const generation: Generation = { ...begun, queue, stopped: false };
     this.current = generation;
@@ -103,4 +100,8 @@ export class Generating {
 
 export function aborted(signal: AbortSignal): HoldfastError {
   return new HoldfastError("ABORTED", "The run was aborted by the signal that it was given.", { cause: signal.reason });
+}
+
+export function busy(): HoldfastError {
+  return new HoldfastError("SESSION_BUSY", "The session has work under way; wait for its end or open another session.");
 }

@@ -81,10 +81,7 @@ export function requestOf(prompt: string | readonly number[], options: GenerateO
 }
 
 /** How a generation that is known goes on. @throws HoldfastError BAD_OPTIONS. */
-export function continuationOf(
-  known: KnownGeneration | null,
-  fromIndex: number,
-): BegunGeneration {
+export function continuationOf(known: KnownGeneration | null, fromIndex: number): BegunGeneration {
   if (known === null)
     throw new HoldfastError(
       "BAD_OPTIONS",

@@ -18,12 +18,13 @@ import type { SessionInfo } from "../protocol/pool.ts";
 import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
-import { aborted, Generating } from "./generating.ts";
+import { aborted, busy, Generating } from "./generating.ts";
 import { continuationOf, type Generation, requestOf } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { nameRuns } from "./name-runs.ts";
 import { type Plan, planOf } from "./plan.ts";
-import type { GenerateOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
 import { RunLog } from "./run-log.ts";
+import type { GenerateOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
 import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
 
 /**
@@ -165,11 +166,10 @@ export class Session {
    * Goes on with the last generation, also one that a page before this one began: yields its tokens from `fromIndex` on, the
    * same as if nothing had happened. Throws BAD_OPTIONS when there is none, or when other runs came after it.
    */
-  async *resumeGeneration({ fromIndex = 0, signal }: ResumeGenerationOptions = {}): AsyncGenerator<
-    Token,
-    void,
-    undefined
-  > {
+  async *resumeGeneration({
+    fromIndex = 0,
+    signal,
+  }: ResumeGenerationOptions = {}): AsyncGenerator<Token, void, undefined> {
     await this.free(signal);
     yield* this.generating.stream(continuationOf(this.generating.known, fromIndex), signal);
   }
@@ -310,19 +310,18 @@ export class Session {
     if (this.ended !== null || this.info === null) return;
     const { sessionId, secret } = this.info;
     try {
-      const info = await peer.call("attach", { sessionId, secret, acked: this.acked, initialAt: this.initialAt, tokenizer: this.tokenizer });
+      const info = await peer.call("attach", {
+        sessionId,
+        secret,
+        acked: this.acked,
+        initialAt: this.initialAt,
+        tokenizer: this.tokenizer,
+      });
       // A release while no driver listened is made good now.
       if (this.ended !== null) return void peer.call("release", { sessionId }).catch(() => undefined);
       this.attached = true;
       this.currentStages = info.stages;
-      for (const entry of this.log.entries()) {
-        if (entry.kind === "run")
-          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error, acked: this.acked });
-        else {
-          const { base, promptIds, ids } = entry;
-          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
-        }
-      }
+      nameRuns(peer, sessionId, this.log, this.acked);
       this.generating.attached(peer);
       peer.emit("ack", { sessionId, run: this.acked });
       peer.emit("resume", { sessionId });
@@ -405,8 +404,4 @@ export class Session {
   private makeRoom(): void {
     for (const resume of this.roomWaiters.splice(0)) resume();
   }
-}
-
-function busy(): HoldfastError {
-  return new HoldfastError("SESSION_BUSY", "The session has work under way; wait for its end or open another session.");
 }

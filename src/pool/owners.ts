@@ -5,7 +5,10 @@ import type { SessionRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { Parking } from "./parking.ts";
 
-export type Claim = Pick<Caller, "bridgeId" | "origin"> & { readonly sessionId: string; readonly secret: string | null };
+export type Claim = Pick<Caller, "bridgeId" | "origin"> & {
+  readonly sessionId: string;
+  readonly secret: string | null;
+};
 export type Refuse = (code: ErrorCode, reason: string) => Promise<HoldfastError>;
 
 /** Whose a session is: one page's, for as long as it lives; then that of the page that proves to be its successor. */
@@ -107,7 +110,10 @@ export class Owners {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(sessionId: string, changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>): Promise<void> {
+  private update(
+    sessionId: string,
+    changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>,
+  ): Promise<void> {
     return this.needs.journal.append({
       action: "update_session",
       data: { sessionId, at: this.needs.now(), ...changes },

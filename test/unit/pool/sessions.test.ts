@@ -229,7 +229,6 @@ describe("the owner", () => {
     await browser.pass(PAGE_GRACE_MS);
     await browser.pool.sessions.owners.inspect();
     expect([browser.session?.status, browser.tabs.size]).toEqual(["parked", 0]);
-    expect(await code(browser.attach(info))).toBe("SESSION_RELEASED");
     await browser.pass(PARKED_KEPT_MS);
     await browser.pool.sessions.owners.inspect();
     expect([browser.session, browser.forgotten]).toEqual([undefined, [info.sessionId]]);
