@@ -136,7 +136,7 @@ export class Driver {
       resume: (params) => this.resume(params),
       sessions: () => needs.callPool("listSessions", self),
       durable: async ({ sessionId }) => {
-        const run = await this.session(sessionId).driver.makeDurable();
+        const run = await this.session(sessionId).driver.rest.makeDurable();
         await needs.callPool("durable", { bridgeId: needs.bridgeId, sessionId, run });
         return run;
       },
@@ -222,7 +222,7 @@ export class Driver {
   /** All that was done is to survive this driver. */
   private async settle(sessionId: string): Promise<void> {
     const running = this.sessions.get(sessionId);
-    await running?.driver.makeDurable().catch(() => undefined);
+    await running?.driver.rest.makeDurable().catch(() => undefined);
     this.needs.reportToPool("settled", { sessionId });
   }
 
@@ -269,7 +269,7 @@ export class Driver {
       if (this.sessions.size > 0) this.watchIdle();
       // One that cannot be made durable keeps its hosts.
       for (const { driver, generating } of this.sessions.values())
-        if (generating === null && driver.idleMs >= this.idleMs) driver.park().catch(() => undefined);
+        if (generating === null && driver.rest.idleMs >= this.idleMs) driver.rest.park().catch(() => undefined);
     });
   }
 

@@ -40,7 +40,7 @@ export class SessionDriver {
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
-  private readonly rest: Rest;
+  readonly rest: Rest;
   private ended: HoldfastError | null = null;
   readonly keepsState: boolean;
   readonly stateful: boolean;
@@ -141,10 +141,6 @@ export class SessionDriver {
     this.rest.changed();
   }
 
-  get durableRun(): number {
-    return this.point.run;
-  }
-
   /** From the pool: faults, replacements, failures. */
   poolEvent(event: SessionEvent): void {
     this.needs.tell(event);
@@ -153,17 +149,6 @@ export class SessionDriver {
       this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
       if (this.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
-  }
-
-  makeDurable(): Promise<number> {
-    return this.rest.makeDurable();
-  }
-  park(): Promise<void> {
-    return this.rest.park();
-  }
-  /** For how long there was nothing to do, milliseconds; 0 without hosts. */
-  get idleMs(): number {
-    return this.rest.idleMs;
   }
 
   /** The service worker restarted: what it told nobody is asked for. */

@@ -112,11 +112,6 @@ export class Session {
   get durableRun(): number {
     return this.durableUpTo;
   }
-  /** Tokens that are known of the generation that `resumeGeneration` goes on with; null: there is none. */
-  get knownTokens(): number | null {
-    return this.generating.known?.ids.length ?? null;
-  }
-
   /** Calls `listener` with progress, faults and recoveries until the returned function is called. */
   on(listener: (event: SessionEvent) => void): () => void {
     this.listeners.add(listener);
@@ -295,7 +290,7 @@ export class Session {
     this.source?.close();
     this.sink?.close();
     this.makeRoom();
-    this.wakeAttached();
+    for (const wake of this.attachWaiters.splice(0)) wake();
     this.forget();
   }
 
@@ -326,7 +321,7 @@ export class Session {
       peer.emit("ack", { sessionId, run: this.acked });
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
-      this.wakeAttached();
+      for (const wake of this.attachWaiters.splice(0)) wake();
     } catch (error) {
       // The next bridge attaches again; a bridge that lives and has no pool behind it will not be replaced.
       if (!peer.isClosed) this.fail(HoldfastError.from(toErrorData(error)));
@@ -395,10 +390,6 @@ export class Session {
     this.wantsCheckpoint = false;
     const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page" };
     this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
-  }
-
-  private wakeAttached(): void {
-    for (const wake of this.attachWaiters.splice(0)) wake();
   }
 
   private makeRoom(): void {

@@ -159,7 +159,8 @@ export class SessionManager {
   private watchOpening(sessionId: string, ms: number): void {
     this.needs.after(ms, () => {
       const opening = this.opening.get(sessionId);
-      if (opening === undefined) return;
+      // A resume has nothing to wait for but hosts, which have deadlines of their own.
+      if (opening === undefined || opening.isResume) return;
       const left = opening.progressAt + OPEN_STALL_MS - this.needs.now();
       if (left > 0) return this.watchOpening(sessionId, left);
       const seconds = OPEN_STALL_MS / 1000;
@@ -227,7 +228,6 @@ export class SessionManager {
     if (under !== undefined) return under.ready.promise;
     const ready = this.beginOpening(sessionId, openId, true);
     this.owners.watch();
-    this.watchOpening(sessionId, OPEN_STALL_MS);
     try {
       checkRoom(this.needs.journal.state, session);
       await this.needs.checkModel(session.planId ?? "");

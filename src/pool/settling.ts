@@ -26,3 +26,12 @@ export class Settling {
     this.waiting.get(sessionId)?.();
   }
 }
+
+/** A new version is there: all that was done is made to survive before it takes over. */
+export async function onUpdate(
+  { settling }: { readonly settling: Pick<Settling, "all"> },
+  reload: () => void,
+): Promise<void> {
+  await settling.all();
+  reload();
+}
