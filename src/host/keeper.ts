@@ -64,6 +64,8 @@ export class HostKeeper {
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
+  /** The last told of the shard that is loading. */
+  private progress: HostToPool["progress"] | null = null;
 
   constructor(
     private readonly needs: KeeperNeeds,
@@ -119,17 +121,18 @@ export class HostKeeper {
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
       const last = stage === plan.shards.length - 1;
-      const stopsAtFailure = plan.shards.length > 1 && plan.shards.some(({ state }) => state.length > 0);
+      const stateful = plan.shards.some(({ state }) => state.length > 0);
+      const stopsAtFailure = stateful && plan.shards.length > 1;
       const weights = {
         open: (file: string) => stores.openBlob(files[file] ?? ""),
         send: (piece: WeightPiece) => frame.call("weight", piece, [piece.bytes.buffer]),
-        onBytes: (loadedBytes: number, totalBytes: number) =>
-          this.needs.report("progress", {
-            ...{ ...lease, sessionId, phase: "weights", loadedBytes, totalBytes, bytesPerSecond: null },
-          }),
+        onBytes: (loadedBytes: number, totalBytes: number) => {
+          this.progress = { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes, bytesPerSecond: null };
+          this.needs.report("progress", this.progress);
+        },
       };
       for (const keepsAll of [false, true]) {
-        await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
+        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored });
         await streamWeights(spec.weights, keepsAll, weights);
         if (!(await frame.call("create", null)).askedAgain) break;
       }
@@ -214,6 +217,9 @@ export class HostKeeper {
           this.detectorOf(lease)?.sign();
           const told = lease === this.lease ? this.memory.read(resources, this.needs.now()) : null;
           if (told !== null) this.needs.report("resources", { ...lease, resources: told });
+        },
+        weightsTaken: () => {
+          if (lease === this.lease && this.progress !== null) this.needs.report("progress", this.progress);
         },
         runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(lease)?.runEnded(),

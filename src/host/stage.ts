@@ -77,6 +77,8 @@ export class Stage {
       readonly stored: readonly number[];
       /** After a failure of its own it waits to be restored: other stages' state has gone on with that run. */
       readonly stopsAtFailure: boolean;
+      /** Some stage of the session has state, this one or another: they make durable points together. */
+      readonly stateful: boolean;
       /** The pipeline ends here. */
       readonly last: boolean;
     },
@@ -121,8 +123,8 @@ export class Stage {
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
-      if (this.options.durable && this.residents.any) await this.needs.forgetAfter(run);
-      this.stateLost = from === "lost" && this.residents.any;
+      if (this.options.durable && this.hasState) await this.needs.forgetAfter(run);
+      this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
       this.owed = false;
@@ -176,6 +178,11 @@ export class Stage {
     return true;
   }
 
+  /** Or what handles keep, in a model that has none. */
+  private get hasState(): boolean {
+    return this.options.stateful || this.residents.any;
+  }
+
   /** A checkpoint could not be stored: the session cannot be made durable any more. */
   storeFailed(error: ErrorData): void {
     this.storeError = error;
@@ -212,7 +219,7 @@ export class Stage {
         this.run = null;
         return;
       }
-      if (this.options.durable && this.residents.any) this.checkpoint(answer);
+      if (this.options.durable && this.hasState) this.checkpoint(answer);
     }
   }
 

@@ -32,6 +32,8 @@ export interface KeeperCalls {
 }
 export interface FrameReports {
   pong: { beat: number; resources: HostResources };
+  /** onnxruntime is taking the weights: a sign of life of a large shard, sent from within a call that blocks the frame. */
+  weightsTaken: null;
   runStarted: { run: number; shape: string };
   runEnded: { run: number };
   /** At most once a second; no message a run. */
@@ -139,6 +141,8 @@ export interface ShardLoad {
   readonly durable: boolean;
   /** The pipeline has state and several stages: a stage that fails waits until all are put back together. */
   readonly stopsAtFailure: boolean;
+  /** Some stage of the pipeline has state: all of them make durable points together. */
+  readonly stateful: boolean;
   readonly stored: readonly number[];
 }
 

@@ -49,7 +49,7 @@ async function line() {
         hold: async () => undefined,
       },
       spec(index),
-      { durable: true, stored: [], stopsAtFailure: false, last: true },
+      { durable: true, stored: [], stateful: false, stopsAtFailure: false, last: true },
     );
   }
   for (const stage of stages) {

@@ -23,6 +23,7 @@ export interface HostSetting {
   readonly random: Random;
   readonly spec: ShardSpec;
   readonly last: boolean;
+  readonly stateful: boolean;
   readonly multistage: boolean;
   readonly durable: boolean;
   readonly checkpoints: FakeCheckpoints;
@@ -71,7 +72,8 @@ export class FakeHost {
       {
         durable,
         stored: durable ? checkpoints.runs(spec.index) : [],
-        stopsAtFailure: setting.multistage,
+        stateful: setting.stateful,
+        stopsAtFailure: setting.multistage && setting.stateful,
         last,
       },
     );
