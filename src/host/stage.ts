@@ -143,7 +143,7 @@ export class Stage {
       if (
         this.run === run &&
         this.options.durable &&
-        this.residents.any &&
+        this.hasState &&
         !isOnItsWay &&
         !this.storedRuns.includes(run)
       ) {
