@@ -140,13 +140,7 @@ export class Stage {
     return this.inTurn(async () => {
       await this.pumping;
       const isOnItsWay = this.storing.some((checkpoint) => checkpoint.valid && checkpoint.run === run);
-      if (
-        this.run === run &&
-        this.options.durable &&
-        this.hasState &&
-        !isOnItsWay &&
-        !this.storedRuns.includes(run)
-      ) {
+      if (this.run === run && this.options.durable && this.hasState && !isOnItsWay && !this.storedRuns.includes(run)) {
         this.storing.push({ run, valid: true });
         this.needs.checkpoint(this.residents.checkpoint(run));
       }
