@@ -107,6 +107,17 @@ export const BROWSER_HEALTHY_MS = 30_000;
 export const BROWSER_CHECKPOINT_MS = 60_000;
 /** Between two reports of a host's memory. */
 export const RESOURCE_REPORT_MS = 5_000;
+/** Operations of its own hosts that a site is told, the newest. */
+export const ORIGIN_OPERATIONS_MAX = 200;
+/** What a page says of a host that failed it, characters. */
+export const FAILURE_CHARS_MAX = 300;
+/** How often a page looks whether a host that it reported is back, and for how long. */
+export const RECOVERY_LOOK_MS = 50;
+export const RECOVERY_WAIT_MS = 120_000;
+/** A model of an adaptive pool that was not run for so long gives its hosts back. */
+export const MODEL_IDLE_MS = 60_000;
+/** Hosts that the seed's pool uses unless told otherwise. */
+export const MAX_CONNECTIONS = 4;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 

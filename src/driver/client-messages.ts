@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ERROR_CATEGORIES, ERROR_CODES, type ErrorCode, HoldfastError } from "../base/errors.ts";
-import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_TOKENS_MAX } from "../base/limits.ts";
+import { FAILURE_CHARS_MAX, NEW_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_TOKENS_MAX } from "../base/limits.ts";
 import type { CallHandlers, EventHandlers } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents } from "../protocol/client.ts";
 
@@ -49,6 +49,9 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   durable: loose({ sessionId: id }),
   release: loose({ sessionId: id }),
   generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), from: run }),
+  originStatus: v.unknown(),
+  failHost: loose({ hostId: id, signal: v.pipe(v.string(), v.maxLength(FAILURE_CHARS_MAX)) }),
+  encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
 };
 
 const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unknown> } = {

@@ -9,6 +9,7 @@ import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
+import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { Settling } from "./settling.ts";
@@ -102,6 +103,14 @@ export class ResourcePool {
       parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
+      originStatus: async (caller) => {
+        await admit(caller);
+        return originStatus(this.state, this.needs.history, caller.origin);
+      },
+      failHost: async (params) => {
+        await admit(params);
+        return this.recovery.reported(params);
+      },
     };
   }
 

@@ -42,7 +42,7 @@ export function ownSessions(state: PoolState, origin: string): OwnSession[] {
 export function poolStatus(
   state: PoolState,
   { tracker, reports }: PoolHistory,
-  stateBytes: ReadonlyMap<string, number>,
+  stateBytes: ReadonlyMap<string, number> = new Map(),
 ): PoolStatus {
   const reportOf = (provider: StageInfo["provider"]): HostReport | null =>
     provider === null ? null : reports.own(provider);

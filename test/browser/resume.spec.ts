@@ -1,5 +1,5 @@
 /** What is left when everything but the disk is gone, and how a page goes on with it. */
-import type { ResumeSessionOptions } from "../../src/page/pool.ts";
+import type { ResumeSessionOptions } from "../../src/page/resume.ts";
 import type { Token } from "../../src/page/run-options.ts";
 import { statusOf } from "./checks/status.ts";
 import { type Browser, expect, type Page, test } from "./harness/fixtures.ts";
