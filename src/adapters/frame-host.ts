@@ -176,8 +176,8 @@ export class FrameHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => stage.sync(),
-        restore: ({ run, from }) => stage.restore(run, from),
         store: ({ run }) => stage.store(run),
+        restore: ({ run, from, answered }) => stage.restore(run, from, answered),
       },
       {
         feed: (message) => stage.receive(message),

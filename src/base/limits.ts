@@ -4,6 +4,10 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** Runs whose feeds are kept: the newest durable point may turn out to be damaged, so those after the one before it. */
+export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
+/** What reading stored state and putting it back is thought to take before it was ever measured. */
+export const RESTORE_EXPECTED_MS = 30;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Handles of one session that keep something. */
@@ -73,6 +77,8 @@ export const USER_CLOSE_WINDOW_MS = 60_000;
 export const PAGE_GRACE_MS = 30_000;
 /** How often the pool looks whether owners live that it has heard nothing of. Longer than the 30 s after which an idle service worker may stop. */
 export const OWNER_CHECK_MS = 120_000;
+/** A look at a page's grace that comes later than this was not scheduled: the machine slept, and the grace begins anew. */
+export const OWNER_LOOK_LATE_MS = 15_000;
 /** A parked session's state is kept this long. */
 export const PARKED_KEPT_MS = 24 * 3_600_000;
 /** Parked and paused sessions that one origin may have, and the bytes stored for them; the oldest go first. */
@@ -87,16 +93,26 @@ export const REFUSAL_REPEAT_MS = 10_000;
 /** A session that opens and shows no progress for this long is given up: its page sends no bytes any more. */
 export const OPEN_STALL_MS = 120_000;
 
+/** A timer that fires so much too late says that nothing ran meanwhile: what it was to find is given its time again. */
+export const TIMER_LATE_MS = 5_000;
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */
 export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */
 export const SESSIONS_PER_ORIGIN_MAX = 8;
-/** Transactions in the journal before it is compacted into a snapshot. */
+/** Transactions after which old ones are dropped from the journal: a whole stretch of so many always stays. */
 export const JOURNAL_COMPACT_AT = 10_000;
-/** Bytes of transactions before the same; more where the snapshot itself is larger. */
+/** Bytes of transactions before the same, and before a snapshot; more where the snapshot itself is larger. */
 export const JOURNAL_COMPACT_BYTES = 16 * 1024 * 1024;
+/** Transactions that a start applies again, about: so many after a snapshot the next one is written, … */
+export const JOURNAL_SNAPSHOT_AT = 256;
+/** … and for so many bytes of the snapshot one transaction more, so that a large state is not written all the time. */
+export const JOURNAL_SNAPSHOT_BYTES_EACH = 8 * 1024;
+/** Records that a check of the whole journal reads at once, between which others get their turn. */
+export const JOURNAL_AUDIT_RECORDS = 256;
+/** One start of so many checks the whole journal, the others what the next start may need. */
+export const JOURNAL_AUDIT_EVERY = 16;
 /** Snapshots kept: should the newest be damaged, the one before it and the transactions since give the same state. */
 export const JOURNAL_SNAPSHOTS_KEPT = 2;
 /** Checkpoints of a browser's state that it keeps. */

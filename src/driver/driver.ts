@@ -115,7 +115,7 @@ export class Driver {
         const params = { ...self, model: model.slice(0, MODEL_NAME_CHARS_MAX), options, ingestId: openId };
         try {
           const opened = needs.callPool("openSession", params).then((info) => ({ info, start: NEW }));
-          const driver = await this.arrival(opened, codec);
+          const driver = await this.arrival(opened, codec, openId);
           await driver.start();
           return driver.info;
         } finally {
@@ -240,10 +240,13 @@ export class Driver {
   private async arrival(
     arriving: Promise<{ readonly info: SessionInfo; readonly start: DriverStart }>,
     codec: TextCodec | null,
+    openId: string | null = null,
   ): Promise<SessionDriver> {
     this.arriving++;
     try {
       const { info, start } = await arriving;
+      // A page may open several at once: it is told whose the events are that come before the answer.
+      if (openId !== null) this.client.emit("arrived", { openId, sessionId: info.sessionId });
       const driver = this.run(info, start, codec);
       for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
       return driver;

@@ -8,21 +8,19 @@ export interface DurablePointNeeds {
   moved(run: number): void;
 }
 
-/** Which runs' state each stage has stored, and with that the last run that survives everything. */
+/** The last run that survives everything: its state is stored, and the journal knows the ids that lead on from it. */
 export class DurablePoint {
-  readonly stored: Set<number>[];
   private waiting: { readonly run: number; resolve(): void }[] = [];
 
   constructor(
-    stages: number,
+    /** Per stage, runs whose state it has stored. */
+    private readonly stored: readonly ReadonlySet<number>[],
     private readonly needs: DurablePointNeeds,
     public run: number,
-  ) {
-    this.stored = Array.from({ length: stages }, () => new Set());
-  }
+  ) {}
 
   /** The last run stored by all stages, not after `limit`; -1: none. */
-  common(limit: number): number {
+  private common(limit: number): number {
     return commonCheckpoint(this.stored, limit);
   }
 
@@ -40,9 +38,8 @@ export class DurablePoint {
     this.run = run;
   }
 
-  move(run: number): void {
+  private move(run: number): void {
     this.run = run;
-    for (const runs of this.stored) for (const each of runs) if (each < run) runs.delete(each);
     this.needs.moved(run);
     const reached = this.waiting.filter((one) => one.run <= run);
     this.waiting = this.waiting.filter((one) => one.run > run);

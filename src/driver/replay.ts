@@ -1,5 +1,5 @@
 import type { WireTensors } from "../base/tensor.ts";
-import type { ReplyTo, RestoreFrom, StageStatus } from "../protocol/stage.ts";
+import type { ReplyTo, StageStatus } from "../protocol/stage.ts";
 
 /** A run that was asked for and is not safe yet. */
 export interface Submitted {
@@ -43,6 +43,11 @@ export function planReplay({ statuses, safe, acked, restoreAll }: ReplayInput): 
   };
 }
 
+/** Whether every stage has stored its state after this run. */
+export function isStoredByAll(stored: readonly ReadonlySet<number>[], run: number): boolean {
+  return stored.every((runs) => runs.has(run));
+}
+
 /** The last run stored by every stage, not after `limit`; -1: none. */
 export function commonCheckpoint(stored: readonly ReadonlySet<number>[], limit: number): number {
   const [first, ...others] = stored;
@@ -51,18 +56,6 @@ export function commonCheckpoint(stored: readonly ReadonlySet<number>[], limit: 
     if (run > best && run <= limit && others.every((runs) => runs.has(run))) best = run;
   }
   return best;
-}
-
-/** Where a stage's state comes from. `resets`: the run after it starts from initial state, asked of that run itself. */
-export function restoreFrom(
-  { stateful, keepsState }: { readonly stateful: boolean; readonly keepsState: boolean },
-  isInitial: boolean,
-  resets: boolean,
-): RestoreFrom {
-  if (!stateful || isInitial) return "initial";
-  if (!keepsState) return "lost";
-  // What a reset follows needs no state; a later reset may be on its way already.
-  return resets ? "initial" : "records";
 }
 
 /** The stages that gave no answer. */

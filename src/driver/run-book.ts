@@ -2,19 +2,22 @@ import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { StageMessage } from "../protocol/stage.ts";
 import type { Submitted } from "./replay.ts";
+import { boundsOf } from "./safe-points.ts";
 
 interface Waiter {
   resolve(tensors: WireTensors): void;
   reject(error: HoldfastError): void;
 }
 
-/** The runs after the safe one, in order: what may have to be sent again, and who waits for what they give. */
+/**
+ * The runs that can be done again, and who waits for what they give. Of a session that is taken up, the newest may come first.
+ */
 export class RunBook {
   readonly submitted = new Map<number, Submitted>();
   /** Runs that failed on their own account: skipped in a replay. */
   readonly failed = new Map<number, ErrorData>();
   /** Those that start from initial state. */
-  private readonly resets = new Set<number>();
+  readonly resets = new Set<number>();
   private readonly waiters = new Map<number, Waiter>();
 
   add(run: Submitted): void {
@@ -61,20 +64,22 @@ export class RunBook {
     this.waiters.clear();
   }
 
-  get last(): number | undefined {
-    return [...this.submitted.keys()].at(-1);
+  /** The last run that was asked for. */
+  last(acked: number): number {
+    return Math.max(acked, boundsOf(this.submitted.keys(), acked)[1]);
   }
 
   /** A run that starts from initial state makes what was before it unimportant, once that was answered. */
   lastCut(acked: number): number {
     let cut = -1;
     // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= acked + 1) cut = run - 1;
+    for (const run of this.resets) if (run <= acked + 1) cut = Math.max(cut, run - 1);
     return cut;
   }
 
-  forget(safe: number): void {
+  /** All runs before this one. */
+  forget(first: number): void {
     for (const runs of [this.submitted, this.resets, this.failed])
-      for (const run of runs.keys()) if (run <= safe) runs.delete(run);
+      for (const run of runs.keys()) if (run < first) runs.delete(run);
   }
 }

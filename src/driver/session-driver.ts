@@ -8,12 +8,14 @@ import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { DurablePoint } from "./durable-point.ts";
 import { lossError } from "./losses.ts";
 import { RecoveryProof } from "./proof.ts";
-import { planReplay, restoreFrom, type Submitted, silentOf } from "./replay.ts";
+import { putBack, type Way } from "./put-back.ts";
+import { type Submitted, silentOf } from "./replay.ts";
 import { Rest } from "./rest.ts";
-import type { ResumePoint } from "./resume-point.ts";
 import { RunBook } from "./run-book.ts";
+import { RunCosts } from "./run-costs.ts";
+import { SafePoints } from "./safe-points.ts";
 import type { DriverStart, SessionDriverNeeds } from "./session-needs.ts";
-import { newer } from "./stage-news.ts";
+import { StageTable } from "./stage-table.ts";
 import type { TakeUp } from "./take-up.ts";
 import { TokenJournal } from "./token-journal.ts";
 import type { StageLink } from "./wiring.ts";
@@ -24,14 +26,15 @@ import type { StageLink } from "./wiring.ts";
  * it is, send again what is missing.
  */
 export class SessionDriver {
-  private stages: StageInfo[];
+  private readonly stages: StageTable;
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  private started = false;
   private wired = false;
   private acked: number;
-  private safeRun: number;
-  private initialAt: number;
   private takeUp: TakeUp | null;
+  private readonly points: SafePoints;
+  private readonly costs = new RunCosts();
   private readonly point: DurablePoint;
   readonly tokens: TokenJournal;
   private readonly runs = new RunBook();
@@ -50,10 +53,9 @@ export class SessionDriver {
     readonly info: SessionInfo,
     { acked, initialAt, takeUp }: DriverStart,
   ) {
-    this.stages = [...info.stages];
+    this.stages = new StageTable(info.stages);
     this.acked = acked;
-    this.safeRun = initialAt;
-    this.initialAt = initialAt;
+    this.points = new SafePoints(info.stages.length, initialAt);
     this.takeUp = takeUp;
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
@@ -64,7 +66,7 @@ export class SessionDriver {
     });
     if (takeUp?.generation) this.tokens.isKnown(takeUp.generation);
     this.point = new DurablePoint(
-      info.stages.length,
+      this.points.stored,
       {
         limit: () => this.tokens.limit,
         journalIsBehind: () => this.tokens.flush(),
@@ -84,7 +86,7 @@ export class SessionDriver {
         this.wired = false;
         this.epoch++;
         for (const link of this.links) link.close();
-        this.stages = this.stages.map((stage) => ({ ...stage, phase: "lost" }));
+        this.stages.allLost();
       },
       park: () => needs.park(),
       reattach: () => this.reattach(),
@@ -97,21 +99,24 @@ export class SessionDriver {
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
-    if (this.allReady) await this.rewire();
+    this.started = true;
+    if (this.stages.allReady) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
-    // Of a generation that is taken up, all runs are named.
-    if (run.run <= this.safeRun) return;
+    this.points.submitted(run);
     this.runs.add(run);
     this.rest.run();
+    // Of a generation that is taken up, all runs are named; most were done before.
+    const isNew = run.run > this.acked;
+    if (this.wired && isNew) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
-    while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.stateful && this.keepsState && run.run - this.points.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
-    if (this.wired) this.sendHead(run);
+    if (this.wired && isNew) this.sendHead(run);
     if (!this.poolSeen) void this.reattach();
   }
 
@@ -135,6 +140,7 @@ export class SessionDriver {
 
   ack(run: number): void {
     if (run <= this.acked) return;
+    this.costs.end(this.acked, run, this.needs.now());
     this.acked = run;
     this.prove();
     this.refreshSafe();
@@ -146,8 +152,8 @@ export class SessionDriver {
     this.needs.tell(event);
     if (event.type === "fault") this.stageLost(event.stage, event.attempt, event.category);
     else if (event.type === "stage") {
-      this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
-      if (this.allReady) void this.rewire();
+      this.stages.told(event.stage);
+      if (this.stages.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -164,18 +170,13 @@ export class SessionDriver {
     }
     const parkedMs = this.rest.attached(since);
     if (this.ended !== null) return;
-    const before = this.stages;
-    // Events come another way and may have overtaken this answer.
-    this.stages = told.map((stage, index) => newer(before[index], stage));
-    const changed = this.stages.filter(
-      ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
-    );
+    const changed = this.stages.toldAll(told);
     // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
     if (parkedMs === null) for (const { stage } of changed) this.noteLoss(stage);
     else this.needs.tell({ type: "resumed", ms: parkedMs });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
-    if (this.allReady) await this.rewire();
+    if (this.stages.allReady) await this.rewire();
   }
 
   /** Hosts are not to be had now: what was asked for fails, and is skipped when there are some. */
@@ -184,11 +185,8 @@ export class SessionDriver {
     this.acked = Math.max(this.acked, this.lastRun());
   }
 
-  private get allReady(): boolean {
-    return this.stages.every(({ phase }) => phase === "ready");
-  }
-
   private noteLoss(stage: number): void {
+    this.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
@@ -196,7 +194,7 @@ export class SessionDriver {
 
   get busy(): boolean {
     if (this.ended !== null || this.rest.isParked) return false;
-    return !this.wired || (this.runs.last ?? -1) > this.acked;
+    return !this.wired || this.lastRun() > this.acked;
   }
 
   /** The page released the session. */
@@ -221,10 +219,7 @@ export class SessionDriver {
   }
 
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
-    const known = this.stages[stage];
-    // News of a host that was replaced meanwhile.
-    if (known === undefined || attempt < known.attempt) return;
-    this.stages[stage] = { ...known, attempt, phase: "lost" };
+    if (!this.stages.lost(stage, attempt)) return;
     this.wired = false;
     this.epoch++;
     this.noteLoss(stage);
@@ -240,11 +235,12 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
-    if (this.ended !== null) return;
+    // Before the page has named the runs that it can feed again, no way back can be chosen.
+    if (this.ended !== null || !this.started) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
-    const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages, {
+    const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
       stored: (stage, run) => this.storedCame(stage, run),
       storeFailed: (error) => this.end(HoldfastError.from(error)),
@@ -262,33 +258,36 @@ export class SessionDriver {
     const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.point.stored[stage] = new Set(status.stored);
-    const goesOn = this.takeUp?.point(this.point.stored, this.stateful, this.keepsState) ?? null;
-    if (goesOn !== null) this.goOnAt(goesOn);
+    for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
+    const goesOn = this.takeUp?.point(this.points.stored, this.stateful, this.keepsState) ?? null;
+    if (goesOn !== null) this.goOnAt(goesOn.run, goesOn.from === "initial");
     this.moveSafe();
-    const safe = this.safeRun;
-    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
-    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const resets = this.runs.submitted.get(safe + 1)?.reset === true;
-    const from = goesOn?.from ?? restoreFrom(this, safe === this.initialAt, resets);
-    try {
-      const restored = await Promise.all(
-        statuses.map((status, stage) =>
-          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
-        ),
-      );
-      if (epoch !== this.epoch) return;
-      const silent = silentOf(restored);
-      if (silent.length > 0) return this.unanswered(silent, true);
-      // What it had stored after that belongs to a course of runs that is given up.
-      for (const stage of plan.restore) this.point.stored[stage] = new Set(restored[stage]?.stored);
-    } catch (error) {
-      if (epoch !== this.epoch) return;
+    const { acked } = this;
+    const { safe } = this.points;
+    const begin = this.needs.now();
+    const back = await putBack({
+      links: wiring.links,
+      statuses,
+      ways: goesOn === null ? this.ways() : [goesOn],
+      safe,
+      acked,
+      // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
+      isCurrent: () => epoch === this.epoch,
+      stored: (stage, runs) => {
+        this.points.stored[stage] = new Set(runs);
+      },
+      damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
+    });
+    if (back === null) return;
+    if (!back.done) {
+      if ("silent" in back) return this.unanswered(back.silent, true);
+      const isDamaged = back.error.code === "STATE_LOST" && goesOn?.from === "records";
       // What is damaged is refused, and an older point taken.
-      if (from === "records" && this.takeUp?.refuse(safe)) return this.rewire();
-      return this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
+      return isDamaged && this.takeUp?.refuse(goesOn.run) ? this.rewire() : this.end(back.error);
     }
+    const { plan, way } = back;
+    if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
     if (goesOn !== null) this.takeUp?.done(goesOn);
     this.takeUp = null;
     this.restoreAll = false;
@@ -303,8 +302,8 @@ export class SessionDriver {
     }
     const lastRun = this.lastRun();
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
-      replayedRuns: plan.restore.includes(stage) ? lastRun - safe : replayed,
-      restoredRun: safe,
+      replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
+      restoredRun: way.run,
     }));
     this.refreshSafe();
     this.prove();
@@ -313,18 +312,23 @@ export class SessionDriver {
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
   private async unanswered(stages: readonly number[], told: boolean): Promise<void> {
-    const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
-    if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
+    if (told) this.needs.unreachable(this.stages.leases(stages));
     await this.reattach();
   }
 
   /** Nothing is left of what was under way. */
-  private goOnAt({ run, from }: ResumePoint): void {
+  private goOnAt(run: number, isInitial: boolean): void {
     this.acked = run;
-    this.safeRun = run;
-    this.initialAt = from === "initial" ? run : -1;
+    this.points.goOnAt(run, isInitial);
     this.point.reset(run);
     this.restoreAll = true;
+  }
+
+  /** Where stages can be put back to. */
+  private ways(): readonly Way[] {
+    const { acked, costs, points, runs } = this;
+    if (!this.stateful || !this.keepsState) return [points.onlyWay(this.stateful)];
+    return points.ways({ runs: runs.submitted.keys(), acked, resets: runs.resets, costs });
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -332,19 +336,19 @@ export class SessionDriver {
     const proved = this.proof.answered(this.acked, this.needs.now());
     if (proved === null) return;
     for (const one of proved)
-      this.needs.tell({ type: "recovered", hostId: this.stages[one.stage]?.hostId ?? "", ...one });
+      this.needs.tell({ type: "recovered", hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
     this.needs.verified();
   }
 
   private lastRun(): number {
-    return this.runs.last ?? this.acked;
+    return this.runs.last(this.acked);
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
     const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
     if (checkpoint) this.rest.wantsCheckpoint = false;
-    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply };
+    const head: RunHead = { run, reset, checkpoint, safe: this.points.safe, reply };
     const error = this.runs.failed.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -357,7 +361,7 @@ export class SessionDriver {
     if ("error" in message) {
       if (reply === "page") this.needs.runFailed(run, message.error);
       // Stages before the failing one went on with their state; all go back and skip the run.
-      if (!known && this.stateful && this.stages.length > 1) {
+      if (!known && this.stateful && this.stages.all.length > 1) {
         this.restoreAll = true;
         void this.rewire();
       }
@@ -365,7 +369,7 @@ export class SessionDriver {
   }
 
   private storedCame(stage: number, run: number): void {
-    this.point.stored[stage]?.add(run);
+    this.points.stored[stage]?.add(run);
     this.refreshSafe();
   }
 
@@ -378,16 +382,15 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const before = this.safeRun;
-    const reached =
-      this.stateful && this.keepsState
-        ? Math.max(this.runs.lastCut(this.acked), this.point.common(this.acked))
-        : this.acked;
-    this.safeRun = Math.max(before, reached);
-    this.point.refresh(this.acked, this.stateful && this.keepsState);
-    if (this.safeRun === before) return;
-    this.runs.forget(this.safeRun);
-    this.needs.safe(this.safeRun);
+    const { acked, points, runs } = this;
+    const keeps = this.stateful && this.keepsState;
+    const hasMoved = points.move(acked, keeps, runs.lastCut(acked));
+    this.point.refresh(acked, keeps);
+    points.prune(this.point.run);
+    if (!hasMoved) return;
+    runs.forget(points.first);
+    this.costs.forgetBefore(points.first);
+    this.needs.safe(points.safe);
     this.unblock();
   }
 

@@ -17,9 +17,9 @@ import type {
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
   /** @throws HoldfastError: the stage could not be put back. */
-  restore(run: number, from: RestoreFrom): Promise<StageStatus | null>;
   /** Stores the state after this run, if the stage stands there. */
   store(run: number): Promise<StageStatus | null>;
+  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
   close(): void;
@@ -120,8 +120,8 @@ class PortLink implements StageLink {
   sync(epoch: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("sync", { epoch }));
   }
-  restore(run: number, from: RestoreFrom): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("restore", { run, from }));
+  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("restore", { run, from, answered }));
   }
   store(run: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("store", { run }));

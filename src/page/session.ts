@@ -2,8 +2,8 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import {
-  REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
+  RESEND_RUNS_MAX,
   RUNS_UNANSWERED_MAX,
   TOLD_LATE_MS,
   TOLD_TOGETHER_RUNS,
@@ -83,7 +83,7 @@ export class Session {
   }
 
   get id(): string {
-    return this.info?.sessionId ?? this.claimed ?? "";
+    return this.info?.sessionId ?? this.name ?? "";
   }
   /** What `run` takes: names, element types, dims (names for symbolic ones). Bound state is not among them. */
   get inputs(): readonly ValueSpec[] {
@@ -210,11 +210,10 @@ export class Session {
 
   // What the pool object calls.
 
-  private claimed: string | null = null;
-  /** Events may come before the answer that names the session: the first id wins. */
-  claims(sessionId: string): boolean {
-    this.claimed ??= sessionId;
-    return this.claimed === sessionId;
+  private name: string | null = null;
+  /** Its events come before the answer that opens it, and name it. */
+  named(sessionId: string): void {
+    this.name = sessionId;
   }
 
   opened(info: SessionInfo): void {
@@ -255,6 +254,8 @@ export class Session {
   }
 
   safe(run: number): void {
+    // A driver that takes the session up may find less to be safe than the one before it did.
+    if (run <= this.safeRun) return;
     this.safeRun = run;
     this.log.drop(run);
     this.makeRoom();
@@ -380,7 +381,7 @@ export class Session {
     if (this.generating.current?.stopped) return true;
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.log.replayRuns > REPLAY_RUNS_MAX;
+    return this.log.replayRuns > RESEND_RUNS_MAX;
   }
 
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {

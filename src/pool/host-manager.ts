@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
+import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
@@ -179,6 +179,8 @@ export class HostManager {
     this.deadlines.set(hostId, until);
     this.needs.after(ms, () => {
       if (this.deadlines.get(hostId) !== until) return;
+      // Nobody ran meanwhile, the host neither: the machine slept.
+      if (this.needs.now() - until > TIMER_LATE_MS) return this.watch(hostId, attempt, ms, signal, pageGone);
       this.deadlines.delete(hostId);
       this.onOverdue({ hostId, attempt }, signal, pageGone);
     });

@@ -52,7 +52,7 @@ export class World {
   parks = 0;
   private isParked = false;
   private readonly buried: FakeHost[] = [];
-  private readonly checkpoints = new FakeCheckpoints();
+  readonly checkpoints = new FakeCheckpoints();
   private readonly stages: StageInfo[];
   private bridge: { driver: Driver; alive: boolean; port: MessagePort; peer: DriverPeer } | null = null;
   private readonly info: Omit<SessionInfo, "stages">;
@@ -254,6 +254,7 @@ export class World {
       (message, transfer = []) => port.postMessage(message, transfer),
       {},
       {
+        arrived: () => undefined,
         progress: () => undefined,
         session: ({ event }) => session().event(event),
         ports: ({ feedsFrom }, [source, sink]) => {
