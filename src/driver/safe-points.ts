@@ -1,21 +1,39 @@
+import type { Way } from "./put-back.ts";
 import { commonCheckpoint, type Submitted } from "./replay.ts";
 import type { RunCosts } from "./run-costs.ts";
 import { type WayBack, waysBack } from "./way-back.ts";
+
+export interface WaysInput {
+  /** Those that can be done again. */
+  readonly runs: Iterable<number>;
+  readonly acked: number;
+  /** Those of them that need nothing from before them. */
+  readonly cuts: ReadonlySet<number>;
+  readonly costs: RunCosts;
+  readonly hasState: boolean;
+  readonly keepsState: boolean;
+}
 
 /** Of a session whose stages keep state: what is stored, what may be forgotten, and what can be done again. */
 export class SafePoints {
   /** Per stage, runs whose state it has stored. */
   readonly stored: Set<number>[];
   /** The last run after which every stage's state is stored. */
-  durable = -1;
+  durable: number;
   /** What may be forgotten: the durable point before, for the newest one might turn out to be damaged. */
-  safe = -1;
+  safe: number;
   /** The first run of the generation that was asked for last: its tokens are known, so all of it can be fed again. */
   private generationBase = -1;
   /** The last run that only the page can feed. */
   private lastPageRun = -1;
 
-  constructor(stages: number) {
+  /** `initialAt`: the stages had initial state after this run. */
+  constructor(
+    stages: number,
+    public initialAt: number,
+  ) {
+    this.durable = initialAt;
+    this.safe = initialAt;
     this.stored = Array.from({ length: stages }, () => new Set());
   }
 
@@ -34,8 +52,20 @@ export class SafePoints {
     const before = keeps ? Math.max(cut, commonCheckpoint(this.stored, newest - 1)) : acked;
     this.durable = Math.max(durable, newest, before);
     this.safe = Math.max(safe, before);
-    for (const runs of this.stored) for (const run of runs) if (run < this.first - 1) runs.delete(run);
     return durable !== this.durable || safe !== this.safe;
+  }
+
+  /** Forgets what nothing can begin from any more. `survives`: the last run that does survive everything. */
+  prune(survives: number): void {
+    const first = Math.min(this.first - 1, survives);
+    for (const runs of this.stored) for (const run of runs) if (run < first) runs.delete(run);
+  }
+
+  /** Of a session that is taken up, only the state after this run is left. */
+  goOnAt(run: number, isInitial: boolean): void {
+    this.durable = run;
+    this.safe = run;
+    this.initialAt = isInitial ? run : -1;
   }
 
   /** The first run that can be done again. */
@@ -44,18 +74,22 @@ export class SafePoints {
     return this.generationBase > this.lastPageRun ? Math.min(this.generationBase, after) : after;
   }
 
-  /** Where stages can be put back to. `runs`: those that can be done again. */
-  ways({
-    runs,
-    acked,
-    resets,
-    costs,
-  }: {
-    readonly runs: Iterable<number>;
-    readonly acked: number;
-    readonly resets: ReadonlySet<number>;
-    readonly costs: RunCosts;
-  }): readonly WayBack[] {
+  /** Where no state is stored: the state after the safe run is initial, or nobody has it any more. */
+  private onlyWay(hasState: boolean): Way {
+    const { safe, initialAt } = this;
+    return { run: safe, from: hasState && safe !== initialAt ? "lost" : "initial" };
+  }
+
+  /** Where stages can be put back to. */
+  ways(input: WaysInput): readonly Way[] {
+    const { hasState, keepsState } = input;
+    // What handles keep may be stored, although this driver has heard of none.
+    const mayHaveState = hasState || this.stored.every((runs) => runs.size > 0);
+    if (!mayHaveState || !keepsState) return [this.onlyWay(mayHaveState)];
+    return this.kept(input);
+  }
+
+  private kept({ runs, acked, cuts, costs }: WaysInput): readonly WayBack[] {
     const [first, last] = boundsOf(runs, acked);
     const { restoreMs } = costs;
     const lastRun = Math.max(last, acked);
@@ -64,7 +98,7 @@ export class SafePoints {
       fedAfter: first - 1,
       acked,
       lastRun,
-      resets,
+      resets: new Set(cuts).add(this.initialAt + 1),
       restoreMs,
       runMs: (run) => costs.of(run),
     });

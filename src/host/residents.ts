@@ -1,7 +1,7 @@
 import { byteLengthOf, zeros } from "../base/bytes.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord, CheckpointTensor, VersionId, VersionRecord } from "../protocol/host.ts";
-import type { ResidentKey } from "../protocol/lineage.ts";
+import { EVERY_KEY, type ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
 import { joinRows, rowsFrom } from "../state/delta.ts";
 
@@ -101,6 +101,7 @@ export class Residents {
   }
 
   drop(key: ResidentKey): void {
+    if (key === EVERY_KEY) for (const each of [...this.held.keys()]) this.drop(each);
     const version = this.held.get(key);
     if (version === undefined) return;
     version.origin.handles--;

@@ -2,7 +2,14 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
 import { DROP_LATE_MS, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
 import type { Platform } from "../base/platform.ts";
-import { type KeptTensor, type Lineage, outputKey, type ResidentKey, stateKey } from "../protocol/lineage.ts";
+import {
+  EVERY_KEY,
+  type KeptTensor,
+  type Lineage,
+  outputKey,
+  type ResidentKey,
+  stateKey,
+} from "../protocol/lineage.ts";
 import type { StageMessage } from "../protocol/stage.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { ValueSpec } from "../shard/types.ts";
@@ -40,7 +47,7 @@ export class Resident {
     return this.#table.read(this);
   }
 
-  /** Frees it in the hosts. Runs that were made with it before are not disturbed; a second time does nothing. */
+  /** Frees it in the hosts, soon or with the next run. Runs that were made with it are not disturbed; a second time does nothing. */
   dispose(): void {
     this.#table.dispose(this);
   }
@@ -48,14 +55,6 @@ export class Resident {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-export interface RunOptions {
-  readonly signal?: AbortSignal;
-  /** Start from initial state instead of the state after the run before. */
-  readonly reset?: boolean;
-  /** Start from the state that this handle keeps. The handle stays as it is: other runs may start from it as well. */
-  readonly from?: Resident;
 }
 
 export type Answer = Extract<StageMessage, { tensors: object }>;
@@ -198,6 +197,16 @@ export class ResidentTable {
     this.keys.delete(handle);
     this.forgotten.unregister(handle);
     this.drop(key);
+  }
+
+  /** The hosts may keep what the handles of a page before this one stood for: the first run drops it. */
+  takenUp(): void {
+    this.drops.push(EVERY_KEY);
+  }
+
+  /** A generation ended before it could say this. */
+  unsaid(lineage: Lineage | undefined): void {
+    this.drops.push(...(lineage?.drop ?? []));
   }
 
   clear(): void {

@@ -1,8 +1,8 @@
 import { byteLengthOf } from "../base/bytes.ts";
 import type { ErrorData } from "../base/errors.ts";
+import { RESEND_BYTES_MAX, RESEND_RUNS_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { Lineage } from "../protocol/lineage.ts";
-import type { DriverPeer } from "./bridge-connection.ts";
 
 type Entry =
   | {
@@ -45,6 +45,16 @@ export class RunLog {
       if (entry.kind === "generation") return sum + entry.last - Math.max(entry.base - 1, this.safe);
       return sum + (entry.error === null ? 1 : 0);
     }, 0);
+  }
+
+  get isFull(): boolean {
+    // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
+    return this.size > RESEND_BYTES_MAX || this.replayRuns > RESEND_RUNS_MAX;
+  }
+
+  /** The next run is to be a durable point: at the bound none would be left that could make what is kept durable. */
+  get isHalfFull(): boolean {
+    return this.size > RESEND_BYTES_MAX / 2;
   }
 
   addRun({ run, reset, feeds, lineage }: FedRun): void {
@@ -92,18 +102,5 @@ export class RunLog {
   private keep(entries: Entry[]): void {
     this.kept = entries;
     this.size = entries.reduce((sum, entry) => sum + (entry.kind === "run" ? entry.bytes : 0), 0);
-  }
-}
-
-/** Tells a driver that takes the session up of every run that may have to be replayed. */
-export function nameRuns(log: RunLog, peer: DriverPeer, sessionId: string, acked: number): void {
-  for (const entry of log.entries()) {
-    if (entry.kind === "run") {
-      const { run, reset, error, lineage } = entry;
-      peer.emit("run", { sessionId, run, reset, error, acked, lineage });
-    } else {
-      const { base, last, promptIds, ids, lineage } = entry;
-      peer.emit("history", { sessionId, base, promptIds, ids, runs: last - base + 1, lineage });
-    }
   }
 }

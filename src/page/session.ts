@@ -1,26 +1,24 @@
 import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
-import {
-  RESEND_BYTES_MAX,
-  RESEND_RUNS_MAX,
-  RUNS_UNANSWERED_MAX,
-  TOLD_LATE_MS,
-  TOLD_TOGETHER_RUNS,
-} from "../base/limits.ts";
+import { RUNS_UNANSWERED_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
-import { forPosting } from "../base/post.ts";
+import { Room } from "../base/room.ts";
 import type { WireTensors } from "../base/tensor.ts";
-import type { TokenizerFiles } from "../protocol/client.ts";
+import type { Resumed, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { StageMessage } from "../protocol/stage.ts";
 import type { ValueSpec } from "../shard/types.ts";
+import { Attachment } from "./attachment.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
-import { type GenerateOptions, type Generation, requestOf, type Token, TokenQueue } from "./generation.ts";
+import { aborted, busy, Generating } from "./generating.ts";
+import { continuationOf, type Generation, requestOf } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { nameRuns } from "./name-runs.ts";
 import { type Plan, planOf } from "./plan.ts";
+import { Ports } from "./ports.ts";
 import {
   type Answer,
   type Asked,
@@ -30,13 +28,13 @@ import {
   type KeptState,
   type Resident,
   ResidentTable,
-  type RunOptions,
   splitFeeds,
 } from "./residents.ts";
-import { aborted, busy, Room } from "./room.ts";
-import { type FedRun, nameRuns, RunLog } from "./run-log.ts";
+import { type FedRun, RunLog } from "./run-log.ts";
+import type { GenerateOptions, KeepOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
 import { stagesAfter } from "./stages-after.ts";
 import { giveOutputs, takeFeeds } from "./tensors.ts";
+import { Unanswered } from "./unanswered.ts";
 
 /**
  * One model, loaded. Runs are numbered here, in the process that outlives everything else, and kept until they can no
@@ -46,41 +44,56 @@ export class Session {
   private info: SessionInfo | null = null;
   private currentStages: readonly StageInfo[] = [];
   private readonly listeners = new Set<(event: SessionEvent) => void>();
-  private readonly waiting = new Map<number, { resolve(answer: Answer): void; reject(error: HoldfastError): void }>();
+  private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
   /** The last run that computes nothing: nobody who did not ask for it need know that it is under way. */
   private passing: Promise<unknown> = Promise.resolve();
-  /** The driver knows this session; false from the loss of a bridge until the next one has taken the session up. */
-  private attached = true;
-  private source: MessagePort | null = null;
-  private sink: MessagePort | null = null;
-  private nextRun = 0;
+  private readonly attachment: Attachment;
+  private readonly ports = new Ports((message) => this.answered(message));
+  private next = 0;
   private acked = -1;
   private readonly acks: LateNumber;
   private safeRun = -1;
-  private generation: Generation | null = null;
+  private durableUpTo = -1;
+  /** After this run the stages had initial state, when this page began with them. */
+  private initialAt = -1;
+  private wantsCheckpoint = false;
+  private readonly generating: Generating;
   private readonly room = new Room();
   private ended: HoldfastError | null = null;
 
   constructor(
-    private peer: DriverPeer,
-    private readonly options: SessionOptions,
+    peer: DriverPeer,
+    private options: SessionOptions,
     private readonly tokenizer: TokenizerFiles | null,
     onEvent: (event: SessionEvent) => void,
     private readonly forget: () => void,
     platform: Pick<Platform, "after"> = PLATFORM,
   ) {
+    this.attachment = new Attachment(peer);
     this.listeners.add(onEvent);
     const tell = (run: number): void => {
       if (this.ended === null) this.peer.emit("ack", { sessionId: this.id, run });
     };
     this.residents = new ResidentTable({
       pass: async (read) => giveOutputs((await this.submit({}, { pass: { read } })).tensors),
-      mayPass: () => this.ended === null && this.generation === null,
+      // Of a generation that may be gone on with, the next run number is its own.
+      mayPass: () => this.ended === null && this.generating.current === null && this.generating.known === null,
       after: platform.after,
     });
+    this.generating = new Generating({
+      id: () => this.id,
+      peer: () => this.peer,
+      isAttached: () => this.attachment.isAttached,
+      ack: (run) => this.ack(run),
+      ended: (generation, lastRun) => this.generationEnded(generation, lastRun),
+    });
     this.acks = new LateNumber(tell, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
+  }
+
+  private get peer(): DriverPeer {
+    return this.attachment.peer;
   }
 
   get id(): string {
@@ -105,6 +118,14 @@ export class Session {
     return guaranteesOf(this.options, this.currentStages, this.plan.stateInputs.length > 0);
   }
 
+  /** The number of the next run. After a resume: the one after the run that the state was stored for. */
+  get nextRun(): number {
+    return this.next;
+  }
+  /** The last run that survives everything, the browser's end included; -1: none yet. It grows. */
+  get durableRun(): number {
+    return this.durableUpTo;
+  }
   /** Calls `listener` with progress, faults and recoveries until the returned function is called. */
   on(listener: (event: SessionEvent) => void): () => void {
     this.listeners.add(listener);
@@ -119,18 +140,10 @@ export class Session {
    */
   run(feeds: Feeds, options?: RunOptions & { readonly keep?: false | undefined }): Promise<Record<string, Tensor>>;
   run(feeds: Feeds, options: RunOptions & { readonly keep: true }): Promise<KeptState>;
-  run<Name extends string>(
-    feeds: Feeds,
-    options: RunOptions & { readonly keep: readonly Name[] },
-  ): Promise<KeptOutputs<Name>>;
+  run<Name extends string>(feeds: Feeds, options: KeepOptions<Name>): Promise<KeptOutputs<Name>>;
   async run(
     feeds: Feeds,
-    {
-      signal,
-      reset = false,
-      from,
-      keep = false,
-    }: RunOptions & { readonly keep?: boolean | readonly string[] | undefined } = {},
+    { signal, reset = false, from, keep = false }: RunOptions & Pick<Asked, "keep"> = {},
   ): Promise<Record<string, Tensor> | KeptState | KeptOutputs<string>> {
     const { tensors, handles } = splitFeeds(feeds, this.inputs);
     const wire = takeFeeds(tensors, this.inputs, Object.keys(handles));
@@ -153,35 +166,36 @@ export class Session {
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
-    await this.enter(options.signal);
-    await this.passing;
-    if (this.generation !== null || this.waiting.size > 0) throw busy();
-    const queue = new TokenQueue();
-    const base = this.nextRun;
+    await this.free(options.signal);
+    const base = this.next;
     const lineage = this.residents.lineage(base, null);
-    const generation: Generation = { base, request, lineage, promptIds: null, ids: [], queue, stopped: false };
-    this.generation = generation;
-    // Nobody waits for the run that is under way: it may take as long as a recovery does.
-    const stop = (): void => {
-      if (this.generation !== generation) return;
-      generation.stopped = true;
-      this.peer.emit("stopGeneration", { sessionId: this.id });
+    const begun = { base, request, lineage, promptIds: null, known: [], ids: [], from: 0 };
+    yield* this.generating.stream(begun, options.signal);
+  }
+
+  /**
+   * Goes on with the last generation, also one that a page before this one began: yields its tokens from `fromIndex` on, the
+   * same as if nothing had happened. Throws BAD_OPTIONS when there is none, or when other runs came after it.
+   */
+  async *resumeGeneration({
+    fromIndex = 0,
+    signal,
+  }: ResumeGenerationOptions = {}): AsyncGenerator<Token, void, undefined> {
+    await this.free(signal);
+    yield* this.generating.stream(continuationOf(this.generating.known, fromIndex), signal);
+  }
+
+  /**
+   * Stores the state after all runs so far. Resolves with the last of them once it survives everything: hosts, extension and
+   * browser. Throws LEVEL_UNSUPPORTED where the level keeps no state.
+   */
+  makeDurable(): Promise<number> {
+    const durable = (peer: DriverPeer): Promise<number> => {
+      this.acks.tell();
+      this.wantsCheckpoint = true;
+      return peer.call("durable", { sessionId: this.id });
     };
-    const abort = (): void => {
-      stop();
-      queue.fail(aborted(options.signal as AbortSignal));
-    };
-    options.signal?.addEventListener("abort", abort, { once: true });
-    if (this.attached) this.askGeneration(generation);
-    try {
-      for await (const token of queue) {
-        if (options.signal?.aborted) throw aborted(options.signal);
-        yield token;
-      }
-    } finally {
-      options.signal?.removeEventListener("abort", abort);
-      stop();
-    }
+    return this.attachment.ask(durable, () => this.ended);
   }
 
   /** Numbers a run, keeps it for replay and sends it; resolves with its answer. */
@@ -191,40 +205,33 @@ export class Session {
     let fed: FedRun;
     try {
       await this.enter(signal);
-      if (this.generation !== null) throw busy();
-      const run = this.nextRun++;
+      if (this.generating.current !== null) throw busy();
+      const run = this.next++;
+      this.generating.known = null;
       fed = { run, reset: reset || run === 0, feeds, lineage: this.residents.lineage(run, pinned) };
     } finally {
       this.residents.unpin(pinned);
     }
     const { run, lineage } = fed;
     this.log.addRun(fed);
-    const answer = new Promise<Answer>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
+    const answer = this.waiting.answer(run, signal, (by) => this.runFailed(run, aborted(by)));
     if (asked.pass !== undefined) this.passing = answer.catch(() => undefined);
-    const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
-    signal?.addEventListener("abort", abort, { once: true });
     const acked = this.acks.goAlong();
     this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
     this.feed(fed);
-    return answer.finally(() => signal?.removeEventListener("abort", abort));
+    return answer;
   }
 
   /** Ends the session, closes its hosts and deletes its stored state. */
   async release(): Promise<void> {
     if (this.ended !== null) return;
-    const { peer, id } = this;
+    const { id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    // With the bridge gone nobody hears it: a bridge that is taking the session up says it, else its grace ends.
-    if (!this.attached) return;
-    try {
-      await peer.call("release", { sessionId: id });
-    } catch (error) {
-      if (!(error instanceof HoldfastError && error.code === "EXTENSION_DISCONNECTED")) throw error;
-    }
+    await this.attachment.release(id);
   }
 
   get busy(): boolean {
-    return this.ended === null && (this.waiting.size > 0 || this.generation !== null);
+    return this.ended === null && (this.waiting.size > 0 || this.generating.current !== null);
   }
 
   private name: string | null = null;
@@ -235,15 +242,26 @@ export class Session {
 
   opened(info: SessionInfo): void {
     this.info = info;
+    this.options = info.options;
     this.currentStages = info.stages;
   }
 
+  /** Only what is stored is left of what was before. */
+  resumed({ info, run, initial, generation }: Resumed): void {
+    this.opened(info);
+    this.next = run + 1;
+    this.acked = run;
+    this.safeRun = run;
+    this.durableUpTo = run;
+    this.initialAt = initial ? run : -1;
+    this.log.drop(run);
+    this.generating.known = generation;
+    // What the page before kept is in what is stored, and nobody holds it.
+    if (!initial) this.residents.takenUp();
+  }
+
   wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
-    this.source?.close();
-    this.sink?.close();
-    this.source = source;
-    this.sink = sink;
-    sink.onmessage = ({ data }: MessageEvent<StageMessage>) => this.answered(data);
+    this.ports.wire(source, sink);
     for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
   }
 
@@ -260,25 +278,21 @@ export class Session {
     this.room.look();
   }
 
+  durable(run: number): void {
+    this.durableUpTo = Math.max(this.durableUpTo, run);
+  }
+
   prompt(base: number, promptIds: readonly number[]): void {
-    if (this.generation?.base === base) this.generation.promptIds = promptIds;
+    this.generating.prompt(base, promptIds);
   }
 
   token(base: number, token: Token): void {
-    const generation = this.generation;
-    // A token that came before, from a driver that has died, comes again and is dropped.
-    if (generation?.base !== base || token.index !== generation.ids.length) return;
-    generation.ids.push(token.id);
-    generation.queue.push(token);
-    this.ack(base + token.index);
+    this.generating.token(base, token);
   }
 
   runFailed(run: number, error: HoldfastError): void {
-    const waiter = this.waiting.get(run);
     // One that was answered keeps what it kept, whatever a driver makes of it that had not heard of the answer.
-    if (waiter !== undefined) this.residents.failed(run);
-    waiter?.reject(error);
-    this.waiting.delete(run);
+    if (this.waiting.failed(run, error)) this.residents.failed(run);
     // A failed run is skipped when the runs around it are replayed; the driver says so to the stages.
     if (error.code !== "ABORTED") this.log.markFailed(run, toErrorData(error));
     this.ackAnswered();
@@ -288,82 +302,64 @@ export class Session {
   fail(error: HoldfastError): void {
     if (this.ended !== null) return;
     this.ended = error;
-    for (const { reject } of this.waiting.values()) reject(error);
-    this.waiting.clear();
+    this.waiting.fail(error);
     this.residents.clear();
-    this.generation?.queue.fail(error);
-    this.generation = null;
-    this.source?.close();
-    this.sink?.close();
+    this.generating.fail(error);
+    this.ports.close();
     this.room.look();
+    this.attachment.changed();
     this.forget();
   }
 
   bridgeLost(): void {
-    this.attached = false;
+    this.attachment.isAttached = false;
     this.event({ type: "bridge", state: "lost", ms: 0 });
   }
 
   /** A new bridge: names every run that may have to be replayed, and goes on. */
   async attach(peer: DriverPeer, downMs: number): Promise<void> {
-    this.peer = peer;
+    this.attachment.peer = peer;
     if (this.ended !== null || this.info === null) return;
     const { sessionId, secret } = this.info;
+    const { acked, initialAt, tokenizer } = this;
     try {
-      const info = await peer.call("attach", { sessionId, secret, acked: this.acked, tokenizer: this.tokenizer });
+      const info = await peer.call("attach", { sessionId, secret, acked, initialAt, tokenizer });
       // A release while no driver listened is made good now.
       if (this.ended !== null) return void peer.call("release", { sessionId }).catch(() => undefined);
-      this.attached = true;
+      this.attachment.isAttached = true;
       this.currentStages = info.stages;
-      nameRuns(this.log, peer, sessionId, this.acked);
-      if (this.generation !== null) this.askGeneration(this.generation);
-      if (this.generation?.stopped) peer.emit("stopGeneration", { sessionId });
+      nameRuns(peer, sessionId, this.log, this.acked);
+      this.generating.attached(peer);
       peer.emit("ack", { sessionId, run: this.acked });
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
+      this.attachment.changed();
     } catch (error) {
       // The next bridge attaches again; a bridge that lives and has no pool behind it will not be replaced.
       if (!peer.isClosed) this.fail(HoldfastError.from(toErrorData(error)));
     }
   }
 
-  private askGeneration(generation: Generation): void {
-    const { base, request, ids, lineage } = generation;
-    const { peer } = this;
-    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids], lineage }).then(
-      ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
-      (error: HoldfastError) => {
-        if (!peer.isClosed) this.generationEnded(generation, ids.length, error);
-      },
-    );
-  }
-
-  private generationEnded(generation: Generation, runs: number, error: HoldfastError | null): void {
-    if (this.generation !== generation) return;
-    this.generation = null;
-    const { base, promptIds, ids, queue, lineage } = generation;
-    this.nextRun = base + runs;
-    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids, runs, lineage);
-    this.ack(this.nextRun - 1);
-    if (error === null) queue.end();
-    else queue.fail(error);
+  private generationEnded({ base, promptIds, ids, lineage }: Generation, lastRun: number): void {
+    this.next = Math.max(this.next, lastRun + 1);
+    if (promptIds !== null && lastRun > this.safeRun)
+      this.log.addGeneration(base, promptIds, ids, lastRun + 1 - base, lineage);
+    if (lastRun < base) this.residents.unsaid(lineage);
+    this.ack(lastRun);
     this.room.look();
     this.residents.dropSoon();
   }
 
   private answered(message: StageMessage): void {
     if ("error" in message) return;
-    const { run } = message.head;
-    this.waiting.get(run)?.resolve(message);
-    this.waiting.delete(run);
+    this.waiting.answered(message);
     this.ackAnswered();
     this.room.look();
   }
 
   /** Runs are answered in order, so all before the oldest that waits are. */
   private ackAnswered(): void {
-    const oldest = this.waiting.keys().next();
-    this.ack((oldest.done ? this.nextRun : oldest.value) - 1);
+    this.ack((this.waiting.oldest ?? this.next) - 1);
   }
 
   private ack(run: number): void {
@@ -372,6 +368,14 @@ export class Session {
     this.acks.grow(run);
   }
 
+  /** Waits until a generation may begin. */
+  private async free(signal: AbortSignal | undefined): Promise<void> {
+    await this.enter(signal);
+    await this.passing;
+    if (this.generating.current !== null || this.waiting.size > 0) throw busy();
+  }
+
+  /** Holds new runs back while too much is under way. */
   private async enter(signal: AbortSignal | undefined): Promise<void> {
     // What makes room may wait for an acknowledgement that was not told yet.
     if (this.isFull()) this.acks.tell();
@@ -383,17 +387,13 @@ export class Session {
 
   private isFull(): boolean {
     // One that the page has stopped still uses run numbers until the driver says so.
-    if (this.generation?.stopped) return true;
-    if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
-    // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.log.replayRuns > RESEND_RUNS_MAX;
+    if (this.generating.current?.stopped) return true;
+    return this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.isFull;
   }
 
-  private feed({ run, reset, feeds, lineage }: FedRun): void {
-    const { tensors, transfer } = forPosting(feeds);
-    // Before the bound is reached, or no run would be left that could make what is kept durable.
-    const checkpoint = this.log.bytes > RESEND_BYTES_MAX / 2;
-    const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page", lineage };
-    this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
+  private feed(run: FedRun): void {
+    const checkpoint = this.wantsCheckpoint || this.log.isHalfFull;
+    this.wantsCheckpoint = false;
+    this.ports.feed(run, { checkpoint, safe: this.safeRun });
   }
 }

@@ -1,8 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
 import type { EncodedText } from "../protocol/client.ts";
-import type { GenerateOptions } from "./generation.ts";
-import type { RunOptions } from "./residents.ts";
+import type { GenerateOptions, RunOptions } from "./run-options.ts";
 import type { Session } from "./session.ts";
 import type { TensorLike } from "./tensors.ts";
 

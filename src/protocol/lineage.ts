@@ -12,6 +12,8 @@ export function stateKey(run: number): ResidentKey {
 export function outputKey(run: number, output: string): ResidentKey {
   return `${run} ${output}`;
 }
+/** To be dropped: all that is kept. */
+export const EVERY_KEY: ResidentKey = "*";
 /** The run that kept it. */
 export function runOf(key: ResidentKey): number {
   return Number.parseInt(key, 10);
