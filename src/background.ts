@@ -46,7 +46,7 @@ async function start(): Promise<Started> {
   void journal.audit().catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
-    if (hostId !== null && journal.state.hosts[hostId] === undefined) {
+    if (hostId !== null && !isKnown(journal, hostId)) {
       client.postMessage({ holdfast: "leave" });
     } else client.postMessage({ holdfast: "report" });
   }
@@ -112,7 +112,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   const running = await startedFor(port, early);
   if (running === null) return;
   const { pool, journal } = running;
-  if (hostId !== "offscreen" && journal.state.hosts[hostId] === undefined) {
+  if (hostId !== "offscreen" && !isKnown(journal, hostId)) {
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
   }
@@ -125,7 +125,12 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   );
   receive = (message) => peer.receive(message);
   for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pageConnected(host.hostId);
+  if (journal.state.spares?.[hostId] !== undefined) pool.pageConnected(hostId);
   for (const message of early) receive(message);
+}
+
+function isKnown({ state }: Journal, hostId: string): boolean {
+  return state.hosts[hostId] !== undefined || state.spares?.[hostId] !== undefined;
 }
 
 /** The other end may have gone while its answer was made. */
@@ -200,7 +205,7 @@ chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
   if (frozen === true) withPool(({ pool }) => pool.tabFrozen(tabId));
 });
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
-chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.sessions.owners.inspect()));
+chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.inspect()));
 chrome.runtime.onStartup.addListener(() => withPool(() => undefined));
 chrome.runtime.onInstalled.addListener(() => withPool(() => undefined));
 // While a session above level none lives the action has no popup: the page opens as a window, which is harmless.

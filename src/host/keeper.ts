@@ -93,7 +93,7 @@ export class HostKeeper {
       ]);
       if (lease !== this.lease) return port.close();
       this.port = port;
-      const frame = this.serve(port, lease);
+      const frame = this.serve(port);
       this.frame = frame;
       this.provider = provider;
       const probed = measure.includes(provider) && isMeasurable(provider, capability) ? provider : null;
@@ -104,9 +104,13 @@ export class HostKeeper {
     }
   }
 
-  async load({ attempt, sessionId, stage, planId, durable }: PoolToHost["load"]): Promise<void> {
-    const { frame, lease, provider } = this;
-    if (attempt !== lease.attempt || frame === null) return;
+  async load({ attempt, bootedAs, sessionId, stage, planId, durable }: PoolToHost["load"]): Promise<void> {
+    if (bootedAs !== this.lease.attempt) return;
+    const lease = { ...this.lease, attempt };
+    this.lease = lease;
+    const { frame, provider } = this;
+    // A spare whose frame died before it heard that it was taken.
+    if (frame === null) return this.needs.report("fault", { ...lease, signal: "frame process gone" });
     const start = this.needs.now();
     const key = { sessionId, stage, planId };
     this.key = key;
@@ -195,7 +199,7 @@ export class HostKeeper {
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
-  private serve(port: MessagePort, lease: Lease): Frame {
+  private serve(port: MessagePort): Frame {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
@@ -208,30 +212,30 @@ export class HostKeeper {
           }),
         forgetAfter: ({ run }) =>
           this.inOrder(async () => {
-            if (this.key !== null && lease === this.lease) await this.needs.stores.forgetCheckpoints(this.key, run);
+            if (this.key !== null && frame === this.frame) await this.needs.stores.forgetCheckpoints(this.key, run);
             return null;
           }),
       },
       {
         pong: ({ resources }) => {
-          this.detectorOf(lease)?.sign();
-          const told = lease === this.lease ? this.memory.read(resources, this.needs.now()) : null;
-          if (told !== null) this.needs.report("resources", { ...lease, resources: told });
+          this.detectorOf(frame)?.sign();
+          const told = frame === this.frame ? this.memory.read(resources, this.needs.now()) : null;
+          if (told !== null) this.needs.report("resources", { ...this.lease, resources: told });
         },
-        runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        runStarted: ({ run, shape }) => this.detectorOf(frame)?.runStarted(run, shape),
+        runEnded: () => this.detectorOf(frame)?.runEnded(),
         stageTimes: (times) => {
-          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
+          if (frame === this.frame) this.needs.report("stageTimes", { ...this.lease, times });
         },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.
-          if (lease === this.lease) void this.inOrder(() => this.store(frame, lease, record));
+          if (frame === this.frame) void this.inOrder(() => this.store(frame, record));
         },
         fault: ({ signal }) => {
-          if (lease === this.lease) this.fault(signal);
+          if (frame === this.frame) this.fault(signal);
         },
-        held: ({ phase }) => this.needs.held(lease.hostId, phase),
+        held: ({ phase }) => this.needs.held(this.lease.hostId, phase),
       },
     );
     servePort(port, frame);
@@ -239,8 +243,8 @@ export class HostKeeper {
   }
 
   /** A frame of an earlier attempt tells nothing about the present one. */
-  private detectorOf(lease: Lease): HangDetector | null {
-    return lease === this.lease ? this.detector : null;
+  private detectorOf(frame: Frame): HangDetector | null {
+    return frame === this.frame ? this.detector : null;
   }
 
   private inOrder<T>(step: () => Promise<T>): Promise<T> {
@@ -249,11 +253,11 @@ export class HostKeeper {
     return done;
   }
 
-  private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {
+  private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
     const { key } = this;
-    if (key === null || lease !== this.lease) return;
+    if (key === null || frame !== this.frame) return;
     try {
-      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(lease.hostId, record.run));
+      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(this.lease.hostId, record.run));
       frame.emit("stored", { run: record.run, error: null });
     } catch (error) {
       frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });

@@ -40,6 +40,7 @@ export function poolStatus(state: PoolState, { tracker, reports }: PoolHistory):
         report: reportOf(stage?.provider ?? null),
       };
     }),
+    spares: Object.values(state.spares ?? {}).map(({ hostId, provider, phase }) => ({ hostId, provider, phase })),
     sessions: Object.values(state.sessions).map((session) => ({
       sessionId: session.sessionId,
       origin: session.origin,

@@ -22,6 +22,13 @@ export interface HostSummary {
   readonly report: HostReport | null;
 }
 
+/** A host that waits for a stage to take over. */
+export interface SpareSummary {
+  readonly hostId: string;
+  readonly provider: Provider;
+  readonly phase: "waiting" | "starting" | "ready";
+}
+
 export interface SessionSummary {
   readonly sessionId: string;
   readonly origin: string;
@@ -59,6 +66,7 @@ export interface RepairSummary {
 
 export interface PoolStatus {
   readonly hosts: readonly HostSummary[];
+  readonly spares: readonly SpareSummary[];
   readonly sessions: readonly SessionSummary[];
   /** Newest first, bounded. */
   readonly faults: readonly (FaultInfo & {

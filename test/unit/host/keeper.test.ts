@@ -9,13 +9,11 @@ import type {
   FrameReports,
   KeeperCalls,
 } from "../../../src/protocol/host.ts";
-import type { HostToPool } from "../../../src/protocol/pool.ts";
+import type { HostToPool, Lease } from "../../../src/protocol/pool.ts";
 
 const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
 const BOOT = {
   hostId: "h",
-  sessionId: "s",
-  stage: 0,
   origin: "o",
   providers: ["wasm"],
   gpuLosses: 0,
@@ -30,7 +28,7 @@ const CAPABILITY = {
   cores: 2,
   memoryGiB: null,
 };
-const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
+const LOAD = { hostId: "h", origin: "o", sessionId: "s", stage: 0, planId: "p", durable: true };
 const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
@@ -90,10 +88,11 @@ async function room() {
   /** A frame that is ready, in place of the one before. */
   const start = async (attempt: number) => {
     await keeper.boot({ ...BOOT, attempt });
-    await keeper.load({ ...LOAD, attempt });
+    await keeper.load({ ...LOAD, attempt, bootedAs: attempt });
     return frames.at(-1) as (typeof frames)[number];
   };
-  return { keeper, stored, told, storage, start };
+  const frameOf = () => frames.at(-1) as (typeof frames)[number];
+  return { keeper, stored, told, storage, start, frameOf };
 }
 
 describe("a stage that goes back", () => {
@@ -133,6 +132,41 @@ describe("a stage that goes back", () => {
     const { start } = await room();
     const frame = await start(0);
     await expect(frame.call("records", { run: 16 })).rejects.toMatchObject({ code: "STATE_LOST" });
+  });
+});
+
+describe("a spare that a stage takes", () => {
+  it("loads in the frame that it has, and answers to the new attempt alone", async () => {
+    const { keeper, told, stored, start } = await room();
+    await start(0);
+    await keeper.boot({ ...BOOT, origin: null, attempt: 1 });
+    await keeper.load({ ...LOAD, attempt: 4, bootedAs: 0 });
+    expect(keeper.state).toEqual({ hostId: "h", attempt: 1, ready: false });
+    const frames = told.filter(({ name }) => name === "booted").length;
+    await keeper.load({ ...LOAD, attempt: 4, bootedAs: 1 });
+    expect(keeper.state).toEqual({ hostId: "h", attempt: 4, ready: true });
+    expect(told.filter(({ name }) => name === "booted")).toHaveLength(frames);
+    expect(told.at(-1)).toMatchObject({ name: "ready", payload: { attempt: 4 } });
+    expect([...stored]).toEqual([]);
+  });
+  it("says so when its frame had died before it heard of it", async () => {
+    const { keeper, told } = await room();
+    await keeper.boot({ ...BOOT, origin: null, attempt: 0 });
+    keeper.frameGone();
+    await keeper.load({ ...LOAD, attempt: 3, bootedAs: 0 });
+    expect(told.map(({ name, payload }) => [name, (payload as Lease).attempt])).toEqual([
+      ["booted", 0],
+      ["fault", 0],
+      ["fault", 3],
+    ]);
+  });
+  it("has its checkpoints stored, although its frame is older than its lease", async () => {
+    const { keeper, stored, frameOf } = await room();
+    await keeper.boot({ ...BOOT, origin: null, attempt: 0 });
+    await keeper.load({ ...LOAD, attempt: 3, bootedAs: 0 });
+    frameOf().emit("checkpoint", record(16));
+    await turns();
+    expect([...stored]).toEqual([16]);
   });
 });
 

@@ -6,6 +6,7 @@ import { ResourcePool } from "../../../src/pool/resource-pool.ts";
 import { reconcile } from "../../../src/pool/start.ts";
 import type { SessionEvent } from "../../../src/protocol/events.ts";
 import type { HostCapability, HostReport, MeasuredSpeed } from "../../../src/protocol/host.ts";
+import type { Provider } from "../../../src/protocol/options.ts";
 import type { PlanningInput } from "../../../src/protocol/planning.ts";
 import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
 import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
@@ -60,6 +61,8 @@ export class FakeBrowser {
   /** What hosts measure when they boot, and what they were asked to measure. */
   speed: MeasuredSpeed | null = null;
   readonly measureAsked: (readonly string[])[] = [];
+  /** What hosts compute with. */
+  provider: Provider = "wasm";
   planning: PlanningInput | null = null;
   private readonly clock = { now: () => this.now, newId: () => `id-${++this.ids}` };
   /** The last batch that was written. */
@@ -77,6 +80,10 @@ export class FakeBrowser {
 
   get liveTabs(): Tab[] {
     return [...this.tabs.values()].filter(({ alive }) => alive);
+  }
+  /** Tabs that are no spares. */
+  get hostTabs(): number {
+    return [...this.tabs.values()].filter(({ hostId }) => this.state.spares?.[hostId] === undefined).length;
   }
   get session(): SessionRecord | undefined {
     return Object.values(this.state.sessions)[0];
@@ -149,7 +156,9 @@ export class FakeBrowser {
   async restartWorker(): Promise<void> {
     this.killWorker();
     await reconcile(this.pool, this.needs);
-    for (const { hostId } of this.liveTabs) if (this.state.hosts[hostId] !== undefined) this.pool.pageConnected(hostId);
+    const isKnown = (hostId: string): boolean =>
+      this.state.hosts[hostId] !== undefined || this.state.spares?.[hostId] !== undefined;
+    for (const { hostId } of this.liveTabs) if (isKnown(hostId)) this.pool.pageConnected(hostId);
   }
   killWorker(): void {
     this.timers = [];
@@ -261,12 +270,13 @@ export class FakeBrowser {
     const lease = { hostId, attempt };
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
-      this.measureAsked.push((payload as PoolToHost["boot"]).measure);
-      const booted = { provider: "wasm", capability: CAPABILITY, speed: this.speed } as const;
+      const { origin, measure } = payload as PoolToHost["boot"];
+      if (origin !== null) this.measureAsked.push(measure);
+      const booted = { provider: this.provider, capability: CAPABILITY, speed: this.speed };
       this.later(10, () => this.reports().booted({ ...lease, ...booted }));
     }
     if (name === "load")
-      this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
+      this.later(10, () => this.reports().ready({ ...lease, provider: this.provider, weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
       const { options, planning } = payload as PoolToHost["ingest"];
       this.planning = planning;
