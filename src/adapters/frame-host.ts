@@ -7,6 +7,7 @@ import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { RunReports } from "../host/run-reports.ts";
+import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
 import { StageTimer } from "../host/stage-timer.ts";
 import type { FrameBoot, FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
@@ -33,7 +34,7 @@ export class FrameHost {
   private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
   private runtime: Runtime | null = null;
   private load: ShardLoad | null = null;
-  private weights: { path: string; data: Uint8Array }[] = [];
+  private weights = new ShardWeights();
   private stage: Stage | null = null;
   private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
@@ -65,13 +66,17 @@ export class FrameHost {
         },
         load: (load) => {
           this.load = load;
-          this.weights = [];
+          this.weights.free();
+          this.weights = new ShardWeights();
+          return null;
+        },
+        weight: (piece) => {
+          this.weights.put(piece);
           return null;
         },
         create: () => this.create(),
       },
       {
-        weight: ({ path, bytes }) => this.weights.push({ path, data: bytes }),
         ping: ({ beat }) => {
           const resources = { tensorBytes: this.stage?.liveBytes ?? 0, heapBytes: heapBytes() };
           keeper.emit("pong", { beat, resources });
@@ -91,17 +96,18 @@ export class FrameHost {
     servePort(port, keeper);
   }
 
-  private async create(): Promise<{ provider: ShardLoad["provider"]; createMs: number }> {
-    const { runtime, load, keeper, needs } = this;
+  private async create(): Promise<FrameCalls["create"]["result"]> {
+    const { runtime, load, keeper, weights, needs } = this;
     if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
-    const start = needs.now();
     try {
-      await runtime.create({ graph: load.graph, weights: this.weights }, load.provider);
+      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider);
     } catch (error) {
+      if (weights.askedAgain) return { askedAgain: true };
       const signal = messageOf(error);
       throw isHostFailure(signal) ? error : HoldfastError.from(callerError(signal, "BAD_MODEL"));
+    } finally {
+      weights.free();
     }
-    this.weights = [];
     if (load.provider === "webgpu") void runtime.watchDevice((signal) => keeper.emit("fault", { signal }));
     const reports = new RunReports(
       {
@@ -147,7 +153,7 @@ export class FrameHost {
       load.spec,
       load,
     );
-    return { provider: load.provider, createMs: needs.now() - start };
+    return { askedAgain: false };
   }
 
   /** New channels: driver, input, output, in this order. The old ones are closed; what was in them is sent again. */

@@ -57,7 +57,7 @@ export class KeeperRoom {
       stores: {
         readPlan: (planId) => models.readPlan(planId),
         readGraph: (planId, shard) => models.readGraph(planId, shard),
-        readRange: (digest, offset, length) => models.readRange(digest, offset, length),
+        openBlob: (digest) => models.openBlob(digest),
         runtimeFiles,
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),

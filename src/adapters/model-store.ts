@@ -1,7 +1,8 @@
 import { HoldfastError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import { PARTIAL_KEPT_MS } from "../base/limits.ts";
-import type { RangeReader, ShardPlan } from "../shard/types.ts";
+import type { OpenBlob } from "../host/weight-stream.ts";
+import type { ShardPlan } from "../shard/types.ts";
 import type { PlanRecord } from "../store/records.ts";
 import { PartialFile, storageError } from "./partial-file.ts";
 import { StoreIndex } from "./store-index.ts";
@@ -81,8 +82,8 @@ export class ModelStore {
     });
   }
 
-  /** Synchronous random access for the planner. Close it before anybody else opens the blob to write. */
-  async openBlob(digest: string): Promise<RangeReader & { close(): void }> {
+  /** Synchronous random access. Close it before anybody else opens the blob to write. */
+  async openBlob(digest: string): Promise<OpenBlob> {
     // The libraries' types lack the option: several may read one blob at once.
     const file = (await this.blobs.getFileHandle(digest)) as unknown as {
       createSyncAccessHandle(options: { mode: "read-only" }): Promise<FileSystemSyncAccessHandle>;
@@ -96,17 +97,6 @@ export class ModelStore {
       },
       close: () => handle.close(),
     };
-  }
-
-  async readRange(digest: string, offset: number, length: number): Promise<Uint8Array> {
-    const file = await (await this.blobs.getFileHandle(digest)).getFile();
-    const bytes = new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
-    if (bytes.length !== length)
-      throw new HoldfastError(
-        "BAD_MODEL",
-        `A weight lies outside its file (${length} bytes at ${offset} of ${file.size}). Give the complete file.`,
-      );
-    return bytes;
   }
 
   writePlan(

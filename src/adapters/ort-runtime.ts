@@ -1,5 +1,6 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
+import { discard } from "../base/post.ts";
 import type { ElementType, TensorData, WireTensor, WireTensors } from "../base/tensor.ts";
 import type { FrameBoot, MeasuredSpeed } from "../protocol/host.ts";
 import type { Provider } from "../protocol/options.ts";
@@ -84,7 +85,10 @@ const IDENTITY_MODEL = Uint8Array.of(
 /** onnxruntime-web in one frame. One instance makes one session and is thrown away with its frame. */
 export class OrtRuntime {
   private session: InferenceSession | null = null;
-  private constructor(private readonly ort: Ort) {}
+  private constructor(
+    private readonly ort: Ort,
+    private readonly binary: ArrayBuffer,
+  ) {}
 
   static async boot(boot: FrameBoot): Promise<OrtRuntime> {
     const ort: Ort =
@@ -94,12 +98,19 @@ export class OrtRuntime {
     ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([boot.glue], { type: "text/javascript" })) };
     ort.env.wasm.numThreads = boot.threads;
     ort.env.logLevel = "error";
+    const runtime = new OrtRuntime(ort, boot.wasm);
     // Compiles the wasm now, while the model may still be on its way.
     if (boot.runtime === "wasm") {
       const warmUp = await ort.InferenceSession.create(IDENTITY_MODEL, { executionProviders: ["wasm"] });
       await warmUp.release();
+      runtime.freeBinary();
     }
-    return new OrtRuntime(ort);
+    return runtime;
+  }
+
+  /** Once it is compiled nobody reads it again, and onnxruntime would hold it for good. */
+  private freeBinary(): void {
+    if (this.binary.byteLength > 0) discard(this.binary);
   }
 
   /** Before the shard is there. Null: it could not be measured. */
@@ -110,8 +121,9 @@ export class OrtRuntime {
   async create(files: ShardFiles, provider: Provider): Promise<void> {
     this.session = await this.ort.InferenceSession.create(files.graph, {
       executionProviders: [provider],
-      externalData: files.weights.map(({ path, data }) => ({ path, data })),
+      externalData: [...files.weights],
     });
+    this.freeBinary();
   }
 
   async run(inputs: WireTensors): Promise<WireTensors> {

@@ -134,6 +134,12 @@ export const MODEL_FILES_AT_ONCE_MAX = 4;
 /** A download tells of itself no more often than this. */
 export const PROGRESS_EVERY_MS = 100;
 
+/** A weight goes from the store to its host in pieces of so many bytes, so many of them on their way at once. */
+export const WEIGHT_PIECE_BYTES = 4 * 1024 * 1024;
+export const WEIGHTS_IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
+/** Weights up to this size are given to onnxruntime as often as it asks, larger ones once: its optimisers look at small ones again. */
+export const WEIGHT_KEPT_BYTES_MAX = 64 * 1024;
+
 /** Bytes of one message of a model's stream, and messages that may be unacknowledged. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 export const CHUNKS_IN_FLIGHT_MAX = 4;

@@ -12,6 +12,7 @@ import type {
   HoldPhase,
   HostCapability,
   KeeperCalls,
+  WeightPiece,
 } from "../protocol/host.ts";
 import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
@@ -19,11 +20,12 @@ import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
+import { type OpenBlob, streamWeights } from "./weight-stream.ts";
 
 export interface KeeperStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
   readGraph(planId: string, shard: number): Promise<Uint8Array>;
-  readRange(digest: string, offset: number, length: number): Promise<Uint8Array>;
+  openBlob(digest: string): Promise<OpenBlob>;
   runtimeFiles(runtime: "wasm" | "webgpu"): Promise<{ wasm: ArrayBuffer; glue: string }>;
   writeCheckpoint(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number>;
   checkpointRuns(key: CheckpointKey): Promise<number[]>;
@@ -122,24 +124,19 @@ export class HostKeeper {
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
       const last = stage === plan.shards.length - 1;
       const stopsAtFailure = plan.shards.length > 1 && plan.shards.some(({ state }) => state.length > 0);
-      await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
-      // Small constants are part of the graph; only these bytes are still to come.
-      const totalBytes = spec.weights.reduce((sum, { length }) => sum + length, 0);
-      let loadedBytes = 0;
-      for (const { path, file, offset, length } of spec.weights) {
-        const bytes = await stores.readRange(files[file] ?? "", offset, length);
-        frame.emit("weight", { path, bytes }, [bytes.buffer]);
-        loadedBytes += length;
-        this.needs.report("progress", {
-          ...lease,
-          sessionId,
-          phase: "weights",
-          loadedBytes,
-          totalBytes,
-          bytesPerSecond: null,
-        });
+      const weights = {
+        open: (file: string) => stores.openBlob(files[file] ?? ""),
+        send: (piece: WeightPiece) => frame.call("weight", piece, [piece.bytes.buffer]),
+        onBytes: (loadedBytes: number, totalBytes: number) =>
+          this.needs.report("progress", {
+            ...{ ...lease, sessionId, phase: "weights", loadedBytes, totalBytes, bytesPerSecond: null },
+          }),
+      };
+      for (const keepsAll of [false, true]) {
+        await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
+        await streamWeights(spec.weights, keepsAll, weights);
+        if (!(await frame.call("create", null)).askedAgain) break;
       }
-      await frame.call("create", null);
       if (lease !== this.lease || frame !== this.frame) return;
       this.detector = new HangDetector();
       this.memory = new ResourceWatch();
@@ -257,7 +254,9 @@ export class HostKeeper {
     const { key } = this;
     if (key === null || frame !== this.frame) return;
     try {
-      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(this.lease.hostId, record.run));
+      await this.needs.stores.writeCheckpoint(key, record, () =>
+        this.needs.holdCheckpoint(this.lease.hostId, record.run),
+      );
       frame.emit("stored", { run: record.run, error: null });
     } catch (error) {
       frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });

@@ -7,12 +7,14 @@ import type { Provider } from "./options.ts";
 export interface FrameCalls {
   /** Loads onnxruntime. */
   boot: { params: FrameBoot; result: { speed: MeasuredSpeed | null } };
-  /** Starts a shard; its weights follow as `weight` events, then `create`. */
+  /** Starts a shard; its weights follow, then `create`. */
   load: { params: ShardLoad; result: null };
-  create: { params: null; result: { provider: Provider; createMs: number } };
+  /** Answered once it is taken in, so that the keeper does not run ahead. */
+  weight: { params: WeightPiece; result: null };
+  /** `askedAgain`: nothing was made, since onnxruntime asked again for a weight that was gone; load with all weights kept. */
+  create: { params: null; result: { askedAgain: boolean } };
 }
 export interface FrameEvents {
-  weight: { path: string; bytes: Uint8Array };
   /** Answered by `pong` when the frame's main thread is free. */
   ping: { beat: number };
   /** A checkpoint was stored, or could not be. */
@@ -114,6 +116,16 @@ export interface StageTimes {
   readonly medianMs: number;
   readonly minMs: number;
   readonly maxMs: number;
+}
+
+/** Bytes of a weight of `length` bytes, from `offset` on; the pieces of one weight come in order. */
+export interface WeightPiece {
+  readonly path: string;
+  readonly length: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** False: a large one is freed as soon as onnxruntime has copied it. */
+  readonly isKept: boolean;
 }
 
 export interface ShardLoad {

@@ -1,11 +1,11 @@
-import { closureOf } from "./closure.ts";
+import { type Closure, closureOf } from "./closure.ts";
 import type { CostModel } from "./cost-model.ts";
 import type { CutSpace } from "./cuts.ts";
 import type { Graph } from "./graph.ts";
 import type { HostProfile } from "./host-profile.ts";
 import { hopMs, meanHost, stageMs } from "./stage-time.ts";
 import { type Choice, rangesOf } from "./strategies/strategy.ts";
-import type { ShardPlan, ShardSpec, StageEstimate, StateBinding } from "./types.ts";
+import type { ShardPlan, ShardSpec, ShardWeight, StageEstimate, StateBinding } from "./types.ts";
 import { valueSpec } from "./values.ts";
 
 /** The parts of a plan that follow from its cuts: the shards in their line, and what crosses between them. */
@@ -81,7 +81,16 @@ function shardSpec(
   const outputs = new Set([...emits.filter((name) => !arrived.has(name)), ...state.map((binding) => binding.output)]);
   const closure = closureOf(graph, [...outputs], new Set([...receives, ...stateInputs]));
   const inputs = [...closure.sources].filter((name) => arrived.has(name)).sort();
-  const { ranges: weights, weightBytes } = closure;
+  const weights = weightsOf(closure);
+  const { weightBytes } = closure;
   const own = { outputs: [...outputs].sort(), state, weights, weightBytes, nodes: closure.nodes.length };
   return { index, receives, emits, inputs, ...own };
+}
+
+function weightsOf({ nodes, constants, ranges }: Closure): ShardWeight[] {
+  const [once, again] = [new Set<string>(), new Set<string>()];
+  for (const node of nodes) for (const name of node.inputs) (once.has(name) ? again : once).add(name);
+  const unshared = new Set(constants.filter(({ name }) => !again.has(name)).map(({ range }) => range?.path));
+  // Those of bodies are no constants of the graph: a body may be looked at as often as its node.
+  return ranges.map((range) => (unshared.has(range.path) ? range : { ...range, isShared: true }));
 }

@@ -13,8 +13,10 @@ export function placeNodes(graph: Graph, kinds: Kinds, bindings: readonly StateB
   const askers = new Map<GraphNode | null, GraphNode[]>();
   const moved = new Set<GraphNode>();
   for (const node of real) {
-    const source = node.inputs[0];
+    const [source, ...others] = node.inputs;
     if (!kinds.asksShape(node) || source === undefined || stateInputs.has(source)) continue;
+    // Of a damaged graph: what else it reads may be made later.
+    if (others.length > 0) continue;
     const producer = graph.producers.get(source) ?? null;
     if (producer !== null && kinds.of(producer) !== "real") continue;
     moved.add(node);

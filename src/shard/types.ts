@@ -43,6 +43,11 @@ export interface WeightRange {
   readonly length: number;
 }
 
+export interface ShardWeight extends WeightRange {
+  /** Several nodes or a body read it: onnxruntime may ask for it more than once. */
+  readonly isShared?: true;
+}
+
 export interface ShardSpec {
   readonly index: number;
   /** Names that arrive from upstream (or from the caller, for shard 0), sorted. */
@@ -54,7 +59,7 @@ export interface ShardSpec {
   /** Outputs of the shard's graph that are emitted or are state. */
   readonly outputs: readonly string[];
   readonly state: readonly StateBinding[];
-  readonly weights: readonly WeightRange[];
+  readonly weights: readonly ShardWeight[];
   /** Bytes of weights: the external ranges plus what stays inline in the shard's graph. */
   readonly weightBytes: number;
   readonly nodes: number;

@@ -12,6 +12,11 @@ import type {
 import type { HostToPool, Lease } from "../../../src/protocol/pool.ts";
 
 const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
+/** The second is read by several nodes. */
+const WEIGHTS = [
+  { path: "w0", file: "", offset: 0, length: 2 },
+  { path: "w1", file: "", offset: 2, length: 2, isShared: true },
+];
 const BOOT = {
   hostId: "h",
   origin: "o",
@@ -45,10 +50,12 @@ async function room() {
   const told: { [E in keyof HostToPool]: { name: E; payload: HostToPool[E] } }[keyof HostToPool][] = [];
   const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
   const storage = { gate: Promise.resolve() };
+  const asksAgain: boolean[] = [];
+  const kept: boolean[] = [];
   const stores: KeeperStores = {
-    readPlan: async () => ({ plan: { shards: [{ ...SPEC, weightBytes: 0 }] }, files: {} }) as never,
+    readPlan: async () => ({ plan: { shards: [{ ...SPEC, weights: WEIGHTS, weightBytes: 4 }] }, files: {} }) as never,
     readGraph: async () => new Uint8Array(),
-    readRange: async () => new Uint8Array(),
+    openBlob: async () => ({ size: 4, read: (_, length) => new Uint8Array(length), close: () => undefined }),
     runtimeFiles: async () => ({ wasm: new ArrayBuffer(1), glue: "" }),
     writeCheckpoint: async (_, { run }) => {
       await storage.gate;
@@ -69,8 +76,16 @@ async function room() {
         open.push(port1, port2);
         const frame = new RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>(
           (message) => port2.postMessage(message),
-          { boot: () => ({ speed: null }), load: () => null, create: () => ({ provider: "wasm", createMs: 1 }) },
-          { weight: () => undefined, ping: () => undefined, stored: () => undefined, hold: () => undefined },
+          {
+            boot: () => ({ speed: null }),
+            weight: ({ isKept }) => {
+              kept.push(isKept);
+              return null;
+            },
+            load: () => null,
+            create: () => ({ askedAgain: asksAgain.shift() ?? false }),
+          },
+          { ping: () => undefined, stored: () => undefined, hold: () => undefined },
         );
         servePort(port2, frame);
         frames.push(frame);
@@ -92,7 +107,7 @@ async function room() {
     return frames.at(-1) as (typeof frames)[number];
   };
   const frameOf = () => frames.at(-1) as (typeof frames)[number];
-  return { keeper, stored, told, storage, start, frameOf };
+  return { keeper, stored, told, storage, start, frameOf, asksAgain, kept };
 }
 
 describe("a stage that goes back", () => {
@@ -167,6 +182,21 @@ describe("a spare that a stage takes", () => {
     frameOf().emit("checkpoint", record(16));
     await turns();
     expect([...stored]).toEqual([16]);
+  });
+});
+
+describe("a shard whose weights onnxruntime may ask for twice", () => {
+  it("is loaded a second time, with all of them kept", async () => {
+    const { start, asksAgain, kept, told } = await room();
+    asksAgain.push(true);
+    await start(0);
+    expect(kept).toEqual([false, true, true, true]);
+    expect(told.filter(({ name }) => name === "ready")).toHaveLength(1);
+  });
+  it("is loaded once where it does not", async () => {
+    const { start, kept } = await room();
+    await start(0);
+    expect(kept).toEqual([false, true]);
   });
 });
 

@@ -177,6 +177,18 @@ describe("graphs that are not tidy", () => {
     ]);
   });
 
+  it("a damaged shape node that reads more than one tensor stands behind all of them", () => {
+    const { nodes, weights } = chain(4, "x", "h");
+    const bytes = model({
+      ...IO,
+      outputs: ["h:float", "y:int64"],
+      nodes: [...nodes, node("Shape", "x h", "y")],
+      weights,
+    });
+    for (const shardingStrategy of ["layer_based", "balanced"] as const)
+      expect(planShards(skeletonOf(bytes), { shards: 3, shardingStrategy }).shards).toHaveLength(3);
+  });
+
   it("does not cut where an operator's type rule is not known, unless value_info says the type", () => {
     const { nodes, weights } = chain(4);
     const odd = nodes.map((item) => (item.opType === "Relu" ? { ...item, opType: "Odd", domain: "my.ops" } : item));

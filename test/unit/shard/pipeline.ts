@@ -1,5 +1,6 @@
 import * as ort from "onnxruntime-web/wasm";
 import { expect } from "vitest";
+import { ShardWeights } from "../../../src/host/shard-weights.ts";
 import { bodiesOf } from "../../../src/shard/captures.ts";
 import { extractShard } from "../../../src/shard/extract.ts";
 import { externalRange, type GraphProto, parseModel, type TensorProto } from "../../../src/shard/model.ts";
@@ -20,6 +21,28 @@ export async function wholeSession(files: ModelFiles): Promise<ort.InferenceSess
   return ort.InferenceSession.create(fileOf(files, ""), { externalData, ...QUIET });
 }
 
+/** A shard's session made as a host makes it: weights are freed as onnxruntime takes them, and kept if it asks again. */
+export async function hostSession(
+  graph: Uint8Array,
+  { weights: ranges }: Pick<ShardSpec, "weights">,
+  files: ModelFiles,
+  keepsAll = false,
+): Promise<ort.InferenceSession> {
+  const weights = new ShardWeights();
+  for (const { path, file, offset, length, isShared = false } of ranges) {
+    const bytes = new Uint8Array(fileOf(files, file).slice(offset, offset + length));
+    weights.put({ path, length, offset: 0, bytes, isKept: keepsAll || isShared });
+  }
+  try {
+    return await ort.InferenceSession.create(graph, { externalData: weights.files(), ...QUIET });
+  } catch (error) {
+    if (!weights.askedAgain) throw error;
+  } finally {
+    weights.free();
+  }
+  return hostSession(graph, { weights: ranges }, files, true);
+}
+
 /** The shards of a plan in one process: tensors go down the line, state stays with its shard. */
 export class Pipeline {
   readonly #stages: { readonly shard: ShardSpec; readonly session: ort.InferenceSession; state: Tensors }[] = [];
@@ -35,12 +58,9 @@ export class Pipeline {
     for (const shard of plan.shards) {
       const bytes = extractShard(skeleton, plan, shard.index);
       checkReferences(bytes, shard);
-      const externalData = shard.weights.map(({ path, file, offset, length }) => {
-        return { path, data: fileOf(files, file).slice(offset, offset + length) };
-      });
       // A shard's graph follows from what it is given and what it makes; only its name has its number.
       const key = JSON.stringify([shard.inputs, shard.state, shard.outputs]);
-      const session = sessions?.get(key) ?? (await ort.InferenceSession.create(bytes, { externalData, ...QUIET }));
+      const session = sessions?.get(key) ?? (await hostSession(bytes, shard, files));
       sessions?.set(key, session);
       expect([...session.inputNames].sort()).toEqual([...shard.inputs, ...shard.state.map((s) => s.input.name)].sort());
       expect([...session.outputNames].sort()).toEqual(shard.outputs);

@@ -1,9 +1,12 @@
+import * as ort from "onnxruntime-web/wasm";
 import { beforeAll, describe, expect, it } from "vitest";
+import { ShardWeights } from "../../../src/host/shard-weights.ts";
+import { extractShard } from "../../../src/shard/extract.ts";
 import { planShards } from "../../../src/shard/plan.ts";
 import { readSkeleton } from "../../../src/shard/skeleton.ts";
-import type { ShardPlan } from "../../../src/shard/types.ts";
+import type { ShardPlan, ShardSpec } from "../../../src/shard/types.ts";
 import { fileOf, type ModelName, modelFiles, readerOf } from "./models.ts";
-import { at, expectSame, ints, noise, Pipeline, pick, type Tensors, wholeSession } from "./pipeline.ts";
+import { at, expectSame, hostSession, ints, noise, Pipeline, pick, type Tensors, wholeSession } from "./pipeline.ts";
 
 const IMAGES = { rec: [1, 3, 48, 160], det: [1, 3, 96, 128], cls: [2, 3, 48, 192] } as const;
 
@@ -98,6 +101,33 @@ describe.each(["moby", "mobyExternal"] as const)("%s in shards", (name) => {
     const pipeline = await Pipeline.open(skeleton, plan, files);
     expectSame(await pipeline.run({ ...(STEPS[0] ?? {}), ...EMPTY }), whole[0] ?? {});
     await pipeline.close();
+  });
+});
+
+describe("a weight that two nodes read", () => {
+  const files = modelFiles("moby");
+  const skeleton = readSkeleton(readerOf(fileOf(files, "")));
+  const plan = planShards(skeleton);
+  const shard = plan.shards[0] as ShardSpec;
+  const unmarked = shard.weights.map(({ isShared: _, ...weight }) => weight);
+  const graph = extractShard(skeleton, plan, 0);
+
+  it("is marked: here the table that is both the embedding and the head", () => {
+    const shared = shard.weights.filter(({ isShared }) => isShared);
+    expect(shared.map(({ length }) => length)).toEqual([Math.max(...shard.weights.map(({ length }) => length))]);
+  });
+  it("is asked for twice by onnxruntime, which makes no session when it is gone", async () => {
+    const weights = new ShardWeights();
+    for (const { path, length, offset } of unmarked)
+      weights.put({ path, length, offset: 0, bytes: fileOf(files, "").slice(offset, offset + length), isKept: false });
+    await expect(ort.InferenceSession.create(graph, { externalData: weights.files() })).rejects.toThrow();
+    expect(weights.askedAgain).toBe(true);
+  });
+  it("and is not marked makes the shard load a second time, with the same results", async () => {
+    const session = await hostSession(graph, { weights: unmarked }, files);
+    const [whole] = await runWhole("moby");
+    expectSame(await session.run({ ...(STEPS[0] ?? {}), ...EMPTY }), whole ?? {});
+    await session.release();
   });
 });
 
