@@ -22,8 +22,9 @@ export function hostRows({ hosts, spares }: PoolStatus): HTMLElement[] {
   return [...working.map(hostRow), ...spares.map(spareRow)];
 }
 
-function spareRow({ hostId, provider, phase }: SpareSummary): HTMLElement {
-  const title = el("span", { class: "what" }, "Spare", el("span", { class: "id" }, hostId.slice(0, 8)));
+function spareRow({ hostId, provider, phase, standby }: SpareSummary): HTMLElement {
+  const what = standby === null ? "Spare" : `Standby of stage ${standby.stage + 1}`;
+  const title = el("span", { class: "what" }, what, el("span", { class: "id" }, hostId.slice(0, 8)));
   const detail = `tab · ${provider} · takes over when a host dies`;
   return row(phase, title, status(phase), el("span", { class: "detail" }, detail));
 }

@@ -62,6 +62,9 @@ export class KeeperRoom {
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),
         checkpointChain: (key, run) => checkpoints.chain(key, run),
+        checkpointDigests: (key) => checkpoints.digests(key),
+        checkpoint: (key, run) => checkpoints.read(key, run),
+        followCheckpoints: (key, changed) => checkpoints.follow(key, changed),
         forgetCheckpoints: (key, run) => checkpoints.forgetAfter(key, run),
       },
       mountFrame: (hostId) =>

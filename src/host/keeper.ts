@@ -20,9 +20,10 @@ import type { ShardPlan } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
+import { WarmState, type WarmStores } from "./warm-state.ts";
 import { type OpenBlob, streamWeights } from "./weight-stream.ts";
 
-export interface KeeperStores {
+export interface KeeperStores extends WarmStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
   readGraph(planId: string, shard: number): Promise<Uint8Array>;
   openBlob(digest: string): Promise<OpenBlob>;
@@ -64,6 +65,9 @@ export class HostKeeper {
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
+  private weightBytes = 0;
+  /** Of a standby. */
+  private warm: WarmState | null = null;
 
   constructor(
     private readonly needs: KeeperNeeds,
@@ -106,7 +110,8 @@ export class HostKeeper {
     }
   }
 
-  async load({ attempt, bootedAs, sessionId, stage, planId, durable }: PoolToHost["load"]): Promise<void> {
+  async load(order: PoolToHost["load"]): Promise<void> {
+    const { attempt, bootedAs, sessionId, stage, planId, durable, standby } = order;
     if (bootedAs !== this.lease.attempt) return;
     const lease = { ...this.lease, attempt };
     this.lease = lease;
@@ -115,6 +120,7 @@ export class HostKeeper {
     if (frame === null) return this.needs.report("fault", { ...lease, signal: "frame process gone" });
     const start = this.needs.now();
     const key = { sessionId, stage, planId };
+    if (this.isReady && isSame(key, this.key)) return this.takeOver(frame, lease, key);
     this.key = key;
     try {
       const stores = this.needs.stores;
@@ -141,12 +147,31 @@ export class HostKeeper {
       this.detector = new HangDetector();
       this.memory = new ResourceWatch();
       this.isReady = true;
+      this.weightBytes = spec.weightBytes;
+      if (standby)
+        this.warm = new WarmState(stores, key, {
+          warm: (record) => frame.emit("warm", { record }),
+          cool: (runs) => frame.emit("cool", { runs }),
+        });
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
       // Its end was reported when the frame was dropped, and says nothing of the model.
       if (lease !== this.lease || frame !== this.frame) return;
       if (isHostFailure(messageOf(error))) this.fault(messageOf(error));
       else this.needs.report("loadFailed", { ...lease, error: toErrorData(error) });
+    }
+  }
+
+  /** A standby has the shard and what is stored: only whose work it is changes. */
+  private async takeOver(frame: Frame, lease: Lease, key: CheckpointKey): Promise<void> {
+    const { provider, weightBytes } = this;
+    const start = this.needs.now();
+    try {
+      await frame.call("takeOver", { stored: await this.needs.stores.checkpointRuns(key) });
+      if (frame === this.frame)
+        this.needs.report("ready", { ...lease, provider, weightBytes, ms: this.needs.now() - start });
+    } catch (error) {
+      if (frame === this.frame) this.fault(`the standby did not take over: ${messageOf(error)}`);
     }
   }
 
@@ -185,6 +210,11 @@ export class HostKeeper {
     this.needs.report("fault", { ...lease, signal });
   }
 
+  private coolDown(): void {
+    this.warm?.stop();
+    this.warm = null;
+  }
+
   private drop(): void {
     const held = this.frame !== null;
     this.frame?.close(new HoldfastError("HOST_LOST", "the host was replaced"));
@@ -193,6 +223,7 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
+    this.coolDown();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -200,13 +231,7 @@ export class HostKeeper {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
-        records: ({ run }) =>
-          this.inOrder(async () => {
-            const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-            if (chain === null)
-              throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-            return chain;
-          }),
+        records: ({ run }) => this.inOrder(() => this.records(run)),
         forgetAfter: ({ run }) =>
           this.inOrder(async () => {
             if (this.key !== null && frame === this.frame) await this.needs.stores.forgetCheckpoints(this.key, run);
@@ -239,6 +264,17 @@ export class HostKeeper {
     return frame;
   }
 
+  private async records(run: number): Promise<KeeperCalls["records"]["result"]> {
+    const isWarm = (await this.warm?.leadsTo(run).catch(() => false)) ?? false;
+    // From here on the stage makes its state itself.
+    this.coolDown();
+    if (isWarm) return "warm";
+    const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+    if (chain === null)
+      throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+    return chain;
+  }
+
   /** A frame of an earlier attempt tells nothing about the present one. */
   private detectorOf(frame: Frame): HangDetector | null {
     return frame === this.frame ? this.detector : null;
@@ -262,4 +298,8 @@ export class HostKeeper {
       frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });
     }
   }
+}
+
+function isSame(a: CheckpointKey, b: CheckpointKey | null): boolean {
+  return a.sessionId === b?.sessionId && a.stage === b.stage && a.planId === b.planId;
 }

@@ -1,7 +1,7 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import type { Lease } from "../protocol/pool.ts";
+import type { Lease, PoolToHost } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, SpareRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 
@@ -123,17 +123,20 @@ export class HostManager {
     if (record === undefined || session.planId === null || booted?.attempt !== record.attempt) return;
     const { hostId, attempt } = record;
     this.booted.delete(hostId);
-    const durable = LEVELS[session.options.faultToleranceLevel].keepsState;
-    this.needs.toHost(hostId, "load", {
-      hostId,
-      ...booted,
-      origin: session.origin,
-      sessionId: session.sessionId,
-      stage,
-      planId: session.planId,
-      durable,
-    });
+    this.load(session, stage, { hostId, ...booted, standby: false });
     this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
+  }
+
+  /** The shard of a stage, for a host that is booted. */
+  load(
+    session: SessionRecord,
+    stage: number,
+    host: Pick<PoolToHost["load"], keyof Lease | "bootedAs" | "standby">,
+  ): void {
+    const { sessionId, planId, origin, options } = session;
+    if (planId === null) return;
+    const durable = LEVELS[options.faultToleranceLevel].keepsState;
+    this.needs.toHost(host.hostId, "load", { ...host, origin, sessionId, stage, planId, durable });
   }
 
   progressed(hostId: string, attempt: number): void {

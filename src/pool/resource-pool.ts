@@ -166,6 +166,7 @@ export class ResourcePool {
       ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),
       ready: ({ hostId, attempt, provider, weightBytes }) => {
         const found = current({ hostId, attempt });
+        this.spares.loaded({ hostId, attempt });
         if (found === null) return;
         this.hosts.settled(hostId);
         void this.stageReady(found.session, found.stage, provider, weightBytes);
@@ -173,6 +174,7 @@ export class ResourcePool {
       loadFailed: ({ error, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
+        else this.spares.lost(lease);
       },
       resources: ({ hostId, attempt, resources }) => {
         if (current({ hostId, attempt }) !== null) this.browsers.resources(hostId, resources);

@@ -18,7 +18,8 @@ const PHASES: readonly SpareRecord["phase"][] = ["ready", "starting", "waiting"]
  * nothing. None starts while something else does: a start takes a core for a second.
  */
 export function decideSpares(state: PoolState, now: number, extraMax: number): SpareDecision {
-  const spares = Object.values(state.spares ?? {});
+  const all = Object.values(state.spares ?? {});
+  const spares = all.filter(({ standby }) => standby === undefined);
   const sessions = Object.values(state.sessions).filter(({ status }) => status === "live" || status === "opening");
   const atRisk = sessions.filter(({ options }) => options.faultToleranceLevel !== "none");
   const wanted = now - lastWork(state, atRisk) < SPARE_IDLE_MS ? providersOf(atRisk) : [];
@@ -33,7 +34,7 @@ export function decideSpares(state: PoolState, now: number, extraMax: number): S
     close,
     // One that has no tab yet is being opened, and boots when it has.
     boot: kept.filter(({ phase, tabId }) => phase === "waiting" && tabId !== null),
-    open: missing.slice(0, Math.max(0, extraMax - kept.length)),
+    open: missing.slice(0, Math.max(0, extraMax - (all.length - close.length))),
   };
 }
 

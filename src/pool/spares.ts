@@ -11,6 +11,7 @@ import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "..
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
+import { Standbys } from "./standbys.ts";
 
 const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set(["stage_ready", "update_session", "remove_session"]);
 
@@ -37,14 +38,18 @@ export class Spares {
   /** No spare is opened before then: the last one failed, or the user closed its tab. */
   private notBefore = 0;
   private isDue = false;
+  private readonly standbys: Standbys;
 
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
-  ) {}
+  ) {
+    this.standbys = new Standbys(needs, hosts, this);
+  }
 
   /** Closes what is too much now, opens what is missing soon. To be called whenever what spares hang on has changed. */
   tend(): void {
+    this.standbys.tend();
     const { close, boot, open } = this.decide();
     for (const hostId of close) void this.close(hostId);
     if (boot.length + open.length === 0 || this.isDue) return;
@@ -59,7 +64,7 @@ export class Spares {
   }
 
   /**
-   * Gives a stage the spare of its provider; false: there is none. The GPU of a device that was just lost must be probed,
+   * Gives a stage its standby, or else the spare of its provider; false: there is neither. The GPU of a device that was just lost must be probed,
    * and of that a spare knows nothing.
    */
   take(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
@@ -67,8 +72,9 @@ export class Spares {
     if (record === undefined || session.options.place !== "tab") return false;
     const provider = session.gpuLosses > GPU_LOSSES_MAX ? "wasm" : record.provider;
     if (lostDevice && provider !== "wasm") return false;
-    const spare = this.all.find(
-      (one) => one.provider === provider && one.phase === "ready" && this.hosts.isReached(one.hostId),
+    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
+    const spare = [this.standbys.of(session, stage), ...spares].find(
+      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
     );
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
@@ -88,8 +94,15 @@ export class Spares {
   /** False: that is no spare, or not the one that is meant. */
   booted({ hostId, attempt }: Lease): boolean {
     const spare = this.find({ hostId, attempt });
-    if (spare !== undefined) this.put({ ...spare, phase: "ready" });
-    return spare !== undefined;
+    if (spare === undefined) return false;
+    this.put({ ...spare, phase: "ready" });
+    this.tend();
+    return true;
+  }
+
+  /** A standby holds its shard. */
+  loaded(lease: Lease): void {
+    this.standbys.loaded(lease);
   }
 
   /** It died, or could not start. It is not repaired: the next one comes after a while. */
@@ -110,9 +123,22 @@ export class Spares {
     if (spare !== undefined) this.lost(spare);
   }
 
+  /** Takes it out of the books, then closes its tab. */
+  async close(hostId: string): Promise<void> {
+    const spare = this.needs.journal.state.spares?.[hostId];
+    if (spare === undefined) return;
+    this.hosts.pageLost(hostId);
+    this.hosts.forget(hostId);
+    // First out of the books, like every host.
+    await this.needs.journal.append({ action: "remove_spare", data: { hostId } }).catch(() => undefined);
+    await this.needs.closePage({ hostId, place: "tab", tabId: spare.tabId });
+    this.tend();
+  }
+
   /** A start: what another service worker had begun with nobody goes on with. `isAlive`: its page is there. */
   async reconcile(isAlive: (hostId: string) => boolean): Promise<void> {
-    for (const { hostId, phase } of this.all) if (phase !== "ready" || !isAlive(hostId)) await this.close(hostId);
+    for (const { hostId, phase, standby } of this.all)
+      if (phase !== "ready" || standby?.loaded === false || !isAlive(hostId)) await this.close(hostId);
     this.tend();
   }
 
@@ -159,16 +185,5 @@ export class Spares {
     this.needs.after(HOST_BOOT_DEADLINE_MS, () => {
       if (this.find(lease)?.phase === "starting") this.lost(lease);
     });
-  }
-
-  private async close(hostId: string): Promise<void> {
-    const spare = this.needs.journal.state.spares?.[hostId];
-    this.hosts.pageLost(hostId);
-    this.hosts.forget(hostId);
-    if (spare === undefined) return;
-    // First out of the books, like every host.
-    await this.needs.journal.append({ action: "remove_spare", data: { hostId } }).catch(() => undefined);
-    await this.needs.closePage({ hostId, place: "tab", tabId: spare.tabId });
-    this.tend();
   }
 }

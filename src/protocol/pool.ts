@@ -38,6 +38,8 @@ export interface PoolToHost {
     stage: number;
     planId: string;
     durable: boolean;
+    /** It is to follow the stage's stored state and wait. */
+    standby: boolean;
   };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;

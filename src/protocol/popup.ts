@@ -22,11 +22,13 @@ export interface HostSummary {
   readonly report: HostReport | null;
 }
 
-/** A host that waits for a stage to take over. */
+/** A host that waits to take a stage over: a spare any, a standby its own. */
 export interface SpareSummary {
   readonly hostId: string;
   readonly provider: Provider;
   readonly phase: "waiting" | "starting" | "ready";
+  /** The stage that it alone is for; null: a spare. */
+  readonly standby: { readonly sessionId: string; readonly stage: number; readonly loaded: boolean } | null;
 }
 
 export interface SessionSummary {

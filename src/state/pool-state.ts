@@ -26,7 +26,18 @@ export interface HostRecord {
 /** A host as the journal knows it: the seed's browser instance, with what Holdfast adds to it. */
 export type PoolHost = HostRecord & BrowserRecord;
 
-/** A host with the runtime loaded and no shard. It has computed for nobody, so it may serve anybody. Always in a tab. */
+/** What a standby waits for: to take this stage over. `loaded`: it holds the shard. */
+export interface StandbyFor {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly origin: string;
+  readonly loaded: boolean;
+}
+
+/**
+ * A host that carries no stage, with the runtime loaded. A spare holds no shard either: it has computed for nobody, so it may
+ * serve anybody. A standby is one stage's, and never anything else again. Always in a tab.
+ */
 export interface SpareRecord {
   readonly hostId: string;
   /** Null until the tab is open. */
@@ -38,6 +49,8 @@ export interface SpareRecord {
   /** `waiting`: its page is there, its frame is not yet. */
   readonly phase: "waiting" | "starting" | "ready";
   readonly openedAt: number;
+  /** Absent: a spare. */
+  readonly standby?: StandbyFor;
 }
 
 /** Damage that a start found in the stored journal. */

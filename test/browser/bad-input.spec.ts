@@ -209,17 +209,11 @@ test("options that are not valid are refused at once, each by its name", async (
     expect(error, what).toMatchObject({ typed: true, code: "BAD_OPTIONS", category: "UNKNOWN" });
     expect(error?.message, what).toMatch(message);
   }
-  for (const level of ["high", "critical"] as const) {
-    const error = await page.evaluate(
-      async (model, faultToleranceLevel) => {
-        const pool = await window.holdfast.connect();
-        return window.rejection(pool.createSession(model, { faultToleranceLevel }));
-      },
-      MODEL,
-      level,
-    );
-    expect(error, level).toMatchObject({ typed: true, code: "LEVEL_UNSUPPORTED" });
-  }
+  const unsupported = await page.evaluate(async (model) => {
+    const pool = await window.holdfast.connect();
+    return window.rejection(pool.createSession(model, { faultToleranceLevel: "critical" }));
+  }, MODEL);
+  expect(unsupported).toMatchObject({ typed: true, code: "LEVEL_UNSUPPORTED" });
   const others = await page.evaluate(
     async (model, tokenizer) => {
       const pool = await window.holdfast.connect();

@@ -35,3 +35,39 @@ test("a SIGKILL is recovered through the spare, and the dead host's tab is the n
   await release(page);
   await expect.poll(async () => (await statusOf(browser)).spares, { timeout: 30_000 }).toEqual([]);
 });
+
+test("level high: a SIGKILL is a switch to the standby, which has the shard and the state", async ({
+  browser,
+  page,
+}) => {
+  test.setTimeout(240_000);
+  const hosts = await openMoby(page, { shards: 2, faultToleranceLevel: "high" });
+  const standbyOf = async (stage: number) =>
+    (await statusOf(browser)).spares.find(({ standby }) => standby?.stage === stage && standby.loaded)?.hostId ?? "";
+  for (const stage of hosts.keys()) await expect.poll(() => standbyOf(stage), { timeout: 60_000 }).not.toBe("");
+  const standby = await standbyOf(1);
+  const domains = await page.evaluate(() => window.underTest.session.guarantees.reason);
+  expect(domains).toMatch(/standby in a process of its own.*share/);
+  const pids = {
+    dead: await browser.processes.pidOfHost(hosts[1] ?? ""),
+    standby: await browser.processes.pidOfHost(standby),
+  };
+  expect(new Set([...Object.values(pids), await browser.processes.pidOfHost(hosts[0] ?? "")]).size).toBe(3);
+
+  const tokens = generate(page, REFERENCE_0.prompt);
+  await expect
+    .poll(async () => (await eventsOf(page, "durable")).at(-1)?.run ?? -1, { timeout: 60_000 })
+    .toBeGreaterThanOrEqual(16);
+  browser.processes.kill(pids.dead);
+  expectUndisturbed(await tokens, REFERENCE_0);
+  const recovered = await eventsOf(page, "recovered");
+  expect(recovered).toMatchObject([{ stage: 1, hostId: standby }]);
+  expect(await browser.processes.pidOfHost(standby)).toBe(pids.standby);
+  expect(recovered[0]?.restoredRun).toBeGreaterThanOrEqual(16);
+  console.log(`recovered in ${recovered[0]?.ms} ms, ${recovered[0]?.replayedRuns} runs done again`);
+  // The stage has a standby again, and no host is left over in the end.
+  await expect.poll(() => standbyOf(1), { timeout: 60_000 }).not.toBe("");
+  expect(await standbyOf(1)).not.toBe(standby);
+  await release(page);
+  await expect.poll(async () => (await statusOf(browser)).spares, { timeout: 30_000 }).toEqual([]);
+});

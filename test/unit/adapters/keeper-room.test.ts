@@ -38,7 +38,14 @@ it("a host that was closed is not told of any more, and what comes late brings i
     { hostId: "b", attempt: 2, ready: false },
   ]);
   order("close", { hostId: "a" });
-  const stage = { sessionId: "s", origin: "https://site.example", stage: 0, planId: "p", durable: true };
+  const stage = {
+    sessionId: "s",
+    origin: "https://site.example",
+    stage: 0,
+    planId: "p",
+    durable: true,
+    standby: false,
+  };
   order("load", { hostId: "a", attempt: 0, bootedAs: 0, ...stage });
   order("close", { hostId: "a" });
   order("close", { hostId: "never there" });

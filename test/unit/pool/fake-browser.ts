@@ -53,6 +53,8 @@ export class FakeBrowser {
   thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
+  /** Hosts never answer an order to load. */
+  deafToLoads = false;
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
@@ -275,7 +277,7 @@ export class FakeBrowser {
       const booted = { provider: this.provider, capability: CAPABILITY, speed: this.speed };
       this.later(10, () => this.reports().booted({ ...lease, ...booted }));
     }
-    if (name === "load")
+    if (name === "load" && !this.deafToLoads)
       this.later(10, () => this.reports().ready({ ...lease, provider: this.provider, weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
       const { options, planning } = payload as PoolToHost["ingest"];
