@@ -215,7 +215,7 @@ export class FrameHost {
     else if ("error" in message) this.wiring?.output.postMessage(message);
     else {
       const { tensors, transfer } = forPosting(message.tensors);
-      this.wiring?.output.postMessage({ head: message.head, tensors } satisfies StageMessage, transfer);
+      this.wiring?.output.postMessage({ ...message, tensors } satisfies StageMessage, transfer);
     }
   }
 }

@@ -6,6 +6,10 @@ export const CHECKPOINT_EVERY_RUNS = 16;
 export const REPLAY_RUNS_MAX = 48;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
+/** Handles of one session that keep something. */
+export const RESIDENT_HANDLES_MAX = 1_024;
+/** Bytes that the handles of one session keep, in one host or in all of them together, before a run may keep no more. */
+export const RESIDENT_BYTES_MAX = 2 * 1024 ** 3;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */

@@ -129,7 +129,8 @@ export class HostKeeper {
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
       const last = stage === plan.shards.length - 1;
-      const stopsAtFailure = plan.shards.length > 1 && plan.shards.some(({ state }) => state.length > 0);
+      const stateful = plan.shards.some(({ state }) => state.length > 0);
+      const stopsAtFailure = stateful && plan.shards.length > 1;
       const weights = {
         open: (file: string) => stores.openBlob(files[file] ?? ""),
         send: (piece: WeightPiece) => frame.call("weight", piece, [piece.bytes.buffer]),
@@ -139,7 +140,7 @@ export class HostKeeper {
           }),
       };
       for (const keepsAll of [false, true]) {
-        await frame.call("load", { graph, spec, last, provider, durable, stopsAtFailure, stored });
+        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored });
         await streamWeights(spec.weights, keepsAll, weights);
         if (!(await frame.call("create", null)).askedAgain) break;
       }

@@ -1,92 +1,231 @@
 import { byteLengthOf, zeros } from "../base/bytes.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
-import type { CheckpointRecord } from "../protocol/host.ts";
+import type { CheckpointRecord, CheckpointTensor, VersionId, VersionRecord } from "../protocol/host.ts";
+import type { ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
 import { joinRows, rowsFrom } from "../state/delta.ts";
 
-/** The tensors of one sequence that stay in the host between runs (KV cache, recurrent state). */
+/** One state of a sequence, or one kept output. Immutable: who goes on from it shares its tensors. */
+interface Version {
+  /** null: the initial state. */
+  readonly id: VersionId | null;
+  readonly tensors: WireTensors;
+  readonly origin: Origin;
+}
+
+/** A version's place in the lineage. Outlives the tensors where a descendant may be stored as what it has beyond them. */
+interface Origin {
+  readonly id: VersionId | null;
+  parent: Origin | null;
+  /** Handles that keep it. */
+  handles: number;
+  /** Rows by input once it is stored; null before. */
+  stored: ReadonlyMap<string, number> | null;
+}
+
+/** The tensors that stay in the host between runs: the newest state (KV cache, recurrent state), and what handles keep. */
 export class Residents {
-  private tensors: Record<string, WireTensor>;
-  /** The record that the next delta continues, with the rows it already covers per input; null: the next one is full. */
-  private base: { run: number; rows: ReadonlyMap<string, number> } | null = null;
+  private newest: Version;
+  private readonly held = new Map<ResidentKey, Version>();
+  /** The run of the newest record; null: the next one is complete in itself. */
+  private recorded: number | null = null;
+  private readonly appends: boolean;
 
   constructor(private readonly bindings: readonly StateBinding[]) {
-    this.tensors = initialState(bindings);
+    this.newest = initialState(bindings);
+    this.appends = bindings.some(({ appendAxis }) => appendAxis !== null);
   }
 
+  /** There is something to store. */
   get any(): boolean {
-    return this.bindings.length > 0;
+    return this.bindings.length > 0 || this.held.size > 0;
   }
 
   /** The state as inputs of the next run. */
   inputs(): WireTensors {
-    return this.tensors;
+    return this.newest.tensors;
   }
 
+  /** Bytes of all that is held; what handles share counts once. */
   get bytes(): number {
-    return byteLengthOf(this.tensors);
+    return bytesOf(new Set([this.newest, ...this.held.values()]));
   }
 
+  get keptBytes(): number {
+    return bytesOf(new Set(this.held.values()));
+  }
+
+  get keptCount(): number {
+    return this.held.size;
+  }
+
+  /** Back to initial state. What handles keep stays. */
   reset(): void {
-    this.tensors = initialState(this.bindings);
-    this.base = null;
+    this.newest = initialState(this.bindings);
+  }
+
+  /** The next run starts from what this handle keeps. False: nothing is kept under this key. */
+  branch(key: ResidentKey): boolean {
+    const version = this.held.get(key);
+    if (version === undefined) return false;
+    this.newest = version;
+    return true;
   }
 
   /** Takes the new state from a run's outputs. */
-  take(outputs: WireTensors): void {
-    const next: Record<string, WireTensor> = {};
+  take(outputs: WireTensors, run: number): void {
+    if (this.bindings.length === 0) return;
+    const tensors: Record<string, WireTensor> = {};
     for (const { input, output } of this.bindings) {
       const tensor = outputs[output];
       if (tensor === undefined) throw new Error(`the graph gave no output ${output}`);
-      next[input.name] = tensor;
+      tensors[input.name] = tensor;
     }
-    this.tensors = next;
+    this.newest = versionOf(String(run), tensors, storable(this.newest.origin));
   }
 
-  /** What must be stored so that the state after `run` can come back: only new rows where rows are appended. */
+  /** Keeps the newest state under this key. Returns its tensors. */
+  keep(key: ResidentKey): WireTensors {
+    this.hold(key, this.newest);
+    return this.newest.tensors;
+  }
+
+  /** Keeps an output under this key. */
+  keepOutput(key: ResidentKey, name: string, tensor: WireTensor): void {
+    this.hold(key, versionOf(key, { [name]: tensor }, null));
+  }
+
+  /** What is kept under this key; undefined: nothing. */
+  read(key: ResidentKey): WireTensors | undefined {
+    return this.held.get(key)?.tensors;
+  }
+
+  drop(key: ResidentKey): void {
+    const version = this.held.get(key);
+    if (version === undefined) return;
+    version.origin.handles--;
+    this.held.delete(key);
+  }
+
+  private hold(key: ResidentKey, version: Version): void {
+    if (this.held.has(key)) return;
+    version.origin.handles++;
+    this.held.set(key, version);
+  }
+
+  /** What must be stored so that all that is held after `run` can come back: of each version what no record has yet. */
   checkpoint(run: number): CheckpointRecord {
-    const base = this.base;
-    const rows = new Map<string, number>();
-    const tensors = this.bindings.map(({ input, appendAxis }) => {
-      const tensor = this.tensors[input.name] as WireTensor;
-      if (appendAxis === null) return { input: input.name, appendAxis, tensor };
-      rows.set(input.name, tensor.dims[appendAxis] ?? 0);
-      return { input: input.name, appendAxis, tensor: rowsFrom(tensor, appendAxis, base?.rows.get(input.name) ?? 0) };
-    });
-    this.base = { run, rows };
-    return { run, previous: base?.run ?? null, tensors };
+    const versions: VersionRecord[] = [];
+    const here = new Set<VersionId>();
+    let continues = false;
+    for (const version of new Set([...this.held.values(), this.newest])) {
+      if (version.id === null) continue;
+      if (version.origin.stored !== null) {
+        continues ||= !here.has(version.id);
+        continue;
+      }
+      const base = this.appends ? storedBefore(version.origin) : null;
+      continues ||= base !== null && !here.has(base.id as VersionId);
+      const tensors = this.beyond(version, base?.stored ?? new Map());
+      versions.push({ version: version.id, base: base?.id ?? null, tensors });
+      here.add(version.id);
+      version.origin.stored = rowsOf(version.tensors, this.bindings);
+      version.origin.parent = null;
+    }
+    const previous = continues ? this.recorded : null;
+    this.recorded = run;
+    const kept = Array.from(this.held, ([key, { id }]) => ({ key, version: id }));
+    return { run, previous, state: this.newest.id, kept, versions };
   }
 
-  /** Puts back the state that a chain of records describes, oldest first; an empty chain is the initial state. */
+  /** A version's tensors; where rows are appended, only those after the ones that its base has. */
+  private beyond({ tensors }: Version, rows: ReadonlyMap<string, number>): CheckpointTensor[] {
+    return Object.entries(tensors).map(([input, tensor]) => {
+      const appendAxis = this.bindings.find((binding) => binding.input.name === input)?.appendAxis ?? null;
+      if (appendAxis === null) return { input, appendAxis, tensor };
+      return { input, appendAxis, tensor: rowsFrom(tensor, appendAxis, rows.get(input) ?? 0) };
+    });
+  }
+
+  /** Puts back exactly what the last record of a chain (oldest first) says is held; an empty chain is the initial state. */
   restore(records: readonly CheckpointRecord[]): void {
+    this.held.clear();
     this.reset();
     const last = records.at(-1);
+    this.recorded = last?.run ?? null;
     if (last === undefined) return;
-    const rows = new Map<string, number>();
-    for (const { input, appendAxis } of last.tensors) {
-      const parts = records.flatMap((record) => record.tensors.filter((part) => part.input === input));
-      const latest = parts.at(-1);
-      if (latest === undefined) throw new Error(`no stored state for ${input}`);
-      const tensor =
-        appendAxis === null
-          ? latest.tensor
-          : joinRows(
-              parts.map((part) => part.tensor),
-              appendAxis,
-            );
-      this.tensors[input] = tensor;
-      if (appendAxis !== null) rows.set(input, tensor.dims[appendAxis] ?? 0);
-    }
-    this.base = { run: last.run, rows };
+    const parts = new Map(records.flatMap(({ versions }) => versions.map((part) => [part.version, part] as const)));
+    const made = new Map<VersionId | null, Version>([[null, this.newest]]);
+    const version = (id: VersionId | null): Version => {
+      const known = made.get(id) ?? joined(id as VersionId, parts);
+      made.set(id, known);
+      if (known.id !== null) known.origin.stored = rowsOf(known.tensors, this.bindings);
+      return known;
+    };
+    for (const { key, version: id } of last.kept) this.hold(key, version(id));
+    this.newest = version(last.state);
   }
 }
 
+function versionOf(id: VersionId | null, tensors: WireTensors, parent: Origin | null): Version {
+  return { id, tensors, origin: { id, parent, handles: 0, stored: null } };
+}
+
 /** Zeros, with no rows where rows are appended; an unnamed or symbolic dimension is 1 (one sequence). */
-function initialState(bindings: readonly StateBinding[]): Record<string, WireTensor> {
-  return Object.fromEntries(
-    bindings.map(({ input, appendAxis }) => {
-      const dims = (input.dims ?? []).map((dim, axis) => (axis === appendAxis ? 0 : typeof dim === "number" ? dim : 1));
-      return [input.name, zeros(input.type, dims)];
-    }),
-  );
+function initialState(bindings: readonly StateBinding[]): Version {
+  const tensors = bindings.map(({ input, appendAxis }) => {
+    const dims = (input.dims ?? []).map((dim, axis) => (axis === appendAxis ? 0 : typeof dim === "number" ? dim : 1));
+    return [input.name, zeros(input.type, dims)] as const;
+  });
+  return versionOf(null, Object.fromEntries(tensors), null);
+}
+
+/** The nearest in a line of ancestors that is stored or may come to be: nobody will ever store the others. */
+function storable(origin: Origin): Origin | null {
+  let at: Origin | null = origin;
+  while (at !== null && at.stored === null && at.handles === 0) at = at.parent;
+  return at;
+}
+
+function storedBefore(origin: Origin): Origin | null {
+  let at = origin.parent;
+  while (at !== null && at.stored === null) at = at.parent;
+  return at;
+}
+
+function rowsOf(tensors: WireTensors, bindings: readonly StateBinding[]): ReadonlyMap<string, number> {
+  const rows = new Map<string, number>();
+  for (const { input, appendAxis } of bindings)
+    if (appendAxis !== null) rows.set(input.name, tensors[input.name]?.dims[appendAxis] ?? 0);
+  return rows;
+}
+
+/** A version from its parts: what is replaced as it is, what is appended joined once. */
+function joined(id: VersionId, parts: ReadonlyMap<VersionId, VersionRecord>): Version {
+  const line: VersionRecord[] = [];
+  for (let at: VersionId | null = id; at !== null; ) {
+    const part = parts.get(at);
+    // A line that comes back to itself would have no end.
+    if (part === undefined || line.includes(part)) throw new Error(`no stored state for version ${at}`);
+    line.unshift(part);
+    at = part.base;
+  }
+  const tensors = (line.at(-1) as VersionRecord).tensors.map(({ input, appendAxis, tensor }) => {
+    if (appendAxis === null || line.length === 1) return [input, tensor] as const;
+    const rows = line.flatMap((part) => part.tensors.filter((each) => each.input === input));
+    return [
+      input,
+      joinRows(
+        rows.map((each) => each.tensor),
+        appendAxis,
+      ),
+    ] as const;
+  });
+  return versionOf(id, Object.fromEntries(tensors), null);
+}
+
+function bytesOf(versions: Iterable<Version>): number {
+  let bytes = 0;
+  for (const { tensors } of versions) bytes += byteLengthOf(tensors);
+  return bytes;
 }

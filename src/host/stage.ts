@@ -1,9 +1,24 @@
 import { byteLengthOf } from "../base/bytes.ts";
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINTS_UNSTORED_MAX } from "../base/limits.ts";
+import { CHECKPOINTS_UNSTORED_MAX, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
-import { isCheckpoint, type RestoreFrom, type StageMessage, type StageStatus } from "../protocol/stage.ts";
+import {
+  isLineage,
+  type KeptTensor,
+  type Lineage,
+  outputKey,
+  type ResidentKey,
+  runOf,
+  stateKey,
+} from "../protocol/lineage.ts";
+import {
+  isCheckpoint,
+  type RestoreFrom,
+  type RunHead,
+  type StageMessage,
+  type StageStatus,
+} from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
 
@@ -49,6 +64,8 @@ export class Stage {
   private pumping: Promise<void> | null = null;
   private lost = false;
   private stateLost = false;
+  /** What handles kept up to this run was lost with the state; null: nothing was. */
+  private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
   private held = true;
 
@@ -60,6 +77,10 @@ export class Stage {
       readonly stored: readonly number[];
       /** After a failure of its own it waits to be restored: other stages' state has gone on with that run. */
       readonly stopsAtFailure: boolean;
+      /** Some stage of the session has state, this one or another: they make durable points together. */
+      readonly stateful: boolean;
+      /** The pipeline ends here. */
+      readonly last: boolean;
     },
   ) {
     this.residents = new Residents(spec.state);
@@ -107,8 +128,9 @@ export class Stage {
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
-      if (this.options.durable && this.residents.any) await this.needs.forgetAfter(run);
-      this.stateLost = from === "lost" && this.residents.any;
+      if (this.options.durable && this.hasState) await this.needs.forgetAfter(run);
+      this.stateLost = from === "lost" && this.hasState;
+      if (from === "lost") this.keptLost = run;
       this.kept.clear();
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
@@ -140,6 +162,11 @@ export class Stage {
     if (checkpoint?.valid !== true) return false;
     if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
     return true;
+  }
+
+  /** Or what handles keep, in a model that has none. */
+  private get hasState(): boolean {
+    return this.options.stateful || this.residents.any;
   }
 
   /** A checkpoint could not be stored: the session cannot be made durable any more. */
@@ -178,7 +205,7 @@ export class Stage {
         this.run = null;
         return;
       }
-      if (this.options.durable && this.residents.any) this.checkpoint(answer);
+      if (this.options.durable && this.hasState) this.checkpoint(answer);
     }
   }
 
@@ -194,39 +221,130 @@ export class Stage {
 
   private async process(message: StageMessage): Promise<StageMessage | null> {
     const { head } = message;
-    if ("error" in message) {
-      if (head.reset) this.residents.reset();
-      return message;
-    }
-    if (this.stateLost && !head.reset) return { head, error: STATE_LOST };
-    const { tensors } = message;
-    const state = head.reset ? new Residents(this.spec.state).inputs() : this.residents.inputs();
-    const inputs: Record<string, WireTensor> = { ...state };
     try {
-      // The first stage is fed by the page, which may send anything.
-      for (const name of this.spec.inputs) inputs[name] = takeInput(tensors, name);
-      await this.needs.hold("dispatch", head.run);
-      this.needs.runStarted(head.run, inputs);
-      await this.needs.hold("compute", head.run);
-      const outputs = await this.needs.execute(inputs);
-      this.needs.runEnded(head.run);
-      await this.needs.hold("answer", head.run);
-      if (head.reset) this.residents.reset();
-      this.stateLost = false;
-      this.residents.take(outputs);
-      const emitted: Record<string, WireTensor> = {};
-      for (const name of this.spec.emits) emitted[name] = (outputs[name] ?? tensors[name]) as WireTensor;
-      return { head, tensors: emitted };
+      this.begin(head);
+      if ("error" in message) return message;
+      if (head.lineage?.pass) return this.pass(head, head.lineage.pass.read, message);
+      return await this.compute(message);
     } catch (error) {
+      // One that fails in another stage fails for that reason.
+      if ("error" in message) return message;
       this.needs.runEnded(head.run);
       if (this.needs.fatal(error)) {
         this.lost = true;
         return null;
       }
-      // Whoever goes on after a reset that failed goes on from initial state, here as in a replay.
-      if (head.reset) this.residents.reset();
       return { head, error: toErrorData(error, "RUN_FAILED") };
     }
+  }
+
+  /**
+   * Drops what nobody holds any more and goes to the state that the run starts from. It stays there should the run fail,
+   * here as in a replay.
+   */
+  private begin({ reset, lineage }: RunHead): void {
+    if (lineage !== undefined && !isLineage(lineage))
+      throw new HoldfastError("BAD_FEEDS", "The run's head does not say properly what it goes on from.");
+    for (const key of lineage?.drop ?? []) this.residents.drop(key);
+    if (reset) this.residents.reset();
+    const from = lineage?.from ?? null;
+    if (from !== null && !this.residents.branch(from)) throw this.unknown(from);
+    if (reset || from !== null) this.stateLost = false;
+    else if (this.stateLost && !lineage?.pass) throw HoldfastError.from(STATE_LOST);
+  }
+
+  private unknown(key: ResidentKey): HoldfastError {
+    if (this.keptLost !== null && runOf(key) <= this.keptLost) return HoldfastError.from(STATE_LOST);
+    return new HoldfastError("HANDLE_UNKNOWN", "The session keeps nothing under this handle: it was disposed of.");
+  }
+
+  private async compute(message: Extract<StageMessage, { tensors: object }>): Promise<StageMessage> {
+    const { head } = message;
+    const { lineage } = head;
+    if (lineage) this.checkRoom(lineage);
+    const tensors = lineage ? this.withKeptFeeds(message.tensors, lineage) : message.tensors;
+    const inputs: Record<string, WireTensor> = { ...this.residents.inputs() };
+    // The first stage is fed by the page, which may send anything.
+    for (const name of this.spec.inputs) inputs[name] = takeInput(tensors, name, lineage);
+    await this.needs.hold("dispatch", head.run);
+    this.needs.runStarted(head.run, inputs);
+    await this.needs.hold("compute", head.run);
+    const outputs = await this.needs.execute(inputs);
+    this.needs.runEnded(head.run);
+    await this.needs.hold("answer", head.run);
+    this.residents.take(outputs, head.run);
+    const emitted: Record<string, WireTensor> = {};
+    for (const name of this.spec.emits) {
+      const tensor = outputs[name] ?? tensors[name];
+      // A kept feed that a later stage adds is not there yet.
+      if (tensor !== undefined) emitted[name] = tensor;
+    }
+    return lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+  }
+
+  /** Keeps what the run's head asks for; the answer says what that is, of this stage and those before. */
+  private keepFor(
+    head: RunHead,
+    { keep, keepOutputs }: Lineage,
+    emitted: Record<string, WireTensor>,
+    outputs: WireTensors,
+    before: readonly KeptTensor[] = [],
+  ): StageMessage {
+    const kept: Record<string, WireTensor> = keep ? { ...this.residents.keep(stateKey(head.run)) } : {};
+    for (const name of keepOutputs) {
+      const tensor = outputs[name];
+      if (tensor !== undefined) {
+        this.residents.keepOutput(outputKey(head.run, name), name, tensor);
+        kept[name] = tensor;
+      }
+      if (this.options.last) delete emitted[name];
+    }
+    return { head, tensors: emitted, kept: [...before, ...this.describe(kept)] };
+  }
+
+  private describe(tensors: WireTensors): KeptTensor[] {
+    return Object.entries(tensors).map(([name, { type, dims, data }]) => {
+      return { stage: this.spec.index, name, type, dims, bytes: data.byteLength };
+    });
+  }
+
+  /** A run that computes nothing: the state stays, and what is read goes to the caller, each stage adding its part. */
+  private pass(
+    head: RunHead,
+    read: ResidentKey | null,
+    { tensors, kept = [] }: Extract<StageMessage, { tensors: object }>,
+  ): StageMessage {
+    const own = read === null ? {} : this.residents.read(read);
+    // Of an output only one stage has something.
+    if (own === undefined && (read === stateKey(runOf(read as ResidentKey)) || this.keptLost !== null))
+      throw this.unknown(read as ResidentKey);
+    const all = { ...tensors, ...own };
+    if (head.lineage?.keep !== true) return { head, tensors: all };
+    this.checkRoom(head.lineage);
+    if (this.stateLost) throw HoldfastError.from(STATE_LOST);
+    const mine = this.residents.keep(stateKey(head.run));
+    return { head, tensors: all, kept: [...kept, ...this.describe(mine)] };
+  }
+
+  /** Before anything is computed, so that nothing is lost; the same in a replay. */
+  private checkRoom({ keep, keepOutputs }: Lineage): void {
+    if (!keep && keepOutputs.length === 0) return;
+    const { keptCount, keptBytes } = this.residents;
+    if (keptCount + keepOutputs.length < RESIDENT_HANDLES_MAX && keptBytes < RESIDENT_BYTES_MAX) return;
+    throw new HoldfastError(
+      "LIMIT_REACHED",
+      `The session's handles keep ${keptCount} versions of ${keptBytes} bytes in one host; dispose() of some.`,
+    );
+  }
+
+  private withKeptFeeds(tensors: WireTensors, { feeds }: Lineage): WireTensors {
+    const all: Record<string, WireTensor> = { ...tensors };
+    for (const [input, key] of Object.entries(feeds)) {
+      const tensor = Object.values(this.residents.read(key) ?? {})[0];
+      if (tensor !== undefined) all[input] = tensor;
+      else if (this.keptLost !== null && runOf(key) <= this.keptLost) throw HoldfastError.from(STATE_LOST);
+    }
+    return all;
   }
 
   private keep(answer: StageMessage): void {
@@ -238,8 +356,13 @@ export class Stage {
   }
 }
 
-function takeInput(tensors: WireTensors, name: string): WireTensor {
+function takeInput(tensors: WireTensors, name: string, lineage: Lineage | undefined): WireTensor {
   const tensor: WireTensor | null | undefined = Object.hasOwn(tensors ?? {}, name) ? tensors[name] : undefined;
   if (tensor && Array.isArray(tensor.dims) && ArrayBuffer.isView(tensor.data)) return tensor;
+  if (lineage !== undefined && Object.hasOwn(lineage.feeds, name))
+    throw new HoldfastError(
+      "BAD_FEEDS",
+      `The handle for the input ${name} lies in a later host than needs it; read() it and feed the tensor.`,
+    );
   throw new HoldfastError("BAD_FEEDS", `The feeds hold no tensor named ${name}; compare them with session.inputs.`);
 }

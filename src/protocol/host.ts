@@ -1,6 +1,7 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { WireTensor } from "../base/tensor.ts";
 import type { ShardSpec } from "../shard/types.ts";
+import type { ResidentKey } from "./lineage.ts";
 import type { Provider } from "./options.ts";
 
 /** Keeper → frame, over a port that the host page hands in. */
@@ -144,14 +145,37 @@ export interface ShardLoad {
   readonly durable: boolean;
   /** The pipeline has state and several stages: a stage that fails waits until all are put back together. */
   readonly stopsAtFailure: boolean;
+  /** Some stage of the pipeline has state: all of them make durable points together. */
+  readonly stateful: boolean;
   readonly stored: readonly number[];
 }
 
-/** Stored state of one stage after one run: full, or the rows appended since the record before it. */
+/**
+ * What one stage holds after one run: its state, and the versions that handles keep. A version is immutable and stored
+ * once, as the rows that it has beyond the version it continues; so what branches share is stored once as well.
+ */
 export interface CheckpointRecord {
   readonly run: number;
-  /** The run of the record that this one continues; null: complete in itself. */
+  /** The run of the record before, where versions of this one are stored there or continue some; null: complete in itself. */
   readonly previous: number | null;
+  /** The version that is the state after `run`; null: the initial state. */
+  readonly state: VersionId | null;
+  /** What handles keep, in the order in which they were made. */
+  readonly kept: readonly KeptVersion[];
+  /** The versions that no record before this one holds. */
+  readonly versions: readonly VersionRecord[];
+}
+/** Names one version within its session: the state after run n is "n", its output x is "n x". */
+export type VersionId = string;
+export interface KeptVersion {
+  readonly key: ResidentKey;
+  /** null: the initial state. */
+  readonly version: VersionId | null;
+}
+export interface VersionRecord {
+  readonly version: VersionId;
+  /** Its appended rows continue those of this version, in this record before it or in an earlier one; null: they are whole. */
+  readonly base: VersionId | null;
   readonly tensors: readonly CheckpointTensor[];
 }
 export interface CheckpointTensor {

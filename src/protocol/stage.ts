@@ -1,6 +1,7 @@
 import type { ErrorData } from "../base/errors.ts";
 import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
+import type { KeptTensor, Lineage } from "./lineage.ts";
 
 /** Who gets the last stage's outputs: the page over its own port, or the driver (token loop). */
 export type ReplyTo = "page" | "driver";
@@ -16,6 +17,8 @@ export interface RunHead {
   /** Outputs of runs up to this one are never asked for again; stages drop them. -1: none yet. */
   readonly safe: number;
   readonly reply: ReplyTo;
+  /** Absent where a run goes on from the run before and nothing is kept: as most do. */
+  readonly lineage?: Lineage;
 }
 
 /** The state after these runs is stored: every sequence's first, some on the way, and where it is asked for. */
@@ -25,7 +28,11 @@ export function isCheckpoint({ run, reset, checkpoint }: RunHead): boolean {
 
 /** Stage → stage, and last stage → page or driver. A run that failed in one stage passes through the others. */
 export type StageMessage =
-  | { readonly head: RunHead; readonly tensors: WireTensors }
+  | {
+      readonly head: RunHead;
+      readonly tensors: WireTensors /** Of a run that keeps something. */;
+      readonly kept?: readonly KeptTensor[];
+    }
   | { readonly head: RunHead; readonly error: ErrorData };
 
 /** Page → first stage, and nobody between: a run's head and feeds. The driver hears of the run beside it. */

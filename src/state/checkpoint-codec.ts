@@ -1,6 +1,6 @@
 import { arrayOf, bytesOf, toHex } from "../base/bytes.ts";
 import type { ElementType } from "../base/tensor.ts";
-import type { CheckpointRecord, CheckpointTensor } from "../protocol/host.ts";
+import type { CheckpointRecord, KeptVersion, VersionId } from "../protocol/host.ts";
 
 /** Which state a stored piece belongs to. What does not match is refused, never used. */
 export interface CheckpointKey {
@@ -12,12 +12,18 @@ export interface CheckpointKey {
 interface Header extends CheckpointKey {
   readonly run: number;
   readonly previous: number | null;
-  readonly tensors: readonly {
-    readonly input: string;
-    readonly appendAxis: number | null;
-    readonly type: ElementType;
-    readonly dims: readonly number[];
-    readonly bytes: number;
+  readonly state: VersionId | null;
+  readonly kept: readonly KeptVersion[];
+  readonly versions: readonly {
+    readonly version: VersionId;
+    readonly base: VersionId | null;
+    readonly tensors: readonly {
+      readonly input: string;
+      readonly appendAxis: number | null;
+      readonly type: ElementType;
+      readonly dims: readonly number[];
+      readonly bytes: number;
+    }[];
   }[];
 }
 
@@ -32,17 +38,19 @@ export interface StoredCheckpoint {
 }
 
 export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRecord): Promise<StoredCheckpoint> {
-  const tensors = record.tensors.map(({ input, appendAxis, tensor }) => ({
-    input,
-    appendAxis,
-    type: tensor.type,
-    dims: tensor.dims,
-    bytes: tensor.data.byteLength,
+  const { run, previous, state, kept } = record;
+  const versions = record.versions.map(({ version, base, tensors }) => ({
+    version,
+    base,
+    tensors: tensors.map(({ input, appendAxis, tensor: { type, dims, data } }) => {
+      return { input, appendAxis, type, dims, bytes: data.byteLength };
+    }),
   }));
-  const header = JSON.stringify({ ...key, run: record.run, previous: record.previous, tensors } satisfies Header);
-  const payload = new Uint8Array(tensors.reduce((sum, tensor) => sum + tensor.bytes, 0));
+  const header = JSON.stringify({ ...key, run, previous, state, kept, versions } satisfies Header);
+  const all = record.versions.flatMap(({ tensors }) => tensors.map(({ tensor }) => tensor));
+  const payload = new Uint8Array(all.reduce((sum, { data }) => sum + data.byteLength, 0));
   let at = 0;
-  for (const { tensor } of record.tensors) {
+  for (const tensor of all) {
     payload.set(bytesOf(tensor), at);
     at += tensor.data.byteLength;
   }
@@ -68,12 +76,17 @@ export async function decodeCheckpoint(key: CheckpointKey, stored: StoredCheckpo
   )
     return null;
   let at = 0;
-  const tensors: CheckpointTensor[] = header.tensors.map(({ input, appendAxis, type, dims, bytes }) => {
-    const data = new (arrayOf(type))(stored.payload.slice(at, at + bytes).buffer as ArrayBuffer);
-    at += bytes;
-    return { input, appendAxis, tensor: { type, dims, data } };
-  });
-  return { run: header.run, previous: header.previous, tensors };
+  const versions = header.versions.map(({ version, base, tensors }) => ({
+    version,
+    base,
+    tensors: tensors.map(({ input, appendAxis, type, dims, bytes }) => {
+      const data = new (arrayOf(type))(stored.payload.slice(at, at + bytes).buffer as ArrayBuffer);
+      at += bytes;
+      return { input, appendAxis, tensor: { type, dims, data } };
+    }),
+  }));
+  const { run, previous, state, kept } = header;
+  return { run, previous, state, kept, versions };
 }
 
 /** The chain that leads to `run`, oldest first; null when a link is missing. */

@@ -34,7 +34,7 @@ const CAPABILITY = {
   memoryGiB: null,
 };
 const LOAD = { hostId: "h", origin: "o", sessionId: "s", stage: 0, planId: "p", durable: true, standby: false };
-const record = (run: number): CheckpointRecord => ({ run, previous: null, tensors: [] });
+const record = (run: number): CheckpointRecord => ({ run, previous: null, state: null, kept: [], versions: [] });
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 };

@@ -49,7 +49,7 @@ async function line() {
         hold: async () => undefined,
       },
       spec(index),
-      { durable: true, stored: [], stopsAtFailure: false },
+      { durable: true, stored: [], stateful: false, stopsAtFailure: false, last: true },
     );
   }
   for (const stage of stages) {

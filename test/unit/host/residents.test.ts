@@ -27,10 +27,12 @@ function stateAfter(rows: number, salt = 0): WireTensors {
   return { "past.k": outputs["present.k"] as WireTensor, acc: outputs["acc.next"] as WireTensor };
 }
 
+const tensorsOf = ({ versions }: CheckpointRecord) => versions.flatMap(({ tensors }) => tensors);
+
 /** A chain of records, one after each count of rows. */
 function chain(residents: Residents, rows: readonly number[]): CheckpointRecord[] {
   return rows.map((count, run) => {
-    residents.take(outputsAfter(count));
+    residents.take(outputsAfter(count), run);
     return residents.checkpoint(run);
   });
 }
@@ -48,29 +50,29 @@ describe("the initial state", () => {
       chain(residents, [2]);
       again(residents);
       expect(residents.inputs()).toEqual(new Residents(BINDINGS).inputs());
-      residents.take(outputsAfter(3));
+      residents.take(outputsAfter(3), 9);
       expect(residents.checkpoint(5).previous).toBeNull();
     }
   });
 
   it("is none without bindings", () => {
     const residents = new Residents([]);
-    expect([residents.any, residents.inputs(), residents.checkpoint(0).tensors]).toEqual([false, {}, []]);
+    expect([residents.any, residents.inputs(), residents.checkpoint(0).versions]).toEqual([false, {}, []]);
   });
 });
 
 describe("a run's outputs", () => {
   it("become the next run's inputs, and others do not", () => {
     const residents = new Residents(BINDINGS);
-    residents.take(outputsAfter(2));
+    residents.take(outputsAfter(2), 9);
     expect(residents.inputs()).toEqual(stateAfter(2));
   });
 
   it("that lack one change nothing", () => {
     const residents = new Residents(BINDINGS);
-    residents.take(outputsAfter(2));
+    residents.take(outputsAfter(2), 9);
     const { "acc.next": _, ...rest } = outputsAfter(3);
-    expect(() => residents.take(rest)).toThrow("acc.next");
+    expect(() => residents.take(rest, 9)).toThrow("acc.next");
     expect(residents.inputs()).toEqual(stateAfter(2));
   });
 });
@@ -83,7 +85,7 @@ describe("a checkpoint", () => {
       [1, 0],
       [2, 1],
     ]);
-    expect(records.map(({ tensors }) => tensors.map(({ tensor }) => elementCount(tensor.dims)))).toEqual([
+    expect(records.map((record) => tensorsOf(record).map(({ tensor }) => elementCount(tensor.dims)))).toEqual([
       [4 * 6, 4],
       [1 * 6, 4],
       [4 * 6, 4],
@@ -106,10 +108,10 @@ describe("a checkpoint", () => {
     const records = chain(new Residents(BINDINGS), [4, 6]);
     const other = new Residents(BINDINGS);
     other.restore(records);
-    other.take(outputsAfter(7));
+    other.take(outputsAfter(7), 9);
     const next = other.checkpoint(2);
     expect(next.previous).toBe(1);
-    expect(next.tensors[0]?.tensor.dims).toEqual([1, 2, 1, 3]);
+    expect(tensorsOf(next)[0]?.tensor.dims).toEqual([1, 2, 1, 3]);
     const third = new Residents(BINDINGS);
     third.restore([...records, next]);
     expect(third.inputs()).toEqual(stateAfter(7));
@@ -119,7 +121,7 @@ describe("a checkpoint", () => {
     const residents = new Residents(BINDINGS);
     chain(residents, [4, 6]);
     residents.reset();
-    residents.take(outputsAfter(3, 500));
+    residents.take(outputsAfter(3, 500), 9);
     const record = residents.checkpoint(9);
     expect(record.previous).toBeNull();
     const other = new Residents(BINDINGS);

@@ -35,7 +35,7 @@ const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
 };
 
-function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?: boolean } = {}) {
+function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?: boolean; stateful?: boolean } = {}) {
   const sent: StageMessage[] = [];
   const checkpoints: CheckpointRecord[] = [];
   const executed: number[] = [];
@@ -60,7 +60,7 @@ function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?:
       hold: async () => undefined,
     },
     SPEC,
-    { durable: true, stored: [], stopsAtFailure: false, ...options },
+    { durable: true, stored: [], stateful: true, stopsAtFailure: false, last: true, ...options },
   );
   const answers = () =>
     sent.map((message) =>
@@ -288,7 +288,7 @@ describe("checkpoints and restoring", () => {
         records: () => Promise.reject(new HoldfastError("STATE_LOST", "gone")),
       },
       SPEC,
-      { durable: true, stored: [3], stopsAtFailure: false },
+      { durable: true, stored: [3], stateful: true, stopsAtFailure: false, last: true },
     );
     await expect(failing.restore(3, "records")).rejects.toMatchObject({ code: "STATE_LOST" });
     expect(await failing.sync()).toMatchObject({ run: null });

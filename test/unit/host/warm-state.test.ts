@@ -22,7 +22,7 @@ function room(rows: Record<number, Row> = {}) {
         read.push(run);
         const row = stored.get(run);
         if (row === undefined || damaged.has(run)) return null;
-        return { record: { run, previous: row.previous, tensors: [] } as never, digest: row.digest };
+        return { record: { run, previous: row.previous, state: null, kept: [], versions: [] }, digest: row.digest };
       },
       followCheckpoints: (_, told) => {
         changed = told;

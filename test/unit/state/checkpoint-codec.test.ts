@@ -12,11 +12,24 @@ const KEY: CheckpointKey = { sessionId: "s", stage: 1, planId: "p" };
 const RECORD: CheckpointRecord = {
   run: 32,
   previous: 16,
-  tensors: [
-    { input: "past", appendAxis: 1, tensor: { type: "float32", dims: [1, 2, 1], data: Float32Array.of(1.5, -0) } },
-    { input: "flags", appendAxis: null, tensor: { type: "bool", dims: [3], data: Uint8Array.of(1, 0, 1) } },
-    { input: "count", appendAxis: null, tensor: { type: "int64", dims: [1], data: BigInt64Array.of(-(2n ** 60n)) } },
-    { input: "none", appendAxis: 0, tensor: { type: "float64", dims: [0, 4], data: new Float64Array(0) } },
+  state: "32",
+  kept: [{ key: "30", version: "30" }],
+  versions: [
+    { version: "30", base: "16", tensors: [] },
+    {
+      version: "32",
+      base: "30",
+      tensors: [
+        { input: "past", appendAxis: 1, tensor: { type: "float32", dims: [1, 2, 1], data: Float32Array.of(1.5, -0) } },
+        { input: "flags", appendAxis: null, tensor: { type: "bool", dims: [3], data: Uint8Array.of(1, 0, 1) } },
+        {
+          input: "count",
+          appendAxis: null,
+          tensor: { type: "int64", dims: [1], data: BigInt64Array.of(-(2n ** 60n)) },
+        },
+        { input: "none", appendAxis: 0, tensor: { type: "float64", dims: [0, 4], data: new Float64Array(0) } },
+      ],
+    },
   ],
 };
 
@@ -30,7 +43,7 @@ describe("a stored checkpoint", () => {
   it("comes back as it was, bit for bit", async () => {
     const back = await decodeCheckpoint(KEY, structuredClone(await stored()));
     expect(back).toEqual(RECORD);
-    expect(Object.is(back?.tensors[0]?.tensor.data[1], -0)).toBe(true);
+    expect(Object.is(back?.versions[1]?.tensors[0]?.tensor.data[1], -0)).toBe(true);
   });
 
   it("keeps its own copy of a view's bytes only", async () => {
@@ -38,12 +51,20 @@ describe("a stored checkpoint", () => {
     const record: CheckpointRecord = {
       run: 0,
       previous: null,
-      tensors: [{ input: "x", appendAxis: null, tensor: { type: "float32", dims: [2], data } }],
+      state: "0",
+      kept: [],
+      versions: [
+        {
+          version: "0",
+          base: null,
+          tensors: [{ input: "x", appendAxis: null, tensor: { type: "float32", dims: [2], data } }],
+        },
+      ],
     };
     const encoded = await encodeCheckpoint(KEY, record);
     expect(encoded.payload.byteLength).toBe(8);
     data.fill(0);
-    expect([...((await decodeCheckpoint(KEY, encoded))?.tensors[0]?.tensor.data ?? [])]).toEqual([1, 2]);
+    expect([...((await decodeCheckpoint(KEY, encoded))?.versions[0]?.tensors[0]?.tensor.data ?? [])]).toEqual([1, 2]);
   });
 
   it("is refused when any byte of its payload is flipped", async () => {
@@ -88,9 +109,10 @@ describe("a stored checkpoint", () => {
 
 describe("the chain of records that leads to a run", () => {
   const chainOf = (links: readonly (readonly [run: number, previous: number | null])[], run: number) =>
-    chainTo(new Map(links.map(([at, previous]) => [at, { run: at, previous, tensors: [] }])), run)?.map(
-      (record) => record.run,
-    ) ?? null;
+    chainTo(
+      new Map(links.map(([at, previous]) => [at, { run: at, previous, state: null, kept: [], versions: [] }])),
+      run,
+    )?.map((record) => record.run) ?? null;
 
   it.each<[string, readonly (readonly [number, number | null])[], number, readonly number[] | null]>([
     ["is one full record", [[0, null]], 0, [0]],

@@ -23,6 +23,7 @@ export interface HostSetting {
   readonly random: Random;
   readonly spec: ShardSpec;
   readonly last: boolean;
+  readonly stateful: boolean;
   readonly multistage: boolean;
   readonly durable: boolean;
   readonly checkpoints: FakeCheckpoints;
@@ -71,7 +72,9 @@ export class FakeHost {
       {
         durable,
         stored: durable ? checkpoints.runs(spec.index) : [],
-        stopsAtFailure: setting.multistage,
+        stateful: setting.stateful,
+        stopsAtFailure: setting.multistage && setting.stateful,
+        last,
       },
     );
   }
@@ -129,7 +132,7 @@ export class FakeHost {
     else if ("error" in message) this.wiring?.output.postMessage(message);
     else {
       const { tensors, transfer } = forPosting(message.tensors);
-      this.wiring?.output.postMessage({ head: message.head, tensors }, transfer);
+      this.wiring?.output.postMessage({ ...message, tensors }, transfer);
     }
   }
 

@@ -10,8 +10,8 @@ export const BAD_ID = 13;
 const INPUT: ValueSpec = { name: "input_ids", type: "int64", dims: [1, "n"] };
 
 /**
- * A model in `count` shards whose every output depends on every id since the last reset, in every stage: rows that are
- * appended (as a KV cache), a state that is replaced, and an input that passes through all stages. Without state every
+ * A model in `count` shards whose every output depends on every id since the last reset, in all stages but one: rows that
+ * are appended (as a KV cache), a state that is replaced, and an input that passes through all stages. Without state every
  * output depends on the ids of its own run alone.
  */
 export function specsOf(count: number, stateful = true): ShardSpec[] {
@@ -19,13 +19,15 @@ export function specsOf(count: number, stateful = true): ShardSpec[] {
     const receives = index === 0 ? ["input_ids"] : [`h${index}`, "input_ids"];
     const emits = index === count - 1 ? ["logits"] : [`h${index + 1}`, "input_ids"];
     const made = index === count - 1 ? "logits" : `h${index + 1}`;
+    // As in real plans of many shards: one between others has none of the state.
+    const holds = stateful && !(count > 2 && index === 1);
     return {
       index,
       receives,
       emits,
       inputs: receives,
-      outputs: stateful ? [made, `present${index}`, `accN${index}`] : [made],
-      state: stateful ? stateOf(index) : [],
+      outputs: holds ? [made, `present${index}`, `accN${index}`] : [made],
+      state: holds ? stateOf(index) : [],
       weights: [],
       weightBytes: 0,
       nodes: 1,
