@@ -23,13 +23,11 @@ const COMPLETE_RECORDS_KEPT = 5;
 
 /** Tensor checkpoints in IndexedDB: one record a session, stage and run. A put is atomic, so nothing is ever torn. */
 export class CheckpointStore {
-  /** Keepers of standbys follow what others store. */
-  private readonly news = new BroadcastChannel("holdfast-checkpoints");
+  /** Keepers of standbys follow what others store. Only keepers have it: the service worker would be told in vain. */
+  private channel: BroadcastChannel | null = null;
   private readonly followers = new Map<string, () => void>();
 
-  private constructor(private readonly db: IDBPDatabase<Schema>) {
-    this.news.onmessage = ({ data }: MessageEvent<string>) => this.followers.get(data)?.();
-  }
+  private constructor(private readonly db: IDBPDatabase<Schema>) {}
 
   private static opened: Promise<CheckpointStore> | null = null;
 
@@ -58,7 +56,7 @@ export class CheckpointStore {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
     await this.db.put("checkpoints", { ...stored, bytes: stored.payload.byteLength });
-    this.news.postMessage(nameOf(key));
+    this.news().postMessage(nameOf(key));
     if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;
   }
@@ -104,10 +102,18 @@ export class CheckpointStore {
 
   /** Calls back after each change that another context made to a stage's records; one follower a stage here. */
   follow(key: CheckpointKey, changed: () => void): () => void {
+    this.news();
     this.followers.set(nameOf(key), changed);
     return () => {
       if (this.followers.get(nameOf(key)) === changed) this.followers.delete(nameOf(key));
     };
+  }
+
+  private news(): BroadcastChannel {
+    if (this.channel !== null) return this.channel;
+    this.channel = new BroadcastChannel("holdfast-checkpoints");
+    this.channel.onmessage = ({ data }: MessageEvent<string>) => this.followers.get(data)?.();
+    return this.channel;
   }
 
   /** Payload bytes of all records of a session. */
@@ -123,7 +129,7 @@ export class CheckpointStore {
   async forgetAfter({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
     const later = IDBKeyRange.bound([sessionId, stage, run], [sessionId, stage, Infinity], true);
     await this.db.delete("checkpoints", later);
-    this.news.postMessage(nameOf({ sessionId, stage }));
+    this.news().postMessage(nameOf({ sessionId, stage }));
   }
 
   async forget(sessionId: string): Promise<void> {

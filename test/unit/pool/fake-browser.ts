@@ -142,6 +142,15 @@ export class FakeBrowser {
     tab.alive = false;
     await this.pool.pageDisconnected(tab.hostId);
   }
+  async killPageOf(hostId: string): Promise<void> {
+    for (const tab of this.tabs.values()) if (tab.hostId === hostId) tab.alive = false;
+    await this.pool.pageDisconnected(hostId);
+  }
+  /** All host pages share a process. */
+  async killAllPages(): Promise<void> {
+    for (const tab of this.tabs.values()) tab.alive = false;
+    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pageDisconnected(hostId)));
+  }
   freezeTab(stage: number): void {
     const tab = this.tabs.get(this.tabOf(stage));
     if (tab !== undefined) tab.frozen = true;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { EXTRA_HOSTS_MAX } from "../../../src/base/limits.ts";
+import { Random } from "../random.ts";
 import { BRIDGE, FakeBrowser } from "./fake-browser.ts";
 
 const UP_MS = 20_000;
@@ -101,4 +102,47 @@ describe("a session at level high", () => {
     await browser.pass(100);
     expect([...browser.tabs.values()].map(({ hostId }) => hostId)).not.toContain(standby?.hostId);
   });
+});
+
+it("whatever happens to hosts, standbys and spares, nobody is in two places, and in the end all is as it was", async () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = new Random(seed);
+    const browser = new FakeBrowser();
+    const stages = 1 + random.below(3);
+    const { sessionId } = await browser.live(stages, {
+      faultToleranceLevel: random.below(3) === 0 ? "medium" : "high",
+    });
+    const extras = browser.session?.options.faultToleranceLevel === "high" ? stages + 1 : 1;
+    for (let step = 0; step < 14; step++) {
+      const stage = random.below(stages);
+      const extra = all(browser)[random.below(stages + 1)];
+      const happening = random.below(8);
+      if (happening === 0) browser.killFrame(stage);
+      if (happening === 1) await browser.killPage(stage);
+      if (happening === 2) await browser.restartWorker();
+      if (happening === 3) verified(browser);
+      if (extra !== undefined && happening === 4)
+        browser.reports().fault({ hostId: extra.hostId, attempt: extra.attempt, signal: "frame process gone" });
+      if (extra !== undefined && happening === 5) await browser.killPageOf(extra.hostId);
+      if (happening === 6) await browser.killAllPages();
+      await browser.pass(random.below(6_000));
+      const serving = browser.session?.stages.map(({ hostId }) => hostId) ?? [];
+      const extraIds = all(browser).map(({ hostId }) => hostId);
+      expect(new Set([...serving, ...extraIds]).size, `seed ${seed}`).toBe(serving.length + extraIds.length);
+    }
+    verified(browser);
+    await browser.pass(400_000);
+    if (browser.session?.status === "live") {
+      expect(
+        browser.session.stages.map(({ phase }) => phase),
+        `seed ${seed}`,
+      ).toEqual(Array(stages).fill("ready"));
+      expect([all(browser).length, browser.tabs.size], `seed ${seed}`).toEqual([extras, stages + extras]);
+      const attempts = all(browser).map(({ phase, standby }) => [phase, standby?.loaded ?? true]);
+      expect(attempts, `seed ${seed}`).toEqual(Array(extras).fill(["ready", true]));
+    }
+    await browser.calls().releaseSession({ bridgeId: BRIDGE, sessionId });
+    await browser.pass(1_000);
+    expect([browser.tabs.size, all(browser)], `seed ${seed}`).toEqual([0, []]);
+  }
 });
