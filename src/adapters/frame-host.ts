@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { YIELD_EVERY_MS } from "../base/limits.ts";
+import { TAKEN_EVERY_MS, YIELD_EVERY_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
@@ -78,7 +78,7 @@ export class FrameHost {
         load: (load) => {
           this.load = load;
           this.weights.free();
-          this.weights = new ShardWeights();
+          this.weights = new ShardWeights(this.sayTaken());
           return null;
         },
         weight: (piece) => {
@@ -113,6 +113,16 @@ export class FrameHost {
     );
     this.keeper = keeper;
     servePort(port, keeper);
+  }
+
+  private sayTaken(): () => void {
+    let saidAt = this.needs.now();
+    return () => {
+      const now = this.needs.now();
+      if (now - saidAt < TAKEN_EVERY_MS) return;
+      saidAt = now;
+      this.keeper?.emit("weightsTaken", null);
+    };
   }
 
   private async create(): Promise<FrameCalls["create"]["result"]> {

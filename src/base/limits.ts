@@ -141,6 +141,8 @@ export const PROGRESS_EVERY_MS = 100;
 /** A weight goes from the store to its host in pieces of so many bytes, so many of them on their way at once. */
 export const WEIGHT_PIECE_BYTES = 4 * 1024 * 1024;
 export const WEIGHTS_IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
+/** While onnxruntime takes weights, which blocks the frame, it says so no more often than this. */
+export const TAKEN_EVERY_MS = 5_000;
 /** Weights up to this size are given to onnxruntime as often as it asks, larger ones once: its optimisers look at small ones again. */
 export const WEIGHT_KEPT_BYTES_MAX = 64 * 1024;
 

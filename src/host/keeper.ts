@@ -68,6 +68,8 @@ export class HostKeeper {
   private weightBytes = 0;
   /** Of a standby. */
   private warm: WarmState | null = null;
+  /** The last told of the shard that is loading. */
+  private progress: HostToPool["progress"] | null = null;
 
   constructor(
     private readonly needs: KeeperNeeds,
@@ -134,10 +136,10 @@ export class HostKeeper {
       const weights = {
         open: (file: string) => stores.openBlob(files[file] ?? ""),
         send: (piece: WeightPiece) => frame.call("weight", piece, [piece.bytes.buffer]),
-        onBytes: (loadedBytes: number, totalBytes: number) =>
-          this.needs.report("progress", {
-            ...{ ...lease, sessionId, phase: "weights", loadedBytes, totalBytes, bytesPerSecond: null },
-          }),
+        onBytes: (loadedBytes: number, totalBytes: number) => {
+          this.progress = { ...lease, sessionId, phase: "weights", loadedBytes, totalBytes, bytesPerSecond: null };
+          this.needs.report("progress", this.progress);
+        },
       };
       for (const keepsAll of [false, true]) {
         await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored });
@@ -244,6 +246,9 @@ export class HostKeeper {
           this.detectorOf(frame)?.sign();
           const told = frame === this.frame ? this.memory.read(resources, this.needs.now()) : null;
           if (told !== null) this.needs.report("resources", { ...this.lease, resources: told });
+        },
+        weightsTaken: () => {
+          if (frame === this.frame && this.progress !== null) this.needs.report("progress", this.progress);
         },
         runStarted: ({ run, shape }) => this.detectorOf(frame)?.runStarted(run, shape),
         runEnded: () => this.detectorOf(frame)?.runEnded(),

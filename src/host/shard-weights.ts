@@ -14,6 +14,9 @@ export class ShardWeights {
   private readonly weights = new Map<string, Weight>();
   private given: Weight | null = null;
 
+  /** `onTaken`: onnxruntime asks for a weight. */
+  constructor(private readonly onTaken: () => void = () => undefined) {}
+
   /** Takes the piece's buffer: it is empty afterwards. */
   put({ path, length, offset, bytes, isKept }: WeightPiece): void {
     let weight = this.weights.get(path);
@@ -38,6 +41,7 @@ export class ShardWeights {
   }
 
   private give(weight: Weight): void {
+    this.onTaken();
     if (this.given !== weight) this.given?.free();
     this.given = weight.isKept ? null : weight;
     if (!weight.isFreed) return;

@@ -38,6 +38,8 @@ export interface KeeperCalls {
 }
 export interface FrameReports {
   pong: { beat: number; resources: HostResources };
+  /** onnxruntime is taking the weights: a sign of life of a large shard, sent from within a call that blocks the frame. */
+  weightsTaken: null;
   runStarted: { run: number; shape: string };
   runEnded: { run: number };
   /** At most once a second; no message a run. */

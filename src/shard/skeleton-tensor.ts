@@ -16,8 +16,7 @@ const EXTERNAL = 1;
 const PACKED_AS_RAW: Readonly<Record<number, number>> = { [FLOAT_DATA]: 1, [DOUBLE_DATA]: 11 };
 
 /** Copies a TensorProto; a large payload is replaced by external_data that points at its bytes. Adds named files to `files`. */
-export function writeTensor(wire: WireReader, fields: Iterable<WireField>, files: Set<string>): WireWriter {
-  const all = [...fields];
+export function writeTensor(wire: WireReader, all: readonly WireField[], files: Set<string>): WireWriter {
   const dataType = all.findLast((field) => field.number === DATA_TYPE)?.value ?? 0;
   const dims = all.filter((field) => field.number === DIMS).flatMap((field) => readInts(wire, field));
   const isExternal = all.findLast((field) => field.number === DATA_LOCATION)?.value === EXTERNAL;

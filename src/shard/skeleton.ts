@@ -78,7 +78,9 @@ function copyMessage(walk: Walk, kind: MessageKind, start: number, end: number, 
     count(walk, copy, offset - copied);
     copy.raw(walk.wire.slice(copied, offset - copied));
   };
-  for (const field of fieldsOf(walk, start, end)) {
+  for (let at = start; at < end; ) {
+    const field = fieldAt(walk, at, end);
+    at = field.next;
     const isDropped = kind === "model" && field.number === TRAINING_INFO;
     const inner = field.type === BYTES ? nested[field.number] : undefined;
     if (!isDropped && inner === undefined) continue;
@@ -91,13 +93,16 @@ function copyMessage(walk: Walk, kind: MessageKind, start: number, end: number, 
   return copy;
 }
 
-function* fieldsOf(walk: Walk, start: number, end: number): Generator<WireField> {
-  for (let at = start; at < end; ) {
-    const field = walk.wire.field(at, end);
-    if (field === null || field.next > end) throw bad(`the file is damaged at byte ${at}: download it again`);
-    yield field;
-    at = field.next;
-  }
+function fieldAt(walk: Walk, at: number, end: number): WireField {
+  const field = walk.wire.field(at, end);
+  if (field === null || field.next > end) throw bad(`the file is damaged at byte ${at}: download it again`);
+  return field;
+}
+
+function fieldsOf(walk: Walk, start: number, end: number): WireField[] {
+  const fields: WireField[] = [];
+  for (let at = start; at < end; at = fields.at(-1)?.next ?? end) fields.push(fieldAt(walk, at, end));
+  return fields;
 }
 
 function count(walk: Walk, writer: WireWriter, bytes: number): WireWriter {

@@ -22,62 +22,76 @@ export interface WireField {
 export class WireReader {
   readonly size: number;
   readonly #source: RangeReader;
-  #window: Uint8Array = new Uint8Array(0);
+  /** The same buffer all along: a new one a read, and millions of small objects, would be most of what planning allocates. */
+  readonly #window: Uint8Array;
   #start = 0;
+  #length = 0;
+  /** What the last #varint read: its value, and where it ended. */
+  #value = 0;
+  #next = 0;
 
   constructor(source: RangeReader) {
     this.size = source.size;
     this.#source = source;
+    this.#window = new Uint8Array(Math.min(source.size, WINDOW_BYTES));
   }
 
   /** A copy of the bytes [offset, offset + length). */
   slice(offset: number, length: number): Uint8Array {
-    if (length > WINDOW_BYTES) return this.#read(offset, length);
+    // A copy, whatever kind of array it is: Buffer's slice() would be a view.
+    if (length > WINDOW_BYTES) return new Uint8Array(this.#read(offset, length));
     this.#load(offset, length);
     return this.#window.slice(offset - this.#start, offset - this.#start + length);
   }
 
   /** The field at `offset` of a message that ends at `end`, or null if no protobuf field can stand there. */
   field(offset: number, end: number): WireField | null {
-    const tag = this.#varint(offset, end);
-    if (tag === null) return null;
-    const number = Math.floor(tag.value / 8);
-    const type = tag.value % 8;
+    if (!this.#varint(offset, end)) return null;
+    const number = Math.floor(this.#value / 8);
+    const type = this.#value % 8;
+    const behindTag = this.#next;
     if (number < 1 || number > 0x1fffffff) return null;
     const start = offset;
     if (type === FIXED64 || type === FIXED32) {
-      return { number, type, start, payload: tag.next, next: tag.next + (type === FIXED64 ? 8 : 4), value: 0 };
+      return { number, type, start, payload: behindTag, next: behindTag + (type === FIXED64 ? 8 : 4), value: 0 };
     }
     if (type !== VARINT && type !== BYTES) return null;
-    const count = this.#varint(tag.next, end);
-    if (count === null) return null;
-    if (type === VARINT) return { number, type, start, payload: tag.next, next: count.next, value: count.value };
-    return { number, type, start, payload: count.next, next: count.next + count.value, value: 0 };
+    if (!this.#varint(behindTag, end)) return null;
+    const [value, next] = [this.#value, this.#next];
+    if (type === VARINT) return { number, type, start, payload: behindTag, next, value };
+    return { number, type, start, payload: next, next: next + value, value: 0 };
   }
 
-  #varint(offset: number, end: number): { value: number; next: number } | null {
+  /** Leaves what it read in #value and #next. */
+  #varint(offset: number, end: number): boolean {
     const length = Math.min(10, end - offset);
-    if (length <= 0) return null;
+    if (length <= 0) return false;
     this.#load(offset, length);
     let value = 0;
     for (let i = 0; i < length; i++) {
       const byte = this.#window[offset - this.#start + i] ?? 0;
       value += (byte & 0x7f) * 2 ** (7 * i);
-      if (byte < 0x80) return { value, next: offset + i + 1 };
+      if (byte >= 0x80) continue;
+      this.#value = value;
+      this.#next = offset + i + 1;
+      return true;
     }
-    return null;
+    return false;
   }
 
   #load(offset: number, length: number): void {
-    if (offset >= this.#start && offset + length <= this.#start + this.#window.length) return;
-    this.#window = this.#read(offset, Math.min(Math.max(length, WINDOW_BYTES), this.size - offset));
+    if (offset >= this.#start && offset + length <= this.#start + this.#length) return;
+    // What is asked for beyond the end of the file fails in the read.
+    const wanted = Math.max(length, Math.min(WINDOW_BYTES, this.size - offset));
+    this.#length = 0;
+    this.#window.set(this.#read(offset, wanted));
     this.#start = offset;
+    this.#length = wanted;
   }
 
   #read(offset: number, length: number): Uint8Array {
     const bytes = this.#source.read(offset, length);
-    // A copy, whatever kind of array it is: Buffer's slice() would be a view.
-    if (bytes.length === length) return new Uint8Array(bytes);
+    if (bytes.length === length) return bytes;
     const message = `the file is truncated: ${length} bytes were asked for at byte ${offset}, ${bytes.length} came; download it again`;
     throw new HoldfastError("BAD_MODEL", message);
   }

@@ -1,6 +1,6 @@
 /**
  * The steps of `npm run test:large`, each a process of its own, so that each one's peak memory is its own:
- * `write FOLDER`, `plan FOLDER K`, `load FOLDER K INDEX ORT [held]`. Each prints one line of JSON.
+ * `write FOLDER`, `feeds`, `plan FOLDER K`, `load FOLDER K INDEX ORT`. Each prints one line of JSON.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -79,6 +79,14 @@ async function write(folder: string): Promise<void> {
   say({ files, bytes: sizes.reduce((sum, size) => sum + size, 0), largestFileBytes: Math.max(...sizes) });
 }
 
+/** What a page feeds in the first run; numbers as text, since JSON has no int64. */
+function feeds(): void {
+  const text = Object.entries(firstFeeds(false)).map(([name, { type, data, dims }]) => {
+    return [name, { type, data: Array.from(data as ArrayLike<unknown>, String), dims }];
+  });
+  say(Object.fromEntries(text));
+}
+
 function plan(folder: string, shards: number): void {
   const reader = new FileReader(join(folder, MODEL));
   const idleBytes = process.memoryUsage.rss();
@@ -108,11 +116,8 @@ function firstFeeds(wantsState: boolean): Feeds {
   return Object.fromEntries(all.filter(([name]) => name in (part?.stateBindings ?? {}) === wantsState));
 }
 
-/**
- * Loads one shard, runs it, and leaves what it gives to the next one. Weights are read when they are asked for, or, `isHeld`, all
- * before the session is made, as a host gets them.
- */
-async function load(folder: string, shards: number, index: number, ortUrl: string, isHeld: boolean): Promise<void> {
+/** Loads one shard, runs it, and leaves what it gives to the next one. Weights are read when they are asked for. */
+async function load(folder: string, shards: number, index: number, ortUrl: string): Promise<void> {
   const ort: typeof Ort = await import(ortUrl);
   ort.env.wasm.numThreads = 1;
   const stored = deserialize(readFileSync(join(folder, `plan-${shards}`))) as ShardPlan;
@@ -123,8 +128,7 @@ async function load(folder: string, shards: number, index: number, ortUrl: strin
   const externalData = shard.weights.map(({ path, file, offset, length }) => {
     const reader = readers.get(file) ?? new FileReader(join(folder, file === "" ? MODEL : file));
     readers.set(file, reader);
-    const data = new WeightOnDisk(reader, offset, length);
-    return { path, data: isHeld ? data.subarray(0, length) : data };
+    return { path, data: new WeightOnDisk(reader, offset, length) };
   });
   const graph = new Uint8Array(readFileSync(join(folder, `graph-${shards}-${index}`)));
   const session = await ort.InferenceSession.create(graph, { externalData, logSeverityLevel: 3 });
@@ -153,8 +157,9 @@ async function load(folder: string, shards: number, index: number, ortUrl: strin
   say({ bytes, loadMs, runMs, peakBytes: peakBytes(), isLast: index === shards - 1 });
 }
 
-const [step, folder = "", shards = "1", index = "0", ortUrl = "", how = ""] = process.argv.slice(2);
+const [step, folder = "", shards = "1", index = "0", ortUrl = ""] = process.argv.slice(2);
 if (step === "write") await write(folder);
+else if (step === "feeds") feeds();
 else if (step === "plan") plan(folder, Number(shards));
-else if (step === "load") await load(folder, Number(shards), Number(index), ortUrl, how === "held");
+else if (step === "load") await load(folder, Number(shards), Number(index), ortUrl);
 else throw new Error(`no step ${step}`);

@@ -269,6 +269,19 @@ describe("a shard whose weights onnxruntime may ask for twice", () => {
   });
 });
 
+describe("a shard that onnxruntime takes long to take", () => {
+  it("says that it lives as far as it came", async () => {
+    const { start, told } = await room();
+    const frame = await start(0);
+    const before = told.filter(({ name }) => name === "progress").length;
+    frame.emit("weightsTaken", null);
+    await turns();
+    const after = told.filter(({ name }) => name === "progress");
+    expect(after).toHaveLength(before + 1);
+    expect(after.at(-1)?.payload).toMatchObject({ phase: "weights", loadedBytes: 4, totalBytes: 4 });
+  });
+});
+
 describe("a host that somebody cannot reach", () => {
   it("says for how long it had no run, and 0 in the middle of one", async () => {
     const { keeper, told, start } = await room();

@@ -40,6 +40,15 @@ describe("the weights of a shard", () => {
     weights.free();
     expect(held()).toBe(0);
   });
+  it("tell each time that one is asked for", () => {
+    let asked = 0;
+    const weights = new ShardWeights(() => {
+      asked += 1;
+    });
+    for (const path of ["a", "b"]) weights.put({ path, length: 1, offset: 0, bytes: full(1, 1), isKept: false });
+    for (const { data } of weights.files()) data.subarray(0, 1);
+    expect(asked).toBe(2);
+  });
   it("that are small can be asked for again", () => {
     const { weights, take } = weightsOf(false, 10, LARGE);
     for (const i of [0, 1, 0]) expect(take(i)).toHaveLength(i === 0 ? 10 : LARGE);
