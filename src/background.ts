@@ -5,7 +5,7 @@ import { openStoredJournal } from "./adapters/journal-store.ts";
 import { ownBrowser } from "./adapters/own-browser.ts";
 import { StoreRoom } from "./adapters/store-room.ts";
 import { type ErrorData, messageOf, toErrorData } from "./base/errors.ts";
-import { JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
+import { JOURNAL_AUDIT_EVERY, JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts";
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { startOnce } from "./base/start-once.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
@@ -42,14 +42,17 @@ withPool(() => undefined);
 async function start(): Promise<Started> {
   const { journal, needs, pool } = await opened();
   await reconcile(pool, needs);
-  // What this start did not need may be needed by the next.
-  void journal.audit().catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
+  // What this start did not need may be needed by the next; and once in a while all of it is looked at.
+  void journal
+    .audit(Math.random() < 1 / JOURNAL_AUDIT_EVERY ? "everything" : "reserve")
+    .catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
     if (hostId !== null && !isKnown(journal, hostId)) {
       client.postMessage({ holdfast: "leave" });
     } else client.postMessage({ holdfast: "report" });
   }
+  performance.mark("ready");
   return { pool, journal };
 }
 

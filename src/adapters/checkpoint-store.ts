@@ -1,4 +1,5 @@
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import { HoldfastError } from "../base/errors.ts";
 import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
 import {
@@ -6,6 +7,7 @@ import {
   chainTo,
   decodeCheckpoint,
   encodeCheckpoint,
+  isIntact,
   type StoredCheckpoint,
 } from "../state/checkpoint-codec.ts";
 
@@ -18,6 +20,7 @@ interface Schema extends DBSchema {
   };
 }
 
+const SCHEMA = 4;
 /** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
 const COMPLETE_RECORDS_KEPT = 5;
 
@@ -38,24 +41,26 @@ export class CheckpointStore {
   }
 
   private static async connect(): Promise<CheckpointStore> {
-    const db = await openDB<Schema>("holdfast-checkpoints", 3, {
-      upgrade: (db, from, _, upgrading) => {
-        const store =
-          from === 0
-            ? db.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] })
-            : upgrading.objectStore("checkpoints");
-        if (from < 2) store.createIndex("size", ["sessionId", "bytes"]);
+    const db = await openDB<Schema>("holdfast-checkpoints", SCHEMA, {
+      upgrade: (db, from) => {
+        // What an older version stored names less than is asked for today, so nobody could use it.
+        if (from > 0) db.deleteObjectStore("checkpoints");
+        const store = db.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] });
+        store.createIndex("size", ["sessionId", "bytes"]);
         store.createIndex("digest", ["sessionId", "stage", "run", "digest"]);
       },
     });
     return new CheckpointStore(db);
   }
 
-  /** Resolves once the record is stored; returns its payload bytes. */
+  /** Resolves once the record is stored and has been read back intact; returns its payload bytes. */
   async write(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number> {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
     await this.db.put("checkpoints", { ...stored, bytes: stored.payload.byteLength });
+    const back = await this.db.get("checkpoints", [key.sessionId, key.stage, record.run]);
+    if (back?.digest !== stored.digest || !(await isIntact(back)))
+      throw new HoldfastError("QUOTA_EXCEEDED", "The storage does not give back what it was given.");
     this.news().postMessage(nameOf(key));
     if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;

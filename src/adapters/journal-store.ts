@@ -14,6 +14,8 @@ interface Schema extends DBSchema {
 }
 
 const NAME = "holdfast-journal";
+/** The first schema whose records carry digests. */
+const SEALED_SCHEMA = 2;
 
 /** The journal in IndexedDB. Throws STORE_NEWER when a newer version of the extension has written it. */
 export async function openStoredJournal(): Promise<Journal> {
@@ -26,11 +28,11 @@ async function openDatabase(sha256: Sha256): Promise<IDBPDatabase<Schema>> {
   try {
     return await openDB<Schema>(NAME, JOURNAL_SCHEMA, {
       upgrade: async (db, from, _, upgrade) => {
-        db.createObjectStore("head");
+        if (from < SEALED_SCHEMA) db.createObjectStore("head");
         if (from === 0) {
           db.createObjectStore("journal", { keyPath: "sequence" });
           db.createObjectStore("snapshot");
-        } else await sealStored(upgrade, sha256);
+        } else if (from < SEALED_SCHEMA) await sealStored(upgrade, sha256);
       },
     });
   } catch (error) {
@@ -63,10 +65,14 @@ async function sealStored(
 function journalStorage(db: IDBPDatabase<Schema>): LogStorage {
   return {
     readPoints: async () => {
-      const [head = null, snapshots] = await Promise.all([db.get("head", "head"), db.getAll("snapshot")]);
-      return { head, snapshots };
+      const [head = null, snapshots, [first = null]] = await Promise.all([
+        db.get("head", "head"),
+        db.getAll("snapshot"),
+        db.getAllKeys("journal", null, 1),
+      ]);
+      return { head, snapshots, first };
     },
-    readRecords: (after) => db.getAll("journal", IDBKeyRange.lowerBound(after, true)),
+    readRecords: (after, countMax) => db.getAll("journal", IDBKeyRange.lowerBound(after, true), countMax),
     write: async (steps) => {
       const writes = db.transaction(["journal", "snapshot", "head"], "readwrite");
       // A request that fails ends the transaction, and `done` says why.

@@ -46,6 +46,8 @@ export interface ErrorData {
   readonly message: string;
   /** The underlying message, when there was one. */
   readonly cause?: string;
+  /** Of TOO_MANY_SHARDS: the most that would do. */
+  readonly limit?: number;
 }
 
 /** What a page's promise rejects with. `message` says what to do; `code` and `category` are for programs. */
@@ -53,16 +55,23 @@ export class HoldfastError extends Error {
   override readonly name = "HoldfastError";
   readonly code: ErrorCode;
   readonly category: ErrorCategory;
+  /** Of TOO_MANY_SHARDS: the most that would do. */
+  readonly limit: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { category?: ErrorCategory; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { category?: ErrorCategory; cause?: unknown; limit?: number | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.category = options.category ?? ERROR_CODES[code];
+    this.limit = options.limit;
   }
 
   static from(data: ErrorData): HoldfastError {
     const cause = data.cause === undefined ? {} : { cause: data.cause };
-    return new HoldfastError(data.code, data.message, { category: data.category, ...cause });
+    return new HoldfastError(data.code, data.message, { category: data.category, limit: data.limit, ...cause });
   }
 }
 
@@ -70,7 +79,8 @@ export class HoldfastError extends Error {
 export function toErrorData(error: unknown, fallback: ErrorCode = "INTERNAL"): ErrorData {
   if (error instanceof HoldfastError) {
     const cause = error.cause === undefined ? {} : { cause: messageOf(error.cause) };
-    return { code: error.code, category: error.category, message: error.message, ...cause };
+    const limit = error.limit === undefined ? {} : { limit: error.limit };
+    return { code: error.code, category: error.category, message: error.message, ...cause, ...limit };
   }
   return { code: fallback, category: ERROR_CODES[fallback], message: messageOf(error) };
 }

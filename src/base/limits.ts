@@ -4,6 +4,10 @@
 export const CHECKPOINT_EVERY_RUNS = 16;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** Runs whose feeds are kept: the newest durable point may turn out to be damaged, so those after the one before it. */
+export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
+/** What reading stored state and putting it back is thought to take before it was ever measured. */
+export const RESTORE_EXPECTED_MS = 30;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
 /** Handles of one session that keep something. */
@@ -92,10 +96,18 @@ export const SPARE_AGAIN_MS = 60_000;
 export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */
 export const SESSIONS_PER_ORIGIN_MAX = 8;
-/** Transactions in the journal before it is compacted into a snapshot. */
+/** Transactions after which old ones are dropped from the journal: a whole stretch of so many always stays. */
 export const JOURNAL_COMPACT_AT = 10_000;
-/** Bytes of transactions before the same; more where the snapshot itself is larger. */
+/** Bytes of transactions before the same, and before a snapshot; more where the snapshot itself is larger. */
 export const JOURNAL_COMPACT_BYTES = 16 * 1024 * 1024;
+/** Transactions that a start applies again, about: so many after a snapshot the next one is written, … */
+export const JOURNAL_SNAPSHOT_AT = 256;
+/** … and for so many bytes of the snapshot one transaction more, so that a large state is not written all the time. */
+export const JOURNAL_SNAPSHOT_BYTES_EACH = 8 * 1024;
+/** Records that a check of the whole journal reads at once, between which others get their turn. */
+export const JOURNAL_AUDIT_RECORDS = 256;
+/** One start of so many checks the whole journal, the others what the next start may need. */
+export const JOURNAL_AUDIT_EVERY = 16;
 /** Snapshots kept: should the newest be damaged, the one before it and the transactions since give the same state. */
 export const JOURNAL_SNAPSHOTS_KEPT = 2;
 /** Checkpoints of a browser's state that it keeps. */
@@ -106,6 +118,17 @@ export const BROWSER_HEALTHY_MS = 30_000;
 export const BROWSER_CHECKPOINT_MS = 60_000;
 /** Between two reports of a host's memory. */
 export const RESOURCE_REPORT_MS = 5_000;
+/** Operations of its own hosts that a site is told, the newest. */
+export const ORIGIN_OPERATIONS_MAX = 200;
+/** What a page says of a host that failed it, characters. */
+export const FAILURE_CHARS_MAX = 300;
+/** How often a page looks whether a host that it reported is back, and for how long. */
+export const RECOVERY_LOOK_MS = 50;
+export const RECOVERY_WAIT_MS = 120_000;
+/** A model of an adaptive pool that was not run for so long gives its hosts back. */
+export const MODEL_IDLE_MS = 60_000;
+/** Hosts that the seed's pool uses unless told otherwise. */
+export const MAX_CONNECTIONS = 4;
 /** Faults and refusals that the status keeps for people to read. */
 export const STATUS_ROWS_MAX = 50;
 

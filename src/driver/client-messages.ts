@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ERROR_CATEGORIES, ERROR_CODES, type ErrorCode, HoldfastError } from "../base/errors.ts";
-import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_TOKENS_MAX } from "../base/limits.ts";
+import { FAILURE_CHARS_MAX, NEW_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_TOKENS_MAX } from "../base/limits.ts";
 import type { CallHandlers, EventHandlers } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents } from "../protocol/client.ts";
 
@@ -45,6 +45,9 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   open: loose({ openId: id, model: v.string(), options: v.unknown(), tokenizer }),
   attach: loose({ sessionId: id, secret: id, acked, tokenizer }),
   release: loose({ sessionId: id }),
+  originStatus: v.unknown(),
+  failHost: loose({ hostId: id, signal: v.pipe(v.string(), v.maxLength(FAILURE_CHARS_MAX)) }),
+  encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
   generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX) }),
 };
 

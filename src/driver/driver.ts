@@ -123,6 +123,16 @@ export class Driver {
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
+      originStatus: () => needs.callPool("originStatus", self),
+      failHost: ({ hostId, signal }) => needs.callPool("failHost", { ...self, hostId, signal }),
+      encode: ({ sessionId, text }) => {
+        const { codec } = this.session(sessionId);
+        if (codec !== null) return codec.encodeAll(text);
+        throw new HoldfastError(
+          "BAD_OPTIONS",
+          "Text needs the model's tokenizer; give one to registerModel or createSession.",
+        );
+      },
       generate: async ({ sessionId, base, request, ids }) => {
         const running = this.session(sessionId);
         if (running.generating !== null)

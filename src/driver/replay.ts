@@ -43,6 +43,11 @@ export function planReplay({ statuses, safe, acked, restoreAll }: ReplayInput): 
   };
 }
 
+/** Whether every stage has stored its state after this run. */
+export function isStoredByAll(stored: readonly ReadonlySet<number>[], run: number): boolean {
+  return stored.every((runs) => runs.has(run));
+}
+
 /** The last run stored by every stage, not after `limit`; -1: none. */
 export function commonCheckpoint(stored: readonly ReadonlySet<number>[], limit: number): number {
   const [first, ...others] = stored;

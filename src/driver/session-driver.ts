@@ -4,9 +4,12 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Lease, SessionInfo } from "../protocol/pool.ts";
-import type { RestoreFrom, RunHead, StageMessage } from "../protocol/stage.ts";
+import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { RecoveryProof } from "./proof.ts";
-import { commonCheckpoint, planReplay, type Submitted } from "./replay.ts";
+import { putBack, type Way } from "./put-back.ts";
+import type { Submitted } from "./replay.ts";
+import { RunCosts } from "./run-costs.ts";
+import { boundsOf, SafePoints } from "./safe-points.ts";
 import { newer } from "./stage-news.ts";
 import type { StageLink, Wirer } from "./wiring.ts";
 
@@ -35,11 +38,12 @@ export class SessionDriver {
   private stages: StageInfo[];
   private links: readonly StageLink[] = [];
   private epoch = 0;
+  private started = false;
   private wired = false;
   private acked: number;
-  private safeRun: number;
-  private readonly stored: Set<number>[];
-  /** Runs after the safe one, in order. */
+  private readonly points: SafePoints;
+  private readonly costs = new RunCosts();
+  /** Runs that can be done again; of a session that is taken up, the newest may come first. */
   private readonly submitted = new Map<number, Submitted>();
   /** Those of them that start from initial state. */
   private readonly resets = new Set<number>();
@@ -64,8 +68,7 @@ export class SessionDriver {
   ) {
     this.stages = [...info.stages];
     this.acked = acked;
-    this.safeRun = -1;
-    this.stored = info.stages.map(() => new Set());
+    this.points = new SafePoints(info.stages.length);
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     // A driver that takes a session up may come in the middle of a recovery.
@@ -74,6 +77,7 @@ export class SessionDriver {
 
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
+    this.started = true;
     if (this.allReady) await this.rewire();
   }
 
@@ -81,9 +85,11 @@ export class SessionDriver {
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
     if (run.reset) this.resets.add(run.run);
+    this.points.submitted(run);
     this.submitted.set(run.run, run);
+    if (this.wired) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
-    while (this.stateful && this.keepsState && run.run - this.safeRun > REPLAY_RUNS_MAX && this.ended === null) {
+    while (this.stateful && this.keepsState && run.run - this.points.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
     if (this.wired) this.sendHead(run);
@@ -112,13 +118,14 @@ export class SessionDriver {
 
   ack(run: number): void {
     if (run <= this.acked) return;
+    this.costs.end(this.acked, run, this.needs.now());
     this.acked = run;
     this.prove();
     this.refreshSafe();
   }
 
   get durableRun(): number {
-    return this.safeRun;
+    return this.points.durable;
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -159,6 +166,7 @@ export class SessionDriver {
   }
 
   private noteLoss(stage: number): void {
+    this.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
@@ -229,7 +237,8 @@ export class SessionDriver {
   }
 
   private async rewire(): Promise<void> {
-    if (this.ended !== null) return;
+    // Before the page has named the runs that it can feed again, no way back can be chosen.
+    if (this.ended !== null || !this.started) return;
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
@@ -251,28 +260,29 @@ export class SessionDriver {
     const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.stored[stage] = new Set(status.stored);
+    for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
     this.moveSafe();
-    const safe = this.safeRun;
-    // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
-    const outOfStep = !this.keepsState && statuses.some(({ run }) => run !== safe);
-    const plan = planReplay({ statuses, safe, acked: this.acked, restoreAll: this.restoreAll || outOfStep });
-    const from = this.restoreFrom(safe);
-    try {
-      const restored = await Promise.all(
-        statuses.map((status, stage) =>
-          plan.restore.includes(stage) ? (wiring.links[stage]?.restore(safe, from) ?? null) : status,
-        ),
-      );
-      if (epoch !== this.epoch) return;
-      const silent = silentOf(restored);
-      if (silent.length > 0) return this.unanswered(silent, true);
-      // What it had stored after that belongs to a course of runs that is given up.
-      for (const stage of plan.restore) this.stored[stage] = new Set(restored[stage]?.stored);
-    } catch (error) {
-      if (epoch === this.epoch) this.end(HoldfastError.from(toErrorData(error, "STATE_LOST")));
-      return;
-    }
+    const { acked } = this;
+    const { safe } = this.points;
+    const begin = this.needs.now();
+    const back = await putBack({
+      links: wiring.links,
+      statuses,
+      ways: this.ways(),
+      safe,
+      acked,
+      // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
+      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
+      isCurrent: () => epoch === this.epoch,
+      stored: (stage, runs) => {
+        this.points.stored[stage] = new Set(runs);
+      },
+      damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
+    });
+    if (back === null) return;
+    if (!back.done) return "silent" in back ? this.unanswered(back.silent, true) : this.end(back.error);
+    const { plan, way } = back;
+    if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
     this.restoreAll = false;
     this.wired = true;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
@@ -283,13 +293,22 @@ export class SessionDriver {
       this.sendHead(run);
       replayed++;
     }
-    const lastRun = this.lastRun();
+    const [, lastRun] = boundsOf(this.submitted.keys(), this.acked);
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
-      replayedRuns: plan.restore.includes(stage) ? lastRun - safe : replayed,
-      restoredRun: safe,
+      replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
+      restoredRun: way.run,
     }));
     this.refreshSafe();
     this.prove();
+  }
+
+  /** Where stages can be put back to. */
+  private ways(): readonly Way[] {
+    const { acked, resets, costs, points } = this;
+    const { safe } = points;
+    if (!this.stateful || (!this.keepsState && safe < 0)) return [{ run: safe, from: "initial" }];
+    if (!this.keepsState) return [{ run: safe, from: "lost" }];
+    return points.ways({ runs: this.submitted.keys(), acked, resets, costs });
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -297,13 +316,6 @@ export class SessionDriver {
     const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
     if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
     await this.reattach();
-  }
-
-  private restoreFrom(safe: number): RestoreFrom {
-    if (!this.stateful || safe < 0) return "initial";
-    if (!this.keepsState) return "lost";
-    // What a reset follows needs no state; asked of that run itself, because a later reset may be on its way already.
-    return this.submitted.get(safe + 1)?.reset === true ? "initial" : "records";
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -315,13 +327,9 @@ export class SessionDriver {
     this.needs.verified();
   }
 
-  private lastRun(): number {
-    return [...this.submitted.keys()].at(-1) ?? this.acked;
-  }
-
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.safeRun, reply };
+    const head: RunHead = { run, reset, checkpoint: false, safe: this.points.safe, reply };
     const error = this.failedRuns.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -348,7 +356,7 @@ export class SessionDriver {
   }
 
   private storedCame(stage: number, run: number): void {
-    this.stored[stage]?.add(run);
+    this.points.stored[stage]?.add(run);
     this.refreshSafe();
   }
 
@@ -361,18 +369,15 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const before = this.safeRun;
-    const reached =
-      this.stateful && this.keepsState
-        ? Math.max(this.lastCut(), commonCheckpoint(this.stored, this.acked))
-        : this.acked;
-    this.safeRun = Math.max(before, reached);
-    if (this.safeRun === before) return;
+    const { points } = this;
+    const before = points.durable;
+    const keeps = this.stateful && this.keepsState;
+    if (!points.move(this.acked, keeps, this.lastCut())) return;
     for (const runs of [this.submitted, this.resets, this.failedRuns])
-      for (const run of runs.keys()) if (run <= this.safeRun) runs.delete(run);
-    for (const runs of this.stored) for (const run of runs) if (run < this.safeRun) runs.delete(run);
-    this.needs.safe(this.safeRun);
-    if (this.stateful) this.needs.tell({ type: "durable", run: this.safeRun });
+      for (const run of runs.keys()) if (run < points.first) runs.delete(run);
+    this.costs.forgetBefore(points.first);
+    this.needs.safe(points.safe);
+    if (this.stateful && points.durable !== before) this.needs.tell({ type: "durable", run: points.durable });
     this.unblock();
   }
 
@@ -380,7 +385,7 @@ export class SessionDriver {
   private lastCut(): number {
     let cut = -1;
     // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= this.acked + 1) cut = run - 1;
+    for (const run of this.resets) if (run <= this.acked + 1) cut = Math.max(cut, run - 1);
     return cut;
   }
 

@@ -1,5 +1,5 @@
 import { Tokenizer } from "@huggingface/tokenizers";
-import type { TokenizerFiles } from "../protocol/client.ts";
+import type { EncodedText, TokenizerFiles } from "../protocol/client.ts";
 
 /** What a byte-level tokenizer decodes an unfinished UTF-8 sequence to. */
 const UNFINISHED = "\uFFFD";
@@ -9,12 +9,21 @@ const CONTEXT_TOKENS = 8;
 export interface TextCodec {
   encode(text: string): number[];
   decode(ids: readonly number[]): string;
+  /** With all that models are fed beside the ids. */
+  encodeAll(text: string): EncodedText;
 }
 
 export function textCodec({ json, config }: TokenizerFiles): TextCodec {
   const tokenizer = new Tokenizer(json, config);
   return {
     encode: (text) => [...tokenizer.encode(text).ids],
+    encodeAll: (text) => {
+      const encoding = tokenizer.encode(text, { return_token_type_ids: true });
+      const { ids, attention_mask } = encoding;
+      // Of a tokenizer without a post-processor there are none, whatever the library's types say.
+      const types: number[] | undefined = encoding.token_type_ids;
+      return { ids: [...ids], attentionMask: [...attention_mask], tokenTypeIds: types ?? ids.map(() => 0) };
+    },
     decode: (ids) =>
       ids.length === 0
         ? ""

@@ -1,3 +1,4 @@
+import { sha256 } from "../base/digest.ts";
 import { HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { GPU_RETURN_MS, HEARTBEAT_EVERY_TICKS } from "../base/limits.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
@@ -16,7 +17,7 @@ import type {
 } from "../protocol/host.ts";
 import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
-import type { ShardPlan } from "../shard/types.ts";
+import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
@@ -121,14 +122,16 @@ export class HostKeeper {
     // A spare whose frame died before it heard that it was taken.
     if (frame === null) return this.needs.report("fault", { ...lease, signal: "frame process gone" });
     const start = this.needs.now();
-    const key = { sessionId, stage, planId };
-    if (this.isReady && isSame(key, this.key)) return this.takeOver(frame, lease, key);
-    this.key = key;
+    if (this.isReady && this.key !== null && isFor(order, this.key)) return this.takeOver(frame, lease, this.key);
+    this.key = null;
     try {
       const stores = this.needs.stores;
       const { plan, files } = await stores.readPlan(planId);
       const spec = plan.shards[stage];
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
+      const key = { sessionId, stage, planId, weights: await weightsDigest(spec, files) };
+      if (lease !== this.lease) return;
+      this.key = key;
       const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
       const last = stage === plan.shards.length - 1;
       const stateful = plan.shards.some(({ state }) => state.length > 0);
@@ -306,6 +309,12 @@ export class HostKeeper {
   }
 }
 
-function isSame(a: CheckpointKey, b: CheckpointKey | null): boolean {
-  return a.sessionId === b?.sessionId && a.stage === b.stage && a.planId === b.planId;
+function isFor(order: PoolToHost["load"], key: CheckpointKey): boolean {
+  return order.sessionId === key.sessionId && order.stage === key.stage && order.planId === key.planId;
+}
+
+/** Of which bytes of which files a shard's weights are. */
+function weightsDigest({ weights }: ShardSpec, files: Readonly<Record<string, string>>): Promise<string> {
+  const pieces = weights.map(({ path, file, offset, length }) => [path, files[file] ?? "", offset, length]);
+  return sha256(new TextEncoder().encode(JSON.stringify(pieces)));
 }

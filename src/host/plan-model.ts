@@ -14,9 +14,9 @@ import type { ShardPlan } from "../shard/types.ts";
 export function planModel(
   skeleton: Skeleton,
   { shards, shardingStrategy, stateBindings }: SessionOptions,
-  { hosts, evidence, stages }: PlanningInput,
+  { hosts, evidence, families, stages }: PlanningInput,
 ): ShardPlan {
-  const options = { shards: shards ?? undefined, shardingStrategy, bindings: stateBindings, hosts, evidence };
+  const options = { shards: shards ?? undefined, shardingStrategy, bindings: stateBindings, hosts, evidence, families };
   const plan = planShards(skeleton, options);
   const measured = measurementOf(plan, hosts, stages);
   return measured === null ? plan : planShards(skeleton, { ...options, measured });

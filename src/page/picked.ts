@@ -38,7 +38,12 @@ export async function openPicked(source: PickedSource): Promise<OpenModel> {
   };
 }
 
-function isPicked(value: unknown): value is Picked {
+/** The paths in a folder where repositories keep their models, or of the files. */
+export async function namesIn(picked: Picked): Promise<string[]> {
+  return (isDirectory(picked) ? await folder(picked) : list([...picked])).names;
+}
+
+export function isPicked(value: unknown): value is Picked {
   if (isDirectory(value) || (typeof FileList !== "undefined" && value instanceof FileList)) return true;
   return Array.isArray(value) && value.length > 0 && value.every((each) => each instanceof File);
 }

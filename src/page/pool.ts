@@ -1,14 +1,28 @@
+import { callAgain } from "../base/call-again.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import type { EventHandlers } from "../base/rpc.ts";
-import type { DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { ClientCalls, DriverEvents, EncodedText, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
+import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
+import type { ConnectionPool } from "./seed/connection-pool.ts";
+import {
+  type ConcurrentOperation,
+  type ModelPreferences,
+  type OperationResult,
+  PoolBridge,
+  type ResourcePoolOptions,
+} from "./seed/pool-bridge.ts";
+import type { HealthStatus, PoolMetrics } from "./seed/pool-metrics.ts";
+import type { PooledModel } from "./seed/pooled-model.ts";
 import { sendModel } from "./send.ts";
 import { Session } from "./session.ts";
 import { type ModelSource, type OpenModel, openSource } from "./source.ts";
+import { type Inference, type InferOptions, type Inputs, infer } from "./tasks.ts";
+import { type CreateSessionsOptions, openTogether, weightOf } from "./together.ts";
 
 /** Opens that the death of a bridge or service worker cut short are made again this many times. */
 const OPEN_ATTEMPTS = 3;
@@ -18,6 +32,8 @@ export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shar
   readonly executionProviders?: SessionOptions["executionProviders"] | undefined;
   /** URL of tokenizer.json, or its contents; needed for text prompts. Left out: the registered model's. */
   readonly tokenizer?: TokenizerSource;
+  /** What the model does with a text, as in `registerModel`. Left out: the registered model's. */
+  readonly task?: string;
   readonly signal?: AbortSignal;
   /** Events from the start of loading on; the same as `session.on` afterwards. */
   readonly onEvent?: (event: SessionEvent) => void;
@@ -28,7 +44,9 @@ export class Pool {
   private readonly sessions = new Map<string, Session>();
   private readonly opening = new Map<string, (event: SessionEvent) => void>();
   private readonly models = new ModelRegistry();
+  private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
+  private readonly bridge: PoolBridge;
   private peer: DriverPeer | null = null;
 
   private constructor(
@@ -51,6 +69,13 @@ export class Pool {
       },
     };
     this.connection = new BridgeConnection(extensionId, events, page);
+    this.bridge = new PoolBridge({
+      createSession: (model, options) => this.createSession(model, options),
+      infer: (session, inputs, options) => this.infer(session, inputs, options),
+      status: () => this.ask("originStatus", null),
+      failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
+      platform: page,
+    });
   }
 
   static async connect(
@@ -95,7 +120,7 @@ export class Pool {
    */
   async createSession(model: ModelSource, asked: CreateSessionOptions = {}): Promise<Session> {
     const registered = this.models.find(model);
-    const { tokenizer = registered?.tokenizer, signal, onEvent, ...rest } = asked;
+    const { tokenizer = registered?.tokenizer, task = registered?.task, signal, onEvent, ...rest } = asked;
     const options = parseSessionOptions(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
@@ -104,13 +129,15 @@ export class Pool {
     const files = tokenizer == null ? null : await loadTokenizer(tokenizer);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.open(
+        const session = await this.open(
           source,
           options,
           files,
           signal ?? new AbortController().signal,
           onEvent ?? (() => undefined),
         );
+        this.tasks.set(session, task ?? null);
+        return session;
       } catch (error) {
         const again =
           error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
@@ -120,10 +147,95 @@ export class Pool {
     }
   }
 
+  /**
+   * Runs a session on tensors, or on a text (`{ text }`, `{ inputText }`) as its model's task has it: "text-generation"
+   * continues it, the others ("feature-extraction", "text-classification", "fill-mask" …) feed its tokens. Throws BAD_FEEDS,
+   * BAD_OPTIONS, and what `session.run` and `session.generate` throw.
+   */
+  infer(session: Session, inputs: Inputs, options?: InferOptions): Promise<Inference> {
+    const encode = (text: string): Promise<EncodedText> => this.ask("encode", { sessionId: session.id, text });
+    return infer(session, inputs, this.tasks.get(session) ?? null, encode, options);
+  }
+
+  /**
+   * Several models that work together, one session each, by the names that were given: encoder and decoder, or detector,
+   * classifier and recogniser. Of a folder or repository the models are found, and named by what they do. All or none opens.
+   * Throws as `createSession` does, and BAD_OPTIONS for a repository without models.
+   */
+  createSessions(models: RepositorySource, options?: CreateSessionsOptions): Promise<Record<string, Session>>;
+  createSessions<Name extends string>(
+    models: Readonly<Record<Name, ModelSource>>,
+    options?: CreateSessionsOptions,
+  ): Promise<Record<Name, Session>>;
+  async createSessions(
+    given: RepositorySource | Readonly<Record<string, ModelSource>>,
+    options: CreateSessionsOptions = {},
+  ): Promise<Record<string, Session>> {
+    const models = isRepository(given) ? await modelsOf(given, options.variant ?? null, options.signal) : given;
+    return openTogether(models, options, {
+      create: (model, own) => this.createSession(model, own),
+      weigh: async (model) => weightOf(await openSource(this.models.find(model)?.source ?? model)),
+    });
+  }
+
+  /** The page's own hosts, as the seed's browsers. */
+  get connectionPool(): ConnectionPool {
+    return this.bridge.connectionPool;
+  }
+
+  /** There already: `connect` has done it. */
+  async initialize(): Promise<void> {}
+
+  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  configure(options: ResourcePoolOptions): void {
+    this.bridge.configure(options);
+  }
+
+  /**
+   * The model by this name, opened unless it is open, within `maxConnections` hosts. Throws as `createSession` does, and
+   * TOO_MANY_HOSTS.
+   */
+  getModel(type: string, name: string, preferences?: ModelPreferences): Promise<PooledModel> {
+    return this.bridge.getModel(type, name, preferences);
+  }
+
+  /** Runs many models at once; what fails fails alone. In the order of the list. */
+  executeConcurrent(list: readonly ConcurrentOperation[]): Promise<OperationResult[]> {
+    return this.bridge.executeConcurrent(list);
+  }
+
+  /** How the site's hosts are. */
+  getHealthStatus(): Promise<HealthStatus> {
+    return this.bridge.getHealthStatus();
+  }
+
+  getMetrics(): Promise<PoolMetrics> {
+    return this.bridge.getMetrics();
+  }
+
   /** Releases all sessions and removes the bridge frame. */
   async close(): Promise<void> {
+    await this.bridge.close();
     await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
     this.connection.close();
+  }
+
+  /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
+  private ask<M extends "encode" | "originStatus" | "failHost">(
+    method: M,
+    params: ClientCalls[M]["params"],
+  ): Promise<ClientCalls[M]["result"]> {
+    const { page } = this;
+    const sleep = (ms: number): Promise<void> => new Promise((resolve) => page.after(ms, resolve));
+    return callAgain(async () => this.live().call(method, params), { now: () => page.now(), sleep });
+  }
+
+  private live(): DriverPeer {
+    if (this.peer !== null) return this.peer;
+    throw new HoldfastError(
+      "EXTENSION_DISCONNECTED",
+      "The extension's frame is being replaced; try again in a moment.",
+    );
   }
 
   private async open(
@@ -133,12 +245,7 @@ export class Pool {
     signal: AbortSignal,
     onEvent: (event: SessionEvent) => void,
   ): Promise<Session> {
-    const peer = this.peer;
-    if (peer === null)
-      throw new HoldfastError(
-        "EXTENSION_DISCONNECTED",
-        "The extension's frame is being replaced; try again in a moment.",
-      );
+    const peer = this.live();
     if (signal.aborted)
       throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
     const openId = this.page.newId();

@@ -2,8 +2,8 @@ import type { Tensor } from "onnxruntime-common";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
 import { LateNumber } from "../base/late-number.ts";
 import {
-  REPLAY_RUNS_MAX,
   RESEND_BYTES_MAX,
+  RESEND_RUNS_MAX,
   RUNS_UNANSWERED_MAX,
   TOLD_LATE_MS,
   TOLD_TOGETHER_RUNS,
@@ -234,6 +234,8 @@ export class Session {
   }
 
   safe(run: number): void {
+    // A driver that takes the session up may find less to be safe than the one before it did.
+    if (run <= this.safeRun) return;
     this.safeRun = run;
     this.log.drop(run);
     this.makeRoom();
@@ -370,7 +372,7 @@ export class Session {
     if (this.generation?.stopped) return true;
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.log.replayRuns > REPLAY_RUNS_MAX;
+    return this.log.replayRuns > RESEND_RUNS_MAX;
   }
 
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {

@@ -119,25 +119,23 @@ function openSplit({ graph, externalData, integrity = {} }: SplitModel): OpenMod
 }
 
 /** The address of a repository's file, as the hub has it: `resolve/` answers with the file or leads to it. */
-function hubFile({
-  repo,
-  revision = "main",
-  file = HUB_FILE,
-  endpoint = HUB,
-  headers,
-  integrity,
-}: HubModel): RemoteFile {
-  if (typeof repo !== "string" || !REPO.test(repo))
-    throw bad(`A repository id is "org/name"; it is "${String(repo).slice(0, 100)}".`);
+function hubFile({ repo, revision = "main", file = HUB_FILE, endpoint, headers, integrity }: HubModel): RemoteFile {
+  const base = hubEndpoint(repo, endpoint);
   if (typeof revision !== "string" || revision === "" || typeof file !== "string" || file === "")
     throw bad("revision and file must be texts: a branch, tag or commit, and a path in the repository.");
   checkPath(file);
-  const base = urlOf(endpoint).href.replace(/\/$/, "");
   return {
     url: `${base}/${repo}/resolve/${encodeURIComponent(revision)}/${encodePath(file)}`,
     ...(headers === undefined ? {} : { headers }),
     ...(integrity === undefined ? {} : { integrity }),
   };
+}
+
+/** Without a slash at its end. @throws HoldfastError BAD_OPTIONS for what is no repository id, or no URL. */
+export function hubEndpoint(repo: unknown, endpoint: string | URL = HUB): string {
+  if (typeof repo !== "string" || !REPO.test(repo))
+    throw bad(`A repository id is "org/name"; it is "${String(repo).slice(0, 100)}".`);
+  return urlOf(endpoint).href.replace(/\/$/, "");
 }
 
 function siblingOf(content: Content, path: string): Content {

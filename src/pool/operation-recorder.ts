@@ -1,8 +1,10 @@
 import type { StageTimes } from "../protocol/host.ts";
 import { PROVIDERS } from "../protocol/options.ts";
 import type { HostToPool } from "../protocol/pool.ts";
+import { FAMILIES } from "../shard/family.ts";
 import type { FaultRecord, SessionRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { PAGE_SAYS } from "./recovery-manager.ts";
 
 /** A tab that the user closed, or that went with the whole browser, is no failure of the browser. */
 const BY_HAND = /\btab( closed)?$/;
@@ -47,17 +49,19 @@ export class OperationRecorder {
   }
 
   /** One entry a report, not one a run; its duration is the median run's. */
-  stageTimes({ model, stages, sessionId }: SessionRecord, stage: number, times: StageTimes): void {
+  stageTimes({ model, stages, sessionId, plan }: SessionRecord, stage: number, times: StageTimes): void {
     const { runs, medianMs, minMs, maxMs } = times;
     const host = stages[stage];
     if (host === undefined) return;
     const shards = this.needs.journal.state.sessions[sessionId]?.stages.length ?? stages.length;
     const id = this.start("inference", model, host.hostId);
+    const family = plan?.family ?? null;
     const place = {
       stage,
       shards,
       weightBytes: host.weightBytes,
       provider: PROVIDERS.indexOf(host.provider ?? "wasm"),
+      ...(family === null ? {} : { family: FAMILIES.indexOf(family) }),
     };
     this.needs.history.tracker.completeOperation(id, { durationMs: medianMs, runs, minMs, maxMs, ...place });
   }
@@ -101,7 +105,8 @@ export class OperationRecorder {
     if (session === undefined) return;
     if (session.status === "opening") this.faulty.add(sessionId);
     const wasReady = session.stages[stage]?.phase === "ready";
-    if (wasReady && !BY_HAND.test(signal)) {
+    // What a page says is not measured, and all sites' plans rest on what is.
+    if (wasReady && !BY_HAND.test(signal) && !signal.startsWith(PAGE_SAYS)) {
       const id = this.start("inference", session.model, hostId);
       this.needs.history.tracker.completeOperation(id, {}, "failed");
     }

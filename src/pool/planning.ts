@@ -1,3 +1,4 @@
+import { familyEvidenceOf } from "../history/family-evidence.ts";
 import { evidenceOf, hostProfile, stageMeasurements } from "../history/host-profile.ts";
 import type { HostReport } from "../protocol/host.ts";
 import { PROVIDERS, type SessionOptions } from "../protocol/options.ts";
@@ -14,7 +15,12 @@ export function planningInput(
   const report = likelyReport(reports, options);
   const hosts = report === null ? [] : Array.from({ length: count }, () => hostProfile(report, report.speed, count));
   const types = new Set([reports.ownType, ...tracker.getStatistics().browserTypes]);
-  return { hosts, evidence: evidenceOf(tracker, model, [...types]), stages: stageMeasurements(tracker, model) };
+  return {
+    hosts,
+    evidence: evidenceOf(tracker, model, [...types]),
+    families: familyEvidenceOf(tracker),
+    stages: stageMeasurements(tracker, model),
+  };
 }
 
 /** Its hosts have not booted yet: of the caller's providers the first that worked here, with no list the last that was taken. */

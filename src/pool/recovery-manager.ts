@@ -1,14 +1,18 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
+import { FAILURE_CHARS_MAX, GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
 import { classify } from "../fault/classify.ts";
 import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
 import type { RecoveryStep } from "../fault/levels.ts";
 import type { SessionEvent } from "../protocol/events.ts";
+import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { Spares } from "./spares.ts";
+
+/** Begins the signal of a fault that a page reported. */
+export const PAGE_SAYS = "the page says";
 
 /** Detect → classify → select → execute → verify → fall back, one recovery at a time per stage. */
 export class RecoveryManager {
@@ -41,6 +45,21 @@ export class RecoveryManager {
     this.hosts.settled(hostId);
     this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
     this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
+  }
+
+  /** A page found a host of its site to have failed. One that is on its way back already is left to it. */
+  reported({ origin, hostId, signal }: { origin: string; hostId: string; signal: string }): FailedHost {
+    const { hosts, sessions } = this.needs.journal.state;
+    const host = Object.hasOwn(hosts, hostId) ? hosts[hostId] : undefined;
+    const record = host === undefined ? undefined : sessions[host.sessionId]?.stages[host.stage];
+    // Another site's host is as unknown as one that there never was.
+    if (host?.origin !== origin || record?.hostId !== hostId)
+      throw new HoldfastError("BAD_OPTIONS", "This site has no such host; it may have been replaced already.");
+    const { attempt, phase } = record;
+    // The page chose the words: they classify the fault, and can be mistaken for nothing that the browser told.
+    const told = `${PAGE_SAYS}: ${signal.slice(0, FAILURE_CHARS_MAX)}`;
+    if (phase === "ready") this.fault({ hostId, attempt }, told, { pageGone: false, hostDropped: false });
+    return { sessionId: host.sessionId, stage: host.stage, attempt };
   }
 
   /** Takes up a recovery that another service worker left unfinished. */

@@ -9,6 +9,7 @@ import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
+import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { Spares, tended } from "./spares.ts";
@@ -77,6 +78,14 @@ export class ResourcePool {
       },
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
+      originStatus: async (caller) => {
+        await admit(caller);
+        return originStatus(this.state, this.needs.history, caller.origin);
+      },
+      failHost: async (params) => {
+        await admit(params);
+        return this.recovery.reported(params);
+      },
     };
   }
 

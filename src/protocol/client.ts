@@ -1,6 +1,7 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { SessionEvent } from "./events.ts";
 import type { SessionOptions } from "./options.ts";
+import type { FailedHost, OriginStatus } from "./origin.ts";
 import type { SessionInfo } from "./pool.ts";
 
 /** Page's client library → bridge frame, once, by `postMessage` with one port. */
@@ -28,6 +29,13 @@ export interface TokenizerFiles {
   readonly config: object;
 }
 
+/** A text as token ids, and beside each whether it counts and which of two texts it is of. */
+export interface EncodedText {
+  readonly ids: readonly number[];
+  readonly attentionMask: readonly number[];
+  readonly tokenTypeIds: readonly number[];
+}
+
 /** Client library → driver. */
 export interface ClientCalls {
   /** The driver is there. */
@@ -44,6 +52,11 @@ export interface ClientCalls {
     result: SessionInfo;
   };
   release: { params: { sessionId: string }; result: null };
+  originStatus: { params: null; result: OriginStatus };
+  /** A host of the site's own failed, as the page sees it: it is recovered as after any other fault. */
+  failHost: { params: { hostId: string; signal: string }; result: FailedHost };
+  /** A text as its session's tokenizer has it, special tokens included. */
+  encode: { params: { sessionId: string; text: string }; result: EncodedText };
   /** Ends when the last token was sent. `ids`: what the page already has of this generation. */
   generate: {
     params: { sessionId: string; base: number; request: GenerationRequest; ids: readonly number[] };

@@ -1,4 +1,4 @@
-import type { BrowserEvidence, HostProfile } from "../shard/host-profile.ts";
+import type { BrowserEvidence, FamilyEvidence, HostProfile } from "../shard/host-profile.ts";
 import type { Provider } from "./options.ts";
 
 /** What one stage was measured to take in an earlier session of the model. */
@@ -19,5 +19,6 @@ export interface PlanningInput {
   /** One a host that the session may have; empty: nothing is known of this browser yet. */
   readonly hosts: readonly HostProfile[];
   readonly evidence: readonly BrowserEvidence[];
+  readonly families: readonly FamilyEvidence[];
   readonly stages: readonly StageMeasurement[];
 }

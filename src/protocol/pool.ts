@@ -3,6 +3,7 @@ import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
+import type { FailedHost, OriginStatus } from "./origin.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -104,6 +105,9 @@ export interface PoolCalls {
   attachSession: { params: Caller & { sessionId: string; secret: string }; result: SessionInfo };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
+  originStatus: { params: Caller; result: OriginStatus };
+  /** The page found a host of its site to have failed: what recovers it is the same as for every other fault. */
+  failHost: { params: Caller & { hostId: string; signal: string }; result: FailedHost };
 }
 
 /** Pool → driver. */

@@ -1,3 +1,5 @@
+import type { Family } from "./family.ts";
+
 /** What a plan may count on of one host: from its capability report, calibrated by its history. */
 export interface HostProfile {
   /** "chrome", "edge", "firefox" or what the browser calls itself. */
@@ -16,7 +18,16 @@ export interface HostProfile {
   readonly hopBytesPerMs: number;
 }
 
-/** What history knows of one browser type for the model (or the family) that is planned. */
+/** What history knows of one browser type for one family of models, compared where several types ran the very same work. */
+export interface FamilyEvidence {
+  readonly browserType: string;
+  readonly family: Family;
+  readonly samples: number;
+  /** Its time over the mean of all types that did the same, failed tries included: below 1, it is faster than others. */
+  readonly relative: number;
+}
+
+/** What history knows of one browser type for the model that is planned. */
 export interface BrowserEvidence {
   readonly browserType: string;
   readonly samples: number;

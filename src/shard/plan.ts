@@ -5,8 +5,9 @@ import { type BindingOption, findBindings } from "./bindings.ts";
 import { calibrate, type Measurement } from "./calibrate.ts";
 import { costModel } from "./cost-model.ts";
 import { type CutSpace, cutSpace } from "./cuts.ts";
+import { familyOf } from "./family.ts";
 import { graphOf } from "./graph.ts";
-import type { BrowserEvidence, HostProfile } from "./host-profile.ts";
+import type { BrowserEvidence, FamilyEvidence, HostProfile } from "./host-profile.ts";
 import { narrowCuts, whyWhole } from "./narrow.ts";
 import type { Skeleton } from "./skeleton.ts";
 import { fits } from "./stage-time.ts";
@@ -23,8 +24,9 @@ export interface PlanOptions {
   readonly bindings?: BindingOption | undefined;
   /** What is known of the hosts, in the order in which stages take them unless the strategy chooses; none: all are alike. */
   readonly hosts?: readonly HostProfile[] | undefined;
-  /** What history knows of this model, or of its family, on each browser type. */
+  /** What history knows of this model, and of each family, on each browser type. */
   readonly evidence?: readonly BrowserEvidence[] | undefined;
+  readonly families?: readonly FamilyEvidence[] | undefined;
   /** Sizes of open dimensions in a typical run, by name or as "input:axis"; only estimates depend on them. */
   readonly assumedSizes?: AssumedSizes | undefined;
   /** What the stages of an earlier plan of this model took. */
@@ -37,7 +39,7 @@ export interface PlanOptions {
  * hosts are too small for it).
  */
 export function planShards(skeleton: Skeleton, options: PlanOptions = {}): ShardPlan {
-  const { shards = 1, shardingStrategy: asked = "layer_based", hosts = [], evidence = [] } = options;
+  const { shards = 1, shardingStrategy: asked = "layer_based", hosts = [] } = options;
   checkHosts(hosts);
   if (!Number.isInteger(shards) || shards < 1) {
     throw new HoldfastError("BAD_OPTIONS", `shards is ${shards}: give a whole number from 1 up`);
@@ -54,7 +56,8 @@ export function planShards(skeleton: Skeleton, options: PlanOptions = {}): Shard
   if (shards > shardsMax) throw tooMany(shards, shardsMax, space);
   const estimated = costModel(graph, space, bindings, options.assumedSizes);
   const model = options.measured === undefined ? estimated : calibrate(estimated, options.measured);
-  const given: StrategyInput = { graph, bindings, space, narrow, model, shards, hosts, evidence };
+  const { evidence = [], families = [] } = options;
+  const given: StrategyInput = { graph, bindings, space, narrow, model, shards, hosts, evidence, families };
   const isTooLarge =
     options.shards === undefined && hosts.length > 0 && !hosts.some((host) => fits(model, 0, model.count, host));
   const input = isTooLarge ? { ...given, shards: fewestThatFit(given) ?? shards } : given;
@@ -63,7 +66,8 @@ export function planShards(skeleton: Skeleton, options: PlanOptions = {}): Shard
   const parts = assemble(graph, space, bindings, model, choice.cuts);
   const auto = because === null ? "" : ` auto took ${strategy}: ${because}.`;
   const reason = reasonOf(options.shards, shardsMax, choice, parts, space) + auto;
-  const plan = { strategy, reason, ...parts, stages: estimates(model, choice, hosts, parts.shards), shardsMax };
+  const family = familyOf(graph);
+  const plan = { strategy, reason, family, ...parts, stages: estimates(model, choice, hosts, parts.shards), shardsMax };
   validatePlan(plan, { graph, nodes: space.nodes, hosts });
   return plan;
 }
@@ -98,5 +102,5 @@ function reasonOf(
 function tooMany(asked: number, most: number, space: CutSpace): HoldfastError {
   const why = most === 1 ? ` because ${whyWhole(space)}` : "";
   const message = `${asked} shards were asked for, but this model can be cut into at most ${most}${why}: ask for ${most} or fewer`;
-  return new HoldfastError("TOO_MANY_SHARDS", message);
+  return new HoldfastError("TOO_MANY_SHARDS", message, { limit: most });
 }

@@ -1,9 +1,12 @@
+import type { Family } from "./family.ts";
 import type { ShardingStrategy, ShardPlan, ValueSpec } from "./types.ts";
 
 /** What everybody but a keeper needs to know of a plan: small enough for the journal. */
 export interface PlanSummary {
   readonly strategy: ShardingStrategy;
   readonly reason: string;
+  /** Absent in summaries that an earlier version stored. */
+  readonly family?: Family | null;
   readonly shardsMax: number;
   readonly feeds: readonly ValueSpec[];
   readonly results: readonly ValueSpec[];
@@ -36,6 +39,7 @@ export function summarize(plan: ShardPlan): PlanSummary {
   return {
     strategy: plan.strategy,
     reason: plan.reason,
+    family: plan.family,
     shardsMax: plan.shardsMax,
     feeds: plan.feeds,
     results: plan.results,

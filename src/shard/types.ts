@@ -1,4 +1,5 @@
 import type { ElementType } from "../base/tensor.ts";
+import type { Family } from "./family.ts";
 
 /** Random-access bytes of one stored file. `read` may return a view that is valid until the next call. */
 export interface RangeReader {
@@ -99,6 +100,8 @@ export interface ShardPlan {
   readonly strategy: ShardingStrategy;
   /** One sentence: why this many shards and these cuts. */
   readonly reason: string;
+  /** What the model works on; null: its graph does not tell. */
+  readonly family: Family | null;
   readonly shards: readonly ShardSpec[];
   /** One a shard. */
   readonly stages: readonly StageEstimate[];

@@ -1,4 +1,5 @@
-import { arrayOf, bytesOf, toHex } from "../base/bytes.ts";
+import { arrayOf, bytesOf } from "../base/bytes.ts";
+import { sha256 } from "../base/digest.ts";
 import type { ElementType } from "../base/tensor.ts";
 import type { CheckpointRecord, KeptVersion, VersionId } from "../protocol/host.ts";
 
@@ -6,11 +7,16 @@ import type { CheckpointRecord, KeptVersion, VersionId } from "../protocol/host.
 export interface CheckpointKey {
   readonly sessionId: string;
   readonly stage: number;
+  /** Digest of the plan. */
   readonly planId: string;
+  /** Digest of the shard's weights. */
+  readonly weights: string;
 }
 
 interface Header extends CheckpointKey {
   readonly run: number;
+  /** Digest of the payload. */
+  readonly payload: string;
   readonly previous: number | null;
   readonly state: VersionId | null;
   readonly kept: readonly KeptVersion[];
@@ -27,13 +33,13 @@ interface Header extends CheckpointKey {
   }[];
 }
 
-/** A record as it lies in storage. `digest` covers header and payload. */
+/** A record as it lies in storage. `digest` covers the header, which names the digest of the payload. */
 export interface StoredCheckpoint {
   readonly sessionId: string;
   readonly stage: number;
   readonly run: number;
   readonly header: string;
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   readonly digest: string;
 }
 
@@ -46,7 +52,6 @@ export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRec
       return { input, appendAxis, type, dims, bytes: data.byteLength };
     }),
   }));
-  const header = JSON.stringify({ ...key, run, previous, state, kept, versions } satisfies Header);
   const all = record.versions.flatMap(({ tensors }) => tensors.map(({ tensor }) => tensor));
   const payload = new Uint8Array(all.reduce((sum, { data }) => sum + data.byteLength, 0));
   let at = 0;
@@ -54,24 +59,27 @@ export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRec
     payload.set(bytesOf(tensor), at);
     at += tensor.data.byteLength;
   }
-  return {
-    sessionId: key.sessionId,
-    stage: key.stage,
-    run: record.run,
-    header,
-    payload,
-    digest: await digestOf(header, payload),
-  };
+  const { sessionId, stage } = key;
+  const identity = { ...key, run, payload: await sha256(payload) };
+  const header = JSON.stringify({ ...identity, previous, state, kept, versions } satisfies Header);
+  return { sessionId, stage, run, header, payload, digest: await sha256(utf8(header)) };
+}
+
+/** Whether what lies in storage is what was written, whoever it belongs to. */
+export async function isIntact({ header, payload, digest }: StoredCheckpoint): Promise<boolean> {
+  if ((await sha256(utf8(header))) !== digest) return false;
+  return (JSON.parse(header) as Header).payload === (await sha256(payload));
 }
 
 /** Null when the record is not intact or belongs to something else. */
 export async function decodeCheckpoint(key: CheckpointKey, stored: StoredCheckpoint): Promise<CheckpointRecord | null> {
-  if ((await digestOf(stored.header, stored.payload)) !== stored.digest) return null;
+  if (!(await isIntact(stored))) return null;
   const header = JSON.parse(stored.header) as Header;
   if (
     header.sessionId !== key.sessionId ||
     header.stage !== key.stage ||
     header.planId !== key.planId ||
+    header.weights !== key.weights ||
     header.run !== stored.run
   )
     return null;
@@ -102,10 +110,6 @@ export function chainTo(records: ReadonlyMap<number, CheckpointRecord>, run: num
   return chain.reverse();
 }
 
-async function digestOf(header: string, payload: Uint8Array): Promise<string> {
-  const head = new TextEncoder().encode(header);
-  const all = new Uint8Array(head.length + payload.length);
-  all.set(head);
-  all.set(payload, head.length);
-  return toHex(await crypto.subtle.digest("SHA-256", all));
+function utf8(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
 }

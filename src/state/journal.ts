@@ -8,15 +8,15 @@ export type Journal = TransactionLog<PoolState, TransactionBody>;
 
 /**
  * Schema of the stored journal. 1: structured clones without digests, token ids as one list, hosts without the seed's
- * browser state. 2: digests, ids in pieces, browser state.
+ * browser state. 2: digests, ids in pieces, browser state. 3: snapshots count what was appended.
  */
-export const JOURNAL_SCHEMA = 2;
+export const JOURNAL_SCHEMA = 3;
 
 const SUBJECT: LogSubject<PoolState, TransactionBody> = {
   empty: EMPTY_POOL,
   apply: applyTransaction,
   schema: JOURNAL_SCHEMA,
-  upgradeState: (state) => upgradedPool(state as PoolStateOfSchema1),
+  upgradeState: (state, from) => (from === 1 ? upgradedPool(state as PoolStateOfSchema1) : (state as PoolState)),
   // Its actions and data are those of today.
   upgradeTransaction: (transaction) => transaction as Transaction,
   damaged: (data) => ({ action: "repair_log", data }),

@@ -1,4 +1,5 @@
 import type { Sha256 } from "../base/digest.ts";
+import { JOURNAL_AUDIT_RECORDS } from "../base/limits.ts";
 import {
   CHAIN_START,
   isIntactHead,
@@ -31,7 +32,7 @@ export interface LogReading {
 
 /** Reads what follows the newest intact snapshot, and checks all of it that is used. */
 export async function readLog(
-  { head, snapshots }: LogPoints,
+  { head, snapshots }: Omit<LogPoints, "first">,
   storage: Pick<LogStorage, "readRecords">,
   sha256: Sha256,
 ): Promise<LogReading> {
@@ -57,16 +58,27 @@ export async function readLog(
   return { base: base ?? null, records, sequence, chain, damage };
 }
 
-/** Whether the history between two snapshots is intact: only then can the older one stand in for the newer. */
-export async function isBridged(
+/**
+ * The first transaction after `from` that is missing, damaged, or not the one that a snapshot follows; null: all up to
+ * `until` are as they were written. Reads in slices.
+ */
+export async function firstBreak(
   storage: Pick<LogStorage, "readRecords">,
-  from: LogSnapshot,
-  to: LogSnapshot,
+  from: Pick<LogSnapshot, "sequence" | "chain">,
+  { snapshots, until }: { readonly snapshots: readonly LogSnapshot[]; readonly until: number },
   sha256: Sha256,
-): Promise<boolean> {
-  const stored = (await storage.readRecords(from.sequence)).filter(({ sequence }) => sequence <= to.sequence);
-  const { sequence, chain } = intactPrefix(stored, from.sequence, from.chain, sha256);
-  return sequence === to.sequence && chain === to.chain;
+): Promise<Pick<LogDamage, "kind" | "sequence"> | null> {
+  let { sequence, chain } = from;
+  while (sequence < until) {
+    const stored = await storage.readRecords(sequence, Math.min(JOURNAL_AUDIT_RECORDS, until - sequence));
+    const part = intactPrefix(stored, sequence, chain, sha256);
+    if (part.bad !== null || part.records.length === 0) return { kind: part.bad ?? "gap", sequence: part.sequence + 1 };
+    const digests = new Map(part.records.map((record) => [record.sequence, record.digest]));
+    const wrong = snapshots.find((snapshot) => (digests.get(snapshot.sequence) ?? snapshot.chain) !== snapshot.chain);
+    if (wrong !== undefined) return { kind: "digest", sequence: wrong.sequence };
+    ({ sequence, chain } = part);
+  }
+  return null;
 }
 
 function intactPrefix(

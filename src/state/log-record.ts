@@ -27,6 +27,8 @@ export interface LogRecord {
 export interface LogSnapshot {
   readonly schema: number;
   readonly sequence: number;
+  /** Characters of all transactions up to this one. Not in the forms before it was counted. */
+  readonly total?: number;
   readonly chain: string;
   /** JSON of the state. */
   readonly body: string;
@@ -79,8 +81,10 @@ function recordDigest({ schema, sequence, body }: Omit<LogRecord, "digest">, cha
   return sha256(`record\n${schema}\n${chain}\n${sequence}\n${body}`);
 }
 
-function snapshotDigest({ schema, sequence, chain, body }: Omit<LogSnapshot, "digest">, sha256: Sha256): string {
-  return sha256(`snapshot\n${schema}\n${sequence}\n${chain}\n${body}`);
+function snapshotDigest(snapshot: Omit<LogSnapshot, "digest">, sha256: Sha256): string {
+  const { schema, sequence, total, chain, body } = snapshot;
+  const counted = total === undefined ? "" : `${total}\n`;
+  return sha256(`snapshot\n${schema}\n${sequence}\n${chain}\n${counted}${body}`);
 }
 
 /** The form of the head is the one thing that no later schema may change: by it a newer one is told from damage. */

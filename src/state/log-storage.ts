@@ -14,13 +14,15 @@ export interface LogPoints {
   readonly head: LogHead | null;
   /** In ascending order. */
   readonly snapshots: readonly LogSnapshot[];
+  /** The number of the oldest record; null: there is none. */
+  readonly first: number | null;
 }
 
 /** Where a transaction log lies. Anything in it may be damaged: whoever reads checks. */
 export interface LogStorage {
   readPoints(): Promise<LogPoints>;
-  /** The records with a number above `after`, in ascending order. */
-  readRecords(after: number): Promise<readonly LogRecord[]>;
+  /** The records with a number above `after`, in ascending order: all of them, or so many. */
+  readRecords(after: number, countMax?: number): Promise<readonly LogRecord[]>;
   /** All steps, in their order, or none. */
   write(steps: readonly LogWrite[]): Promise<void>;
 }
@@ -32,13 +34,16 @@ export class MemoryLogStorage implements LogStorage {
   private readonly snapshots = new Map<number, LogSnapshot>();
 
   async readPoints() {
-    return { head: this.head, snapshots: [...this.snapshots.values()].sort((a, b) => a.sequence - b.sequence) };
+    const snapshots = [...this.snapshots.values()].sort((a, b) => a.sequence - b.sequence);
+    const first = this.records.size === 0 ? null : Math.min(...this.records.keys());
+    return { head: this.head, snapshots, first };
   }
 
-  async readRecords(after: number) {
+  async readRecords(after: number, countMax?: number) {
     return [...this.records.values()]
       .filter(({ sequence }) => sequence > after)
-      .sort((a, b) => a.sequence - b.sequence);
+      .sort((a, b) => a.sequence - b.sequence)
+      .slice(0, countMax);
   }
 
   async write(steps: readonly LogWrite[]) {

@@ -1,21 +1,23 @@
 import type { Sha256 } from "../base/digest.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { JOURNAL_COMPACT_AT, JOURNAL_COMPACT_BYTES, JOURNAL_SNAPSHOTS_KEPT } from "../base/limits.ts";
+import { JOURNAL_COMPACT_BYTES, JOURNAL_SNAPSHOT_AT, JOURNAL_SNAPSHOT_BYTES_EACH } from "../base/limits.ts";
 import { callerError } from "../fault/classify.ts";
 import { digestOf } from "./canonical.ts";
-import { isBridged, type LogDamage, type LogReading, readLog } from "./log-check.ts";
+import { firstBreak, type LogDamage, type LogReading, readLog } from "./log-check.ts";
 import {
   CHAIN_START,
   isIntactHead,
   isIntactSnapshot,
   type LogBody,
   type LogRecord,
+  type LogSnapshot,
   openRecord,
   type Stamp,
   sealHead,
   sealRecord,
   sealSnapshot,
 } from "./log-record.ts";
+import { type LogPoint, retained } from "./log-retention.ts";
 import type { LogDrop, LogPoints, LogStorage, LogWrite } from "./log-storage.ts";
 
 /** What the log is of: a state, and the one pure function that changes it. */
@@ -62,8 +64,12 @@ export class TransactionLog<S, B extends LogBody> {
   private count = 0;
   private bytes = 0;
   private snapshotBytes = 0;
-  /** Sequences of the stored snapshots, ascending. */
-  private snapshots: number[] = [];
+  /** Characters ever appended. */
+  private total = 0;
+  /** The stored snapshots, ascending. */
+  private snapshots: readonly LogPoint[] = [];
+  /** Transactions up to here are not kept any more. */
+  private from: LogPoint = { sequence: 0, total: 0 };
   /** What the next write takes away, beside what its snapshot makes useless. */
   private drops: LogDrop[] = [];
   private isSnapshotDue = false;
@@ -152,8 +158,9 @@ export class TransactionLog<S, B extends LogBody> {
     });
   }
 
-  /** Every transaction that is still kept, in order. */
+  /** Every transaction that is still kept, in order; all of them are checked first. */
   async history(): Promise<readonly (B & Stamp)[]> {
+    await this.audit();
     const records = await this.afterWrites(() => this.needs.storage.readRecords(0));
     const last = records.at(-1)?.sequence ?? 0;
     const late = this.unwritten.filter(({ record }) => record.sequence > last);
@@ -161,29 +168,57 @@ export class TransactionLog<S, B extends LogBody> {
   }
 
   /**
-   * Checks what a start does not use: the snapshot before the newest and what lies between. If it could not stand in, a
-   * new snapshot is written now. For a quiet moment.
+   * Checks what a start does not use: the snapshot before the newest and what lies between, or all that is kept. What is
+   * damaged is told in the log and taken away with what it no longer leads to, and where the reserve would be gone a new
+   * snapshot is written now. For a quiet moment. False: something was wrong.
    */
-  audit(): Promise<boolean> {
+  audit(of: "reserve" | "everything" = "everything"): Promise<boolean> {
     return this.afterWrites(async () => {
       const { storage, sha256 } = this.needs;
-      const [older, newer] = (await storage.readPoints()).snapshots.slice(-JOURNAL_SNAPSHOTS_KEPT);
-      if (older === undefined || newer === undefined) return true;
-      const bad = [older, newer].filter((snapshot) => !isIntactSnapshot(snapshot, sha256));
-      if (bad.length === 0 && !(await isBridged(storage, older, newer, sha256))) bad.push(older);
-      if (bad.length === 0) return true;
-      for (const { sequence } of bad) {
-        this.take(this.subject.damaged({ kind: "snapshot", sequence, lost: 0 }));
-        this.snapshots = this.snapshots.filter((at) => at !== sequence);
-        this.drops.push({ drop: "snapshot", sequence });
-      }
+      const { snapshots, first } = await storage.readPoints();
+      const intact = snapshots.filter((snapshot) => isIntactSnapshot(snapshot, sha256));
+      const bad = snapshots.filter((snapshot) => !intact.includes(snapshot));
+      const newest = intact.at(-1);
+      // Without a snapshot, the start has read everything.
+      if (newest === undefined && bad.length === 0) return true;
+      const broken = newest === undefined || first === null ? null : await this.brokenBefore(newest, intact, first, of);
+      if (bad.length === 0 && broken === null) return true;
+      for (const { sequence } of bad) this.take(this.subject.damaged({ kind: "snapshot", sequence, lost: 0 }));
+      if (broken !== null) this.take(this.subject.damaged({ ...broken, lost: 0 }));
+      this.giveUp(bad, intact.find(({ sequence }) => broken !== null && sequence >= broken.sequence) ?? null);
       this.isSnapshotDue = true;
       await this.writeGroup();
       return false;
     });
   }
 
-  private async load(reading: LogReading, { head, snapshots }: LogPoints): Promise<void> {
+  private brokenBefore(
+    newest: LogSnapshot,
+    intact: readonly LogSnapshot[],
+    first: number,
+    of: "reserve" | "everything",
+  ): Promise<Pick<LogDamage, "kind" | "sequence"> | null> {
+    const { storage, sha256 } = this.needs;
+    const start = first === 1 ? LOG_START : intact.find(({ sequence }) => sequence === first - 1);
+    const from = of === "reserve" ? (intact.at(-2) ?? start) : start;
+    // Records that nothing stands before could not be checked.
+    if (from === undefined)
+      return Promise.resolve(first > newest.sequence ? null : { kind: "gap" as const, sequence: first });
+    return firstBreak(storage, from, { snapshots: intact, until: newest.sequence }, sha256);
+  }
+
+  /** These snapshots go, and all that lies before the one after which history is whole. */
+  private giveUp(bad: readonly LogSnapshot[], whole: LogSnapshot | null): void {
+    const isGone = ({ sequence }: LogPoint): boolean =>
+      bad.some((snapshot) => snapshot.sequence === sequence) || (whole !== null && sequence < whole.sequence);
+    for (const { sequence } of this.snapshots.filter(isGone)) this.drops.push({ drop: "snapshot", sequence });
+    this.snapshots = this.snapshots.filter((point) => !isGone(point));
+    if (whole === null) return;
+    this.drops.push({ drop: "records", from: 0, to: whole.sequence });
+    this.from = pointOf(whole);
+  }
+
+  private async load(reading: LogReading, { head, snapshots, first }: LogPoints): Promise<void> {
     const { subject } = this;
     const { base, records, sequence, damage } = reading;
     this.current = this.stateOf(reading);
@@ -191,10 +226,12 @@ export class TransactionLog<S, B extends LogBody> {
     this.chain = reading.chain;
     this.count = records.length;
     this.bytes = records.reduce((sum, { body }) => sum + body.length, 0);
+    this.total = (base?.total ?? 0) + this.bytes;
     this.snapshotBytes = base?.body.length ?? 0;
     this.damage = damage;
     const isUsed = (at: number): boolean => base !== null && at <= base.sequence;
-    this.snapshots = snapshots.map((snapshot) => snapshot.sequence).filter(isUsed);
+    this.snapshots = snapshots.filter((snapshot) => isUsed(snapshot.sequence)).map(pointOf);
+    this.from = this.startOf(first);
     const isOld = [head, base, ...records].some((piece) => piece !== null && piece.schema < subject.schema);
     if (damage.length === 0 && !isOld) return;
     for (const entry of damage) this.take(subject.damaged(entry));
@@ -204,10 +241,18 @@ export class TransactionLog<S, B extends LogBody> {
     if (isOld) {
       this.drops.push({ drop: "records", from: 0, to: sequence });
       this.snapshots = [];
+      this.from = { sequence, total: this.total };
     }
     this.isSnapshotDue = true;
     // A full disk keeps nobody from starting: what could not be written goes out with the next transaction.
     await this.writeGroup().catch(() => undefined);
+  }
+
+  /** What lies before the oldest record. */
+  private startOf(first: number | null): LogPoint {
+    const sequence = (first ?? this.sequence + 1) - 1;
+    const total = sequence === 0 ? 0 : (this.snapshots.find((point) => point.sequence >= sequence)?.total ?? 0);
+    return { sequence, total };
   }
 
   private stateOf({ base, records }: LogReading): S {
@@ -253,23 +298,23 @@ export class TransactionLog<S, B extends LogBody> {
     const drops = [...this.drops];
     const { schema } = subject;
     const count = this.count + group.length;
-    const bytes = group.reduce((sum, { record }) => sum + record.body.length, this.bytes);
+    const added = group.reduce((sum, { record }) => sum + record.body.length, 0);
+    const bytes = this.bytes + added;
+    const total = this.total + added;
     const snapshot =
       this.isSnapshotDue || this.isLong(count, bytes)
-        ? sealSnapshot({ schema, sequence, chain, body: JSON.stringify(this.current) }, needs.sha256)
+        ? sealSnapshot({ schema, sequence, total, chain, body: JSON.stringify(this.current) }, needs.sha256)
         : null;
-    const all = snapshot === null ? this.snapshots : [...this.snapshots.filter((at) => at !== sequence), sequence];
-    const kept = all.slice(-JOURNAL_SNAPSHOTS_KEPT);
+    const all = snapshot === null ? this.snapshots : [...this.snapshots.filter(isBefore(sequence)), pointOf(snapshot)];
+    const { kept, from } = snapshot === null ? { kept: all, from: this.from } : retained(all, this.from);
     const steps: LogWrite[] = group.map(({ record }) => ({ put: "record", record }));
     if (snapshot !== null) steps.push({ put: "snapshot", snapshot });
     steps.push({ put: "head", head: sealHead({ schema, sequence, chain }, needs.sha256) });
     for (const drop of drops) if (drop.drop === "records" || drop.sequence !== sequence) steps.push(drop);
     // What lies beyond would be taken for a part of what comes.
     if (this.isSnapshotDue) steps.push({ drop: "records", from: sequence + 1, to: Number.MAX_SAFE_INTEGER });
-    // The oldest snapshot that is kept needs what follows it, and nothing before.
-    if (snapshot !== null && kept.length === JOURNAL_SNAPSHOTS_KEPT)
-      steps.push({ drop: "records", from: 0, to: kept[0] ?? 0 });
-    for (const at of all.slice(0, -JOURNAL_SNAPSHOTS_KEPT)) steps.push({ drop: "snapshot", sequence: at });
+    if (from.sequence > this.from.sequence) steps.push({ drop: "records", from: 0, to: from.sequence });
+    for (const point of all) if (!kept.includes(point)) steps.push({ drop: "snapshot", sequence: point.sequence });
     try {
       await needs.storage.write(steps);
     } catch (error) {
@@ -278,6 +323,8 @@ export class TransactionLog<S, B extends LogBody> {
     this.unwritten = this.unwritten.slice(group.length);
     this.drops = this.drops.slice(drops.length);
     this.snapshots = kept;
+    this.from = from;
+    this.total = total;
     this.count = snapshot === null ? count : 0;
     this.bytes = snapshot === null ? bytes : 0;
     if (snapshot === null) return;
@@ -285,11 +332,24 @@ export class TransactionLog<S, B extends LogBody> {
     this.isSnapshotDue = false;
   }
 
-  /** A large state is not written again for each few transactions: only when they have become as large. */
+  /** So that a start has little to apply again, but a large state is not written anew for each few transactions. */
   private isLong(count: number, bytes: number): boolean {
-    return count >= JOURNAL_COMPACT_AT || bytes >= Math.max(JOURNAL_COMPACT_BYTES, this.snapshotBytes);
+    const countMax = Math.max(JOURNAL_SNAPSHOT_AT, this.snapshotBytes / JOURNAL_SNAPSHOT_BYTES_EACH);
+    return count >= countMax || bytes >= Math.max(JOURNAL_COMPACT_BYTES, this.snapshotBytes);
   }
 }
+
+/** Before the first transaction. */
+const LOG_START = { sequence: 0, chain: CHAIN_START };
+
+function pointOf({ sequence, total = 0 }: LogSnapshot): LogPoint {
+  return { sequence, total };
+}
+
+const isBefore =
+  (sequence: number) =>
+  (point: LogPoint): boolean =>
+    point.sequence < sequence;
 
 function newestSchema({ head, snapshots }: LogPoints, sha256: Sha256): number {
   const intact = snapshots.filter((snapshot) => isIntactSnapshot(snapshot, sha256));

@@ -80,10 +80,16 @@ async function measure(folder) {
   check(written.largestFileBytes > 2 ** 32, "the external file is not over 4 GB");
   const digests = [];
   for (const shards of PLANS) digests.push(await measurePlan(script, folder, shards, written.bytes));
+  sayWhetherSame(digests, `${PLANS.join(" and ")} shards`);
   digests.push(await measureInBrowser(script, folder));
-  const what = `${PLANS.join(" and ")} shards in Node and of ${BROWSER_SHARDS} in the browser`;
-  check(new Set(digests).size === 1, `plans of ${what} give different logits`);
-  say(`\nLogits of ${what}: ${new Set(digests).size === 1 ? "the same bits" : "DIFFERENT"}`);
+  sayWhetherSame(digests, `${PLANS.join(" and ")} shards in Node and of ${BROWSER_SHARDS} in the browser`);
+}
+
+/** @param {string[]} digests @param {string} what */
+function sayWhetherSame(digests, what) {
+  const isSame = new Set(digests).size === 1;
+  check(isSame, `${what} give different logits`);
+  say(`\nLogits of ${what}: ${isSame ? "the same bits" : "DIFFERENT"}`);
 }
 
 /** @param {string} script @param {string} folder @returns {Promise<string>} */
@@ -139,7 +145,7 @@ for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
   });
 }
 try {
-  await measure(folder);
+  await measure(folder).catch((error) => check(false, `the measurement ended: ${error?.stack ?? error}`));
   writeFileSync(RESULTS, `${lines.join("\n")}\n`);
 } finally {
   cleanUp();

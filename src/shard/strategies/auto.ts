@@ -77,7 +77,10 @@ export function ruleFor(situation: Situation): { readonly strategy: ShardingStra
   return { strategy, because };
 }
 
-function situationOf({ graph, bindings, space, narrow, hosts, evidence, model }: StrategyInput): Situation {
+function situationOf(input: StrategyInput): Situation {
+  const { graph, bindings, space, narrow, hosts, evidence, families, model } = input;
+  const family = familyOf(graph);
+  const kin = families.filter((row) => row.family === family);
   const components = new Set(componentsOf(space, narrow).names(0, model.count));
   const types = new Set(hosts.map((host) => host.browserType));
   const isEncoderDecoder = components.has("encoder") && components.has("decoder");
@@ -85,8 +88,8 @@ function situationOf({ graph, bindings, space, narrow, hosts, evidence, model }:
   const growing = bindings.filter(({ input }) => /past|cache|key|value/i.test(input.name));
   return {
     browserTypes: types.size,
-    hasHistory: evidence.some((row) => types.has(row.browserType) && row.samples > 0),
-    isFamilyKnown: familyOf(graph) !== null,
+    hasHistory: [...evidence, ...kin].some((row) => types.has(row.browserType) && row.samples > 0),
+    isFamilyKnown: family !== null,
     areHostsUnlike: areUnlike(hosts),
     hasSeveralComponents,
     isDecoderOnly: growing.length > 0 && !components.has("encoder"),

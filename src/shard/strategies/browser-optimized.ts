@@ -35,7 +35,7 @@ interface Predictor {
   readonly of: (host: HostProfile, family: Family | null) => Expectation;
 }
 
-export function predictor({ graph, space, model, evidence }: StrategyInput): Predictor {
+export function predictor({ graph, space, model, evidence, families: kin }: StrategyInput): Predictor {
   const main = familyOf(graph);
   const families = familiesOfNodes(graph);
   const kinds: readonly (Family | null)[] = [...FAMILIES, null];
@@ -47,12 +47,12 @@ export function predictor({ graph, space, model, evidence }: StrategyInput): Pre
     (parts[kind]?.[to] ?? 0) - (parts[kind]?.[from] ?? 0);
   const known = new Map<HostProfile, readonly Expectation[]>();
   const expected = (host: HostProfile): readonly Expectation[] => {
-    const found = known.get(host) ?? kinds.map((kind) => expectation(host, kind, evidence));
+    const found = known.get(host) ?? kinds.map((kind) => expectation(host, kind, evidence, kin));
     known.set(host, found);
     return found;
   };
   return {
-    of: (host, family) => expectation(host, family, evidence),
+    of: (host, family) => expectation(host, family, evidence, kin),
     family: (from, to) => {
       const shares = kinds.map((_, kind) => share(kind, from, to));
       return kinds[shares.indexOf(Math.max(...shares))] ?? null;
@@ -82,7 +82,8 @@ function sentence(
     strong.length === 0 ? "" : `, which ${strong.map((host) => host.browserType).join(" and ")} is strong at`;
   const seen = types.map((host) => ({ host, ...of(host, family) })).filter(({ samples }) => samples > 0);
   const history = seen.map(
-    ({ host, factor, samples }) => `${host.browserType} × ${factor.toFixed(2)} after ${samples} runs`,
+    ({ host, factor, samples, source }) =>
+      `${host.browserType} × ${factor.toFixed(2)} after ${samples} runs${source === "family" ? ` of ${family} models` : ""}`,
   );
   return `${what}${prior}${history.length === 0 ? "" : `; history makes it ${history.join(", ")}`}`;
 }

@@ -1,7 +1,7 @@
 import type { CostModel } from "../cost-model.ts";
 import type { CutSpace } from "../cuts.ts";
 import type { Graph } from "../graph.ts";
-import type { BrowserEvidence, HostProfile } from "../host-profile.ts";
+import type { BrowserEvidence, FamilyEvidence, HostProfile } from "../host-profile.ts";
 import type { NarrowCuts } from "../narrow.ts";
 import type { StateBinding } from "../types.ts";
 
@@ -16,7 +16,9 @@ export interface StrategyInput {
   readonly shards: number;
   /** Empty: nothing is known of the hosts, they are taken to be alike. */
   readonly hosts: readonly HostProfile[];
+  /** Of this model, and of all models of each family. */
   readonly evidence: readonly BrowserEvidence[];
+  readonly families: readonly FamilyEvidence[];
 }
 
 /** What a strategy decides. */

@@ -80,3 +80,39 @@ describe("streamed text", () => {
     expect(new TextStream(null).push(5)).toBe("");
   });
 });
+
+describe("a text with all that an encoder is fed", () => {
+  const vocab = { "[UNK]": 0, "[CLS]": 1, "[SEP]": 2, call: 3, me: 4, "##n": 5 };
+  const bert = textCodec({
+    json: {
+      version: "1.0",
+      added_tokens: [],
+      normalizer: { type: "BertNormalizer", lowercase: true },
+      pre_tokenizer: { type: "BertPreTokenizer" },
+      post_processor: { type: "BertProcessing", sep: ["[SEP]", 2], cls: ["[CLS]", 1] },
+      decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+      model: {
+        type: "WordPiece",
+        unk_token: "[UNK]",
+        continuing_subword_prefix: "##",
+        max_input_chars_per_word: 100,
+        vocab,
+      },
+    },
+    config: {},
+  });
+
+  it("has special tokens, a mask that lets all of it count, and one segment", () => {
+    expect(bert.encodeAll("Call men")).toEqual({
+      ids: [1, 3, 4, 5, 2],
+      attentionMask: [1, 1, 1, 1, 1],
+      tokenTypeIds: [0, 0, 0, 0, 0],
+    });
+  });
+
+  it("has the ids that a prompt has", () => {
+    const { ids, attentionMask, tokenTypeIds } = codec.encodeAll("Call me Ishmael.");
+    expect(ids).toEqual(codec.encode("Call me Ishmael."));
+    expect([attentionMask.length, tokenTypeIds.length]).toEqual([ids.length, ids.length]);
+  });
+});

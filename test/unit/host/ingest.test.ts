@@ -63,16 +63,22 @@ function taking(web: Readonly<Record<string, Uint8Array>> = {}) {
     writePlan: async () => undefined,
   };
   const { port1, port2 } = new MessageChannel();
-  const ingest: Ingest = serveIngest(port2, parseSessionOptions({}), { hosts: [], evidence: [], stages: [] }, stores, {
-    progress: (phase, loaded, total) => void told.progress.push([phase, loaded, total]),
-    planned: (planId) => {
-      told.planned = planId;
+  const ingest: Ingest = serveIngest(
+    port2,
+    parseSessionOptions({}),
+    { hosts: [], evidence: [], families: [], stages: [] },
+    stores,
+    {
+      progress: (phase, loaded, total) => void told.progress.push([phase, loaded, total]),
+      planned: (planId) => {
+        told.planned = planId;
+      },
+      failed: (error) => {
+        told.failed = toErrorData(error).code;
+      },
+      now: () => performance.now(),
     },
-    failed: (error) => {
-      told.failed = toErrorData(error).code;
-    },
-    now: () => performance.now(),
-  });
+  );
   const page = new RpcPeer<IngestCalls, Record<never, never>, Record<never, never>, Record<never, never>>(
     (message) => port1.postMessage(message),
     {},

@@ -10,7 +10,7 @@ import { hostOf, unevenModel } from "../shard/strategies/uneven.ts";
 
 const skeleton = readSkeleton(readerOf(unevenModel()));
 const HOSTS = [hostOf("chrome", 1), hostOf("chrome", 1)];
-const NOTHING: PlanningInput = { hosts: [], evidence: [], stages: [] };
+const NOTHING: PlanningInput = { hosts: [], evidence: [], families: [], stages: [] };
 const ASKED: SessionOptions = { ...parseSessionOptions({ shards: 2 }), shardingStrategy: "balanced" };
 
 function measured(plan: ShardPlan, times: readonly number[], more: Partial<StageMeasurement> = {}): StageMeasurement[] {

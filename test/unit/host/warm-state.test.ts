@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { WarmState } from "../../../src/host/warm-state.ts";
 
-const KEY = { sessionId: "s", stage: 0, planId: "p" };
+const KEY = { sessionId: "s", stage: 0, planId: "p", weights: "w" };
 
 interface Row {
   readonly digest: string;

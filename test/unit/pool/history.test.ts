@@ -190,7 +190,7 @@ describe("what a model is cut by", () => {
     const browser = new FakeBrowser();
     await browser.live(2);
     const none = { browserType: "chrome", samples: 0, avgDurationMs: null, successRate: 0 };
-    expect(browser.planning).toEqual({ hosts: [], evidence: [none], stages: [] });
+    expect(browser.planning).toEqual({ hosts: [], evidence: [none], families: [], stages: [] });
   });
 
   it("is a profile a host, the browser's history with the model, and the stages' times", async () => {

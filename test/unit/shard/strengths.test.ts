@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { BrowserEvidence } from "../../../src/shard/host-profile.ts";
+import type { Family } from "../../../src/shard/family.ts";
+import type { BrowserEvidence, FamilyEvidence } from "../../../src/shard/host-profile.ts";
 import { planShards } from "../../../src/shard/plan.ts";
 import { readSkeleton } from "../../../src/shard/skeleton.ts";
 import { expectation, strongAt } from "../../../src/shard/strengths.ts";
@@ -16,7 +17,12 @@ const of = (browserType: string, samples: number, avgDurationMs: number | null, 
 describe("what a browser is expected to take, against hand-computed figures", () => {
   it("the seed's table is the prior", () => {
     expect([strongAt("vision"), strongAt("audio"), strongAt("text")]).toEqual([["chrome"], ["firefox"], ["edge"]]);
-    expect(expectation(hostOf("chrome", 1), "vision", [])).toEqual({ prior: 0.8, factor: 0.8, samples: 0 });
+    expect(expectation(hostOf("chrome", 1), "vision", [])).toEqual({
+      prior: 0.8,
+      factor: 0.8,
+      samples: 0,
+      source: null,
+    });
     expect(expectation(hostOf("chrome", 1), "audio", []).factor).toBe(1);
     expect(expectation(hostOf("chrome", 1), null, []).factor).toBe(1);
     expect(expectation(hostOf("chrome", 1, { threads: 4 }), "vision", []).factor).toBeCloseTo(0.76);
@@ -35,6 +41,47 @@ describe("what a browser is expected to take, against hand-computed figures", ()
     ["all failed: nothing is known", [of("chrome", 10, null, 0)], "chrome", 0.8],
   ])("%s", (_, evidence, browser, factor) => {
     expect(expectation(hostOf(browser, 1), "vision", evidence).factor).toBeCloseTo(factor, 9);
+  });
+});
+
+describe("history of the model's family", () => {
+  const kin = (browserType: string, samples: number, relative: number, family: Family = "vision"): FamilyEvidence => ({
+    browserType,
+    family,
+    samples,
+    relative,
+  });
+
+  it.each<[string, BrowserEvidence[], FamilyEvidence[], number, string | null]>([
+    ["stands in where the model is new", [], [kin("chrome", 30, 1.6)], (8 + 48) / 40, "family"],
+    ["of another kind of model says nothing", [], [kin("chrome", 30, 1.6, "audio")], 0.8, null],
+    ["of another browser says nothing", [], [kin("edge", 30, 1.6)], 0.8, null],
+    [
+      "gives way to the model's own, once two browsers have run it ten times",
+      [of("chrome", 10, 150), of("edge", 10, 50)],
+      [kin("chrome", 30, 1.6)],
+      (0.8 + 1.5) / 2,
+      "model",
+    ],
+    [
+      "stays where the other browser has run the model less",
+      [of("chrome", 10, 150), of("edge", 9, 50)],
+      [kin("chrome", 30, 1.6)],
+      (8 + 48) / 40,
+      "family",
+    ],
+    [
+      "stays where one browser alone has run it, which is only like itself",
+      [of("chrome", 500, 150)],
+      [kin("chrome", 30, 1.6)],
+      (8 + 48) / 40,
+      "family",
+    ],
+    ["is not needed: the model's own few runs count without it", [of("chrome", 10, 150)], [], (0.8 + 1) / 2, "model"],
+  ])("%s", (_, evidence, families, factor, source) => {
+    const found = expectation(hostOf("chrome", 1), "vision", evidence, families);
+    expect(found.factor).toBeCloseTo(factor, 9);
+    expect(found.source).toBe(source);
   });
 });
 
@@ -57,6 +104,19 @@ describe("browser_optimized", () => {
     expect(prior).toBeGreaterThan(0.5);
     expect(even).toBeLessThan(prior);
     expect(slow).toBeLessThan(0.35);
+  });
+
+  it("says that what it knows is of other models of the family", () => {
+    const families = [
+      { browserType: "chrome", family: "vision", samples: 30, relative: 1.6 },
+      { browserType: "edge", family: "vision", samples: 40, relative: 0.5 },
+    ] as const;
+    const { reason, family } = planShards(rec, { shards: 2, shardingStrategy: "browser_optimized", hosts, families });
+    expect(family).toBe("vision");
+    expect(reason).toMatch(
+      /history makes it edge × 0.60 after 40 runs of vision models, chrome × 1.40 after 30 runs of vision models/,
+    );
+    expect(reason.match(/\.(\s|$)/g)).toHaveLength(1);
   });
 
   it("explains itself in one sentence", () => {

@@ -8,7 +8,7 @@ import {
   type StoredCheckpoint,
 } from "../../../src/state/checkpoint-codec.ts";
 
-const KEY: CheckpointKey = { sessionId: "s", stage: 1, planId: "p" };
+const KEY: CheckpointKey = { sessionId: "s", stage: 1, planId: "p", weights: "w" };
 const RECORD: CheckpointRecord = {
   run: 32,
   previous: 16,
@@ -98,6 +98,7 @@ describe("a stored checkpoint", () => {
     ["session", { sessionId: "t" }],
     ["stage", { stage: 2 }],
     ["plan", { planId: "q" }],
+    ["model", { weights: "x" }],
   ])("of another %s is refused though intact", async (_, other) => {
     expect(await decodeCheckpoint({ ...KEY, ...other }, await stored())).toBeNull();
   });

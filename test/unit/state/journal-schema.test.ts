@@ -5,6 +5,7 @@ import { BrowserStateManager } from "../../../src/state/browser-state-manager.ts
 import { JOURNAL_SCHEMA, openJournal } from "../../../src/state/journal.ts";
 import { sealFirstSchema } from "../../../src/state/journal-format.ts";
 import { exportTransaction } from "../../../src/state/log-export.ts";
+import { sealHead, sealRecord, sealSnapshot } from "../../../src/state/log-record.ts";
 import { MemoryLogStorage } from "../../../src/state/log-storage.ts";
 import type { TransactionBody } from "../../../src/state/pool-state.ts";
 import { fault, host, session } from "./records.ts";
@@ -74,6 +75,34 @@ describe("a journal of the first schema", () => {
     const [first] = FIRST.transactions;
     const young = { snapshot: undefined, transactions: [{ ...first, sequence: 1 }] };
     expect(Object.keys((await open(await storageOf(sealFirstSchema(young, sha256)))).state.hosts)).toEqual(["i"]);
+  });
+});
+
+describe("a journal of the second schema", () => {
+  it("is read, and brought into the form of today", async () => {
+    const storage = new MemoryLogStorage();
+    const journal = await open(storage);
+    for (const body of LIST) await journal.append(body);
+    // Its records are those of today but for the number of the schema; its snapshots did not count.
+    const records = [];
+    let chain = "";
+    for (const { body, sequence } of await storage.readRecords(0)) {
+      const record = sealRecord({ ...JSON.parse(body), sequence }, 2, chain, sha256);
+      records.push({ put: "record" as const, record });
+      chain = record.digest;
+    }
+    const first = { schema: 2, sequence: 2, chain: records[1]?.record.digest ?? "" };
+    const before = await open(new MemoryLogStorage());
+    for (const body of LIST.slice(0, 2)) await before.append(body);
+    const snapshot = sealSnapshot({ ...first, body: JSON.stringify(before.state) }, sha256);
+    const head = sealHead({ schema: 2, sequence: LIST.length, chain }, sha256);
+    const old = new MemoryLogStorage();
+    await old.write([...records, { put: "snapshot", snapshot }, { put: "head", head }]);
+    const upgraded = await open(old);
+    expect([upgraded.damage, upgraded.length]).toEqual([[], LIST.length]);
+    expect(upgraded.state).toEqual(journal.state);
+    expect((await old.readPoints()).head?.schema).toBe(JOURNAL_SCHEMA);
+    expect((await open(old)).state).toEqual(journal.state);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { loadSha256 } from "../../../src/base/digest.ts";
-import { JOURNAL_COMPACT_AT, JOURNAL_COMPACT_BYTES } from "../../../src/base/limits.ts";
+import { JOURNAL_COMPACT_BYTES, JOURNAL_SNAPSHOT_AT } from "../../../src/base/limits.ts";
 import { type Journal, openJournal } from "../../../src/state/journal.ts";
 import { type LogWrite, MemoryLogStorage } from "../../../src/state/log-storage.ts";
 import type { TransactionBody } from "../../../src/state/pool-state.ts";
@@ -72,16 +72,16 @@ describe("the journal", () => {
     expect(await disk.sequences()).toEqual([1, 2, 3]);
   });
 
-  it("is compacted by the number of its transactions, restarts included", async () => {
+  it("gets a snapshot after so many transactions, restarts included", async () => {
     const disk = new Disk();
     let journal = await open(disk);
     await journal.append(OPENED);
     const many = (count: number) =>
       Promise.all(Array.from({ length: count }, (_, at) => journal.append(tokens(at, [at]))));
-    await many(JOURNAL_COMPACT_AT / 2);
+    await many(JOURNAL_SNAPSHOT_AT / 2);
     journal = await open(disk);
     expect(disk.written).toBe(0);
-    await many(JOURNAL_COMPACT_AT / 2);
+    await many(JOURNAL_SNAPSHOT_AT / 2);
     expect(disk.written).toBe(1);
     expect((await open(disk)).state).toEqual(journal.state);
   });

@@ -23,6 +23,16 @@ export class FakeCheckpoints {
       .sort((a, b) => a - b);
   }
 
+  /** Changes what lies in storage for a stage's run, as a failing disk would; null: it is gone. */
+  damage(stage: number, run: number, change: (stored: StoredCheckpoint) => StoredCheckpoint | null): void {
+    const key = `${stage} ${run}`;
+    const stored = this.stored.get(key);
+    if (stored === undefined) throw new Error(`nothing is stored under ${key}`);
+    const changed = change(structuredClone(stored));
+    if (changed === null) this.stored.delete(key);
+    else this.stored.set(key, changed);
+  }
+
   forgetAfter(stage: number, after: number): void {
     for (const [key, { stage: of, run }] of this.stored) if (of === stage && run > after) this.stored.delete(key);
   }
@@ -41,5 +51,5 @@ export class FakeCheckpoints {
 }
 
 function keyOf(stage: number) {
-  return { sessionId: "session", stage, planId: "plan" };
+  return { sessionId: "session", stage, planId: "plan", weights: "weights" };
 }

@@ -44,7 +44,7 @@ export class World {
   /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
   losingPorts = false;
   private readonly buried: FakeHost[] = [];
-  private readonly checkpoints = new FakeCheckpoints();
+  readonly checkpoints = new FakeCheckpoints();
   private readonly stages: StageInfo[];
   private bridge: { driver: Driver; alive: boolean; port: MessagePort; peer: DriverPeer } | null = null;
   private readonly info: Omit<SessionInfo, "stages">;

@@ -39,7 +39,7 @@ describe("moby-llama, a prefill and two tokens", () => {
       );
     }
     await session.release();
-  });
+  }, 60_000);
 
   it.each(SHARDING_STRATEGY_OPTIONS.flatMap((strategy) => [2, 5].map((shards) => [strategy, shards] as const)))(
     "%s at K = %i gives the bits of the whole model",

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { BrowserTransaction } from "../../../../src/state/browser-record.ts";
+import type { LogRecord } from "../../../../src/state/log-record.ts";
 import { RECORDED } from "./histories.ts";
 import { type Contents, OpenStorage, openBrowsers, withSnapshot } from "./world.ts";
 
@@ -8,6 +9,8 @@ import { type Contents, OpenStorage, openBrowsers, withSnapshot } from "./world.
 const CUTS = [4, 8];
 const EXTRA = CUTS.length;
 
+/** With all its transactions, and as it is when the oldest of them have been dropped. */
+let whole: Contents;
 let intact: Contents;
 /** Digests of the states after 0, 1, 2, … transactions. */
 const legal: string[] = [];
@@ -24,7 +27,9 @@ beforeAll(async () => {
     await log.append(transaction);
     legal.push(log.digest());
   }
-  intact = await storage.contents();
+  whole = await storage.contents();
+  const oldest = whole.snapshots[0]?.sequence ?? 0;
+  intact = { ...whole, records: whole.records.filter(({ sequence }) => sequence > oldest) };
 });
 
 /** Opens what was changed; the state must be one that the log had, and the damage told and repaired. */
@@ -179,6 +184,34 @@ describe("a damaged newest snapshot", () => {
     const { log } = await opened({ ...intact, snapshots, records });
     const sequence = intact.records[1]?.sequence ?? 0;
     expect(log.damage).toContainEqual({ kind: "digest", sequence, lost: (intact.head?.sequence ?? 0) - sequence + 1 });
+  });
+});
+
+describe("the part of the log that no start reads", () => {
+  it("is checked as well: any one record of it that is lost or damaged", async () => {
+    const old = whole.records.filter(({ sequence }) => sequence <= (whole.snapshots[0]?.sequence ?? 0));
+    expect(old.length).toBeGreaterThan(2);
+    for (const record of old) {
+      await expectRepaired({ ...whole, records: whole.records.filter((other) => other !== record) });
+      for (let at = 0; at < record.body.length; at += 7) {
+        const flipped = { ...record, body: flip(record.body, at, at % 7) };
+        await expectRepaired({ ...whole, records: whole.records.map((other) => (other === record ? flipped : other)) });
+      }
+    }
+  });
+
+  it("costs a start nothing when it is damaged, and is not exported", async () => {
+    const [first, ...records] = whole.records;
+    const storage = OpenStorage.of({ ...whole, records: [{ ...first, body: "{}" } as LogRecord, ...records] });
+    const log = await openBrowsers(storage);
+    expect([log.damage, log.digest()]).toEqual([[], legal.at(-1)]);
+    expect((await log.history()).map(({ action }) => action)).toContain("repair_log");
+    expect((await log.history())[0]?.sequence).toBe((whole.snapshots[0]?.sequence ?? 0) + 1);
+  });
+
+  it("stands in when both snapshots are lost", async () => {
+    const { log, isDetected } = await opened({ ...whole, snapshots: [] });
+    expect([log.digest(), isDetected]).toEqual([legal.at(-1), false]);
   });
 });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { JOURNAL_COMPACT_AT } from "../../../../src/base/limits.ts";
+import { JOURNAL_COMPACT_AT, JOURNAL_SNAPSHOT_AT } from "../../../../src/base/limits.ts";
 import { BROWSER_SUBJECT } from "../../../../src/state/browser-log.ts";
 import type { BrowserTransaction } from "../../../../src/state/browser-record.ts";
 import { applyBrowserTransaction } from "../../../../src/state/browser-reducer.ts";
@@ -119,17 +119,43 @@ describe("writing", () => {
     expect((await openBrowsers(storage)).digest()).toBe(log.digest());
   });
 
-  it("keeps two snapshots and what follows the older one", async () => {
+  it("keeps the newest snapshots and one at each end of a stretch, and drops what is older than two of them", async () => {
     const { log, storage } = await recorded([RECORDED[0] as BrowserTransaction]);
-    for (let snapshot = 0; snapshot < 3; snapshot++) {
-      await Promise.all(Array.from({ length: JOURNAL_COMPACT_AT }, () => log.append(beat)));
-    }
+    for (let at = 0; at < (3.2 * JOURNAL_COMPACT_AT) / 100; at++)
+      await Promise.all(Array.from({ length: 100 }, () => log.append(beat)));
     const { snapshots, records } = await storage.contents();
-    expect(snapshots).toHaveLength(2);
-    expect(records[0]?.sequence).toBe((snapshots[0]?.sequence ?? 0) + 1);
+    const [oldest, second, ...newest] = snapshots.map(({ sequence }) => sequence) as [number, number, ...number[]];
+    expect(newest).toHaveLength(2);
+    expect(second - oldest).toBeGreaterThanOrEqual(JOURNAL_COMPACT_AT);
+    expect(log.length - second).toBeLessThan(JOURNAL_COMPACT_AT);
+    expect(records[0]?.sequence).toBe(oldest + 1);
     expect(records.at(-1)?.sequence).toBe(log.length);
     const again = await openBrowsers(storage);
-    expect([again.digest(), again.damage]).toEqual([log.digest(), []]);
+    expect([again.digest(), again.damage, await again.audit()]).toEqual([log.digest(), [], true]);
+    for (const from of snapshots) expect(await again.replay(from.sequence)).toMatchObject({ isSame: true });
+  });
+
+  it("leaves a start little to apply again, however long the log is", async () => {
+    const { log, storage } = await recorded([RECORDED[0] as BrowserTransaction]);
+    for (let at = 0; at < JOURNAL_COMPACT_AT; at++) {
+      const written = log.append(beat);
+      if (at % 10 === 0) await written;
+    }
+    await log.append(beat);
+    const read: number[] = [];
+    const again = await openBrowsers({
+      readPoints: () => storage.readPoints(),
+      write: (steps) => storage.write(steps),
+      readRecords: async (after, countMax) => {
+        const records = await storage.readRecords(after, countMax);
+        read.push(records.length);
+        return records;
+      },
+    });
+    expect(again.digest()).toBe(log.digest());
+    expect(read).toEqual([expect.any(Number)]);
+    expect(read[0]).toBeLessThan(2 * JOURNAL_SNAPSHOT_AT);
+    expect(await log.history()).toHaveLength(JOURNAL_COMPACT_AT + 2);
   });
 });
 

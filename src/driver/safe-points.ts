@@ -1,0 +1,81 @@
+import { commonCheckpoint, type Submitted } from "./replay.ts";
+import type { RunCosts } from "./run-costs.ts";
+import { type WayBack, waysBack } from "./way-back.ts";
+
+/** Of a session whose stages keep state: what is stored, what may be forgotten, and what can be done again. */
+export class SafePoints {
+  /** Per stage, runs whose state it has stored. */
+  readonly stored: Set<number>[];
+  /** The last run after which every stage's state is stored. */
+  durable = -1;
+  /** What may be forgotten: the durable point before, for the newest one might turn out to be damaged. */
+  safe = -1;
+  /** The first run of the generation that was asked for last: its tokens are known, so all of it can be fed again. */
+  private generationBase = -1;
+  /** The last run that only the page can feed. */
+  private lastPageRun = -1;
+
+  constructor(stages: number) {
+    this.stored = Array.from({ length: stages }, () => new Set());
+  }
+
+  submitted({ run, reset, feeds }: Submitted): void {
+    if (feeds === null) this.lastPageRun = Math.max(this.lastPageRun, run);
+    else if (reset) this.generationBase = Math.max(this.generationBase, run);
+  }
+
+  /**
+   * False: nothing has moved. `keeps`: there is state, and it is stored; else what is answered is safe. `cut`: what was
+   * before the last run that started from initial state cannot be damaged, since nobody needs it.
+   */
+  move(acked: number, keeps: boolean, cut: number): boolean {
+    const { durable, safe } = this;
+    const newest = keeps ? commonCheckpoint(this.stored, acked) : acked;
+    const before = keeps ? Math.max(cut, commonCheckpoint(this.stored, newest - 1)) : acked;
+    this.durable = Math.max(durable, newest, before);
+    this.safe = Math.max(safe, before);
+    for (const runs of this.stored) for (const run of runs) if (run < this.first - 1) runs.delete(run);
+    return durable !== this.durable || safe !== this.safe;
+  }
+
+  /** The first run that can be done again. */
+  get first(): number {
+    const after = this.safe + 1;
+    return this.generationBase > this.lastPageRun ? Math.min(this.generationBase, after) : after;
+  }
+
+  /** Where stages can be put back to. `runs`: those that can be done again. */
+  ways({
+    runs,
+    acked,
+    resets,
+    costs,
+  }: {
+    readonly runs: Iterable<number>;
+    readonly acked: number;
+    readonly resets: ReadonlySet<number>;
+    readonly costs: RunCosts;
+  }): readonly WayBack[] {
+    const [first, last] = boundsOf(runs, acked);
+    const { restoreMs } = costs;
+    const lastRun = Math.max(last, acked);
+    return waysBack({
+      stored: this.stored,
+      fedAfter: first - 1,
+      acked,
+      lastRun,
+      resets,
+      restoreMs,
+      runMs: (run) => costs.of(run),
+    });
+  }
+}
+
+/** The first and the last of these runs; of none, the run after `acked`, and `acked`. */
+export function boundsOf(runs: Iterable<number>, acked: number): readonly [number, number] {
+  let first = Number.POSITIVE_INFINITY;
+  let last = -1;
+  // There may be more of them than a call takes arguments, and they may be out of order.
+  for (const run of runs) [first, last] = [Math.min(first, run), Math.max(last, run)];
+  return last < 0 ? [acked + 1, acked] : [first, last];
+}

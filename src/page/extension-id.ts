@@ -1,0 +1,2 @@
+/** The id that the manifest's key fixes. */
+export const EXTENSION_ID = "doggpnogehmihcamhdfbemikhhhaibda";

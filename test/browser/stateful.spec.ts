@@ -1,0 +1,96 @@
+import { generate, inMemory } from "../models/generate/index.ts";
+import { type ModelCase, type PostedFeeds, posted, postedFeeds } from "./checks/models.ts";
+import { expect, test } from "./harness/fixtures.ts";
+import { randomFor, SEED, wholeNumber } from "./support/random.ts";
+import { openStateful, playWith } from "./support/stateful.ts";
+
+const range = (length: number): number[] => Array.from({ length }, (_, index) => index);
+const longs = (values: readonly number[], dims: readonly number[] = [1, values.length]) =>
+  posted({ type: "int64", dims, data: BigInt64Array.from(values, BigInt) });
+const floats = (dims: readonly number[], next: (index: number) => number) =>
+  posted({
+    type: "float32",
+    dims,
+    data: Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => next(i)),
+  });
+
+/** A recurrent state, replaced with each chunk of sound; the whole body is one `If`, so it runs in one host. */
+function silero(): ModelCase {
+  return {
+    model: { url: "/models/vad/silero_vad_v5.onnx" },
+    steps: range(64).map((chunk) => ({
+      input: floats([1, 512], (at) => Math.sin((chunk * 512 + at) / (7 + (chunk % 9)))),
+      sr: longs([16_000], []),
+    })),
+    initial: { state: floats([2, 1, 128], () => 0) },
+    stateBindings: { state: "stateN" },
+    options: { shards: 1 },
+  };
+}
+
+/** A KV cache in three hosts, of which each stores the rows that it gained. */
+function moby(): ModelCase {
+  const names = range(6).flatMap((layer) => [`${layer}.key`, `${layer}.value`]);
+  return {
+    model: { url: "/models/moby-llama/onnx/model.onnx" },
+    steps: range(40).map((step) => ({
+      input_ids: longs([300 + ((step * 37) % 1_500)]),
+      attention_mask: longs(range(step + 1).map(() => 1)),
+      position_ids: longs([step]),
+    })),
+    initial: Object.fromEntries(names.map((name) => [`past_key_values.${name}`, floats([1, 2, 0, 32], () => 0)])),
+    stateBindings: Object.fromEntries(names.map((name) => [`past_key_values.${name}`, `present.${name}`])),
+    options: { shards: 3 },
+  };
+}
+
+/** Two caches: over the decoder's own tokens, which grows, and over the encoder's output, which the first run makes. */
+function encoderDecoder(): ModelCase {
+  const decoder = generate({ family: "t5", form: "two" }).parts.find(({ role }) => role === "decoder");
+  const bytes = decoder === undefined ? undefined : inMemory(decoder).get("");
+  if (decoder === undefined || bytes === undefined) throw new Error("a model without a decoder");
+  const bound = Object.keys(decoder.stateBindings);
+  const pick = (feeds: PostedFeeds, isWanted: (name: string) => boolean): PostedFeeds =>
+    Object.fromEntries(Object.entries(feeds).filter(([name]) => isWanted(name)));
+  const first = postedFeeds(decoder.feeds("first"));
+  const next = range(39).map((past) => postedFeeds(decoder.feeds("next", { past: past + 4 })));
+  return {
+    model: { base64: Buffer.from(bytes).toString("base64") },
+    steps: [first, ...next].map((feeds) => pick(feeds, (name) => !bound.includes(name))),
+    initial: pick(first, (name) => bound.includes(name)),
+    stateBindings: decoder.stateBindings,
+    options: { shards: 1, stateBindings: decoder.stateBindings },
+  };
+}
+
+const MODELS = [
+  ["silero VAD", silero, ""],
+  ["moby-llama", moby, " @long"],
+  ["an encoder–decoder with a cross-attention cache", encoderDecoder, " @long"],
+] as const;
+
+for (const [name, model, few] of MODELS) {
+  for (const [seeds, tag] of [
+    [5, few],
+    [100, " @long"],
+  ] as const) {
+    test(`${name}, killed at a random run ${seeds} times, has the bits of undisturbed onnxruntime-web${tag}`, async ({
+      browser,
+      page,
+    }) => {
+      test.setTimeout(120_000 + seeds * 60_000);
+      const wanted = model();
+      await openStateful(page, wanted);
+      const random = randomFor(name);
+      for (let kill = 1; kill <= seeds; kill++) {
+        const hosts = await page.evaluate(() => window.stateful.hosts());
+        const stage = wholeNumber(random, 0, hosts.length - 1);
+        const pid = await browser.processes.pidOfHost(hosts[stage] ?? "");
+        const at = wholeNumber(random, 0, wanted.steps.length - 1);
+        const difference = await playWith(page, at, () => browser.processes.kill(pid));
+        expect(difference, `kill ${kill} of stage ${stage} after ${at} runs, seed ${SEED}`).toBeNull();
+      }
+      await page.evaluate(() => window.stateful.release());
+    });
+  }
+}
