@@ -14,6 +14,7 @@ import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToH
 import type { PopupMessage } from "./protocol/popup.ts";
 import type { Journal } from "./state/journal.ts";
 import { exportTransaction } from "./state/log-export.ts";
+import { isHost } from "./state/pool-state.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -48,7 +49,7 @@ async function start(): Promise<Started> {
     .catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
-    if (hostId !== null && !isKnown(journal, hostId)) {
+    if (hostId !== null && !isHost(journal.state, hostId)) {
       client.postMessage({ holdfast: "leave" });
     } else client.postMessage({ holdfast: "report" });
   }
@@ -115,7 +116,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   const running = await startedFor(port, early);
   if (running === null) return;
   const { pool, journal } = running;
-  if (hostId !== "offscreen" && !isKnown(journal, hostId)) {
+  if (hostId !== "offscreen" && !isHost(journal.state, hostId)) {
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
   }
@@ -130,10 +131,6 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pageConnected(host.hostId);
   if (journal.state.spares?.[hostId] !== undefined) pool.pageConnected(hostId);
   for (const message of early) receive(message);
-}
-
-function isKnown({ state }: Journal, hostId: string): boolean {
-  return state.hosts[hostId] !== undefined || state.spares?.[hostId] !== undefined;
 }
 
 /** The other end may have gone while its answer was made. */

@@ -199,7 +199,10 @@ export class FrameHost {
     for (const port of this.wiring?.ports ?? []) port.close();
     const driver = new RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>(
       (message) => driverPort.postMessage(message),
-      { sync: () => stage.sync(), restore: ({ run, from }) => stage.restore(run, from) },
+      {
+        sync: () => stage.sync(),
+        restore: ({ run, from, answered }) => stage.restore(run, from, answered),
+      },
       {
         feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),

@@ -68,6 +68,8 @@ export const USER_CLOSE_WINDOW_MS = 60_000;
 export const PAGE_GRACE_MS = 30_000;
 /** How often the pool looks whether owners live that it has heard nothing of. Longer than the 30 s after which an idle service worker may stop. */
 export const OWNER_CHECK_MS = 120_000;
+/** A look at a page's grace that comes later than this was not scheduled: the machine slept, and the grace begins anew. */
+export const OWNER_LOOK_LATE_MS = 15_000;
 /** A parked session's state is kept this long. */
 export const PARKED_KEPT_MS = 24 * 3_600_000;
 /** Parked and paused sessions that one origin may have, and the bytes stored for them; the oldest go first. */
@@ -82,6 +84,8 @@ export const REFUSAL_REPEAT_MS = 10_000;
 /** A session that opens and shows no progress for this long is given up: its page sends no bytes any more. */
 export const OPEN_STALL_MS = 120_000;
 
+/** A timer that fires so much too late says that nothing ran meanwhile: what it was to find is given its time again. */
+export const TIMER_LATE_MS = 5_000;
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
 /** Spares, standbys and replicas at once, beside the hosts that carry stages. */

@@ -106,7 +106,7 @@ export class Driver {
         const codec = codecOf(tokenizer);
         const params = { ...self, model: model.slice(0, MODEL_NAME_CHARS_MAX), options, ingestId: openId };
         try {
-          const driver = await this.arrival(needs.callPool("openSession", params), -1, codec);
+          const driver = await this.arrival(needs.callPool("openSession", params), -1, codec, openId);
           await driver.start();
           return driver.info;
         } finally {
@@ -195,10 +195,18 @@ export class Driver {
   }
 
   /** The pool's events of a session may overtake the answer that names it. */
-  private async arrival(info: Promise<SessionInfo>, acked: number, codec: TextCodec | null): Promise<SessionDriver> {
+  private async arrival(
+    opened: Promise<SessionInfo>,
+    acked: number,
+    codec: TextCodec | null,
+    openId: string | null = null,
+  ): Promise<SessionDriver> {
     this.arriving++;
     try {
-      const driver = this.run(await info, acked, codec);
+      const info = await opened;
+      // A page may open several at once: it is told whose the events are that come before the answer.
+      if (openId !== null) this.client.emit("arrived", { openId, sessionId: info.sessionId });
+      const driver = this.run(info, acked, codec);
       for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
       return driver;
     } finally {

@@ -62,7 +62,7 @@ export async function putBack(input: PutBackInput): Promise<PutBack | null> {
 }
 
 async function tryWay(
-  { links, stored, damaged, isCurrent }: PutBackInput,
+  { links, acked, stored, damaged, isCurrent }: PutBackInput,
   stages: readonly number[],
   { run, from }: Way,
 ): Promise<"done" | { readonly silent: readonly number[] } | { readonly error: HoldfastError }> {
@@ -70,7 +70,7 @@ async function tryWay(
     stages.map(
       (stage) =>
         links[stage]
-          ?.restore(run, from)
+          ?.restore(run, from, acked)
           .catch((error: unknown) => HoldfastError.from(toErrorData(error, "STATE_LOST"))) ?? null,
     ),
   );

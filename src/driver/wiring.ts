@@ -17,7 +17,7 @@ import type {
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
   /** @throws HoldfastError: the stage could not be put back. */
-  restore(run: number, from: RestoreFrom): Promise<StageStatus | null>;
+  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
   close(): void;
@@ -118,8 +118,8 @@ class PortLink implements StageLink {
   sync(epoch: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("sync", { epoch }));
   }
-  restore(run: number, from: RestoreFrom): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("restore", { run, from }));
+  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("restore", { run, from, answered }));
   }
   feed(message: StageMessage): void {
     this.peer.emit("feed", message);

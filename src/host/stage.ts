@@ -1,5 +1,5 @@
 import { byteLengthOf } from "../base/bytes.ts";
-import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { type ErrorData, HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { CHECKPOINTS_UNSTORED_MAX, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
@@ -64,6 +64,7 @@ export class Stage {
   private pumping: Promise<void> | null = null;
   private lost = false;
   private stateLost = false;
+  private answered = -1;
   /** What handles kept up to this run was lost with the state; null: nothing was. */
   private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
@@ -123,7 +124,8 @@ export class Stage {
     });
   }
 
-  restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+  /** Runs up to `answered` are done again for those after them: they must not fail. */
+  restore(run: number, from: RestoreFrom, answered = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
@@ -132,6 +134,7 @@ export class Stage {
       this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
+      this.answered = answered;
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
@@ -230,7 +233,12 @@ export class Stage {
       // One that fails in another stage fails for that reason.
       if ("error" in message) return message;
       this.needs.runEnded(head.run);
-      if (this.needs.fatal(error)) {
+      // Skipped, it would be missing from the state of all runs after it, whose caller has its answer.
+      const failed =
+        head.run <= this.answered
+          ? new Error(`run ${head.run} failed when it was done again: ${messageOf(error)}`)
+          : error;
+      if (this.needs.fatal(failed)) {
         this.lost = true;
         return null;
       }

@@ -259,7 +259,7 @@ export class Pool {
     this.opening.set(openId, onEvent);
     // Registered before the answer comes: the first ports arrive with it.
     const session = new Session(peer, options, tokenizer, onEvent, () => this.sessions.delete(session.id), this.page);
-    this.unnamed.add(session);
+    this.arriving.set(openId, session);
     try {
       peer.emit("ingest", { openId }, [port2]);
       const opened = peer.call("open", { openId, model: model.name, options, tokenizer });
@@ -274,19 +274,21 @@ export class Pool {
       peer.emit("abortOpen", { openId });
       throw error;
     } finally {
-      this.unnamed.delete(session);
+      this.arriving.delete(openId);
       this.opening.delete(openId);
       signal.removeEventListener("abort", abort);
       port1.close();
     }
   }
 
-  private readonly unnamed = new Set<Session>();
+  /** By the name of the call that opens each. */
+  private readonly arriving = new Map<string, Session>();
 
   private driverEvents(): EventHandlers<DriverEvents> {
     const find = (sessionId: string): Session | undefined =>
-      this.sessions.get(sessionId) ?? [...this.unnamed].find((session) => session.claims(sessionId));
+      this.sessions.get(sessionId) ?? [...this.arriving.values()].find((session) => session.id === sessionId);
     return {
+      arrived: ({ openId, sessionId }) => this.arriving.get(openId)?.named(sessionId),
       progress: ({ openId, event }) => this.opening.get(openId)?.(event),
       session: ({ sessionId, event }) => find(sessionId)?.event(event),
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>

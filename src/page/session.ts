@@ -93,7 +93,7 @@ export class Session {
   }
 
   get id(): string {
-    return this.info?.sessionId ?? this.claimed ?? "";
+    return this.info?.sessionId ?? this.name ?? "";
   }
   /** What `run` takes: names, element types, dims (names for symbolic ones). Bound state is not among them. */
   get inputs(): readonly ValueSpec[] {
@@ -202,11 +202,10 @@ export class Session {
 
   // What the pool object calls.
 
-  private claimed: string | null = null;
-  /** Events may come before the answer that names the session: the first id wins. */
-  claims(sessionId: string): boolean {
-    this.claimed ??= sessionId;
-    return this.claimed === sessionId;
+  private name: string | null = null;
+  /** Its events come before the answer that opens it, and name it. */
+  named(sessionId: string): void {
+    this.name = sessionId;
   }
 
   opened(info: SessionInfo): void {

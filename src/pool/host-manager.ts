@@ -1,8 +1,8 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
+import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 
 /** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
@@ -82,8 +82,12 @@ export class HostManager {
     const { sessionId, origin } = session;
     const { hostId, tabId, browserType } = spare;
     const host = { hostId, place: "tab", browserType, tabId, origin, sessionId, stage, openedAt: now() } as const;
-    void journal.append({ action: "add_browser", data: { ...host, status: "initialized" } });
-    void journal.append({ action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
+    const taken: readonly TransactionBody[] = [
+      { action: "add_browser", data: { ...host, status: "initialized" } },
+      { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } },
+    ];
+    // What a full disk does not take goes out with the next transaction.
+    for (const body of taken) journal.append(body).catch(() => undefined);
     this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
     this.loadIfBooted(journal.state.sessions[sessionId] ?? session, stage);
   }
@@ -203,6 +207,8 @@ export class HostManager {
     this.deadlines.set(hostId, until);
     this.needs.after(ms, () => {
       if (this.deadlines.get(hostId) !== until) return;
+      // Nobody ran meanwhile, the host neither: the machine slept.
+      if (this.needs.now() - until > TIMER_LATE_MS) return this.watch(hostId, attempt, ms, signal, pageGone);
       this.deadlines.delete(hostId);
       this.onOverdue({ hostId, attempt }, signal, pageGone);
     });

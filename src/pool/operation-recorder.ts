@@ -34,6 +34,8 @@ export class OperationRecorder {
         append: (body) => {
           const before = journal.state;
           const written = journal.append(body);
+          // What cannot be written goes out with the next transaction; who must know it waits for this one.
+          written.catch(() => undefined);
           this.read(body, before.sessions);
           return written;
         },

@@ -1,5 +1,5 @@
 import { type ErrorCode, HoldfastError } from "../base/errors.ts";
-import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, PAGE_GRACE_MS } from "../base/limits.ts";
+import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, OWNER_LOOK_LATE_MS, PAGE_GRACE_MS } from "../base/limits.ts";
 import type { PoolCalls } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -70,7 +70,8 @@ export class Owners {
       if (session?.status !== "live") continue;
       if (bridges.has(session.bridgeId)) {
         if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
-      } else if (session.ownerLostAt === null) await this.update(session.sessionId, { ownerLostAt: now });
+      } else if (session.ownerLostAt === null || !isWatched(session.ownerLostAt, now))
+        await this.update(session.sessionId, { ownerLostAt: now });
       else if (now - session.ownerLostAt >= PAGE_GRACE_MS) await this.parking.keep(session, "parked");
     }
     this.watch();
@@ -83,7 +84,7 @@ export class Owners {
     );
     const now = this.needs.now();
     const waits = live.map(({ ownerLostAt }) =>
-      ownerLostAt === null ? OWNER_CHECK_MS : Math.max(0, ownerLostAt + PAGE_GRACE_MS - now),
+      ownerLostAt === null ? OWNER_CHECK_MS : Math.min(PAGE_GRACE_MS, Math.max(0, ownerLostAt + PAGE_GRACE_MS - now)),
     );
     if (waits.length > 0) this.needs.setAlarm("owners", Math.min(...waits));
   }
@@ -98,4 +99,12 @@ export class Owners {
       data: { sessionId, at: this.needs.now(), ...changes },
     });
   }
+}
+
+/**
+ * Whether the time since then is time in which the page could have come back. A look that comes far too late was not
+ * scheduled itself, the machine slept; and somebody may have set the clock back. Then the count begins anew.
+ */
+function isWatched(since: number, now: number): boolean {
+  return now >= since && now - since < PAGE_GRACE_MS + OWNER_LOOK_LATE_MS;
 }

@@ -339,7 +339,10 @@ export class ResourcePool {
   ): Promise<void> {
     const { sessionId } = session;
     const before = session.stages[stage]?.provider ?? null;
-    await this.needs.journal.append({ action: "stage_ready", data: { sessionId, stage, provider, weightBytes } });
+    const transaction = { action: "stage_ready", data: { sessionId, stage, provider, weightBytes } } as const;
+    // A full disk keeps no stage from working: it is written with the next transaction, and a pool that ends before that
+    // finds a host that was starting, which it starts anew.
+    await this.needs.journal.append(transaction).catch(() => undefined);
     this.recovery.ready(sessionId, stage);
     const now = this.state.sessions[sessionId];
     if (now === undefined) return;

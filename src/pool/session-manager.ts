@@ -1,5 +1,5 @@
 import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { HOSTS_MAX, OPEN_STALL_MS } from "../base/limits.ts";
+import { HOSTS_MAX, OPEN_STALL_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
@@ -115,7 +115,10 @@ export class SessionManager {
   }
 
   async planned(sessionId: string, planId: string, plan: PlanSummary): Promise<void> {
-    await this.needs.journal.append({ action: "plan_session", data: { sessionId, planId, plan } });
+    // A full disk keeps nobody waiting for a session: an opening ends with this service worker anyway.
+    await this.needs.journal
+      .append({ action: "plan_session", data: { sessionId, planId, plan } })
+      .catch(() => undefined);
     const session = this.session(sessionId);
     if (session === undefined) return;
     if (plan.shards.length > HOSTS_MAX) {
@@ -137,7 +140,8 @@ export class SessionManager {
     if (opening === undefined || session.plan === null || session.stages.length !== shards) return;
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
-    void this.update(session.sessionId, "live").then(() => opening.resolve(this.info(session.sessionId)));
+    const live = this.update(session.sessionId, "live").catch(() => undefined);
+    void live.then(() => opening.resolve(this.info(session.sessionId)));
     this.refreshPopup();
   }
 
@@ -151,10 +155,14 @@ export class SessionManager {
 
   /** A page that stops sending its model would hold its hosts for as long as it lives. */
   private watchOpening(sessionId: string, ms: number): void {
+    const due = this.needs.now() + ms;
     this.needs.after(ms, () => {
       const opening = this.opening.get(sessionId);
       if (opening === undefined) return;
-      const left = opening.progressAt + OPEN_STALL_MS - this.needs.now();
+      const now = this.needs.now();
+      // The machine slept: the page could send nothing.
+      if (now - due > TIMER_LATE_MS) opening.progressAt = now;
+      const left = opening.progressAt + OPEN_STALL_MS - now;
       if (left > 0) return this.watchOpening(sessionId, left);
       const seconds = OPEN_STALL_MS / 1000;
       const message = `Nothing of the model came for ${seconds} seconds while the session opened. Open it again.`;

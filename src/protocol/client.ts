@@ -85,6 +85,8 @@ export interface ClientEvents {
 /** Driver → client library. */
 export interface DriverEvents {
   progress: { openId: string; event: SessionEvent };
+  /** The session that a call opens has this id; said before anything else of it. */
+  arrived: { openId: string; sessionId: string };
   session: { sessionId: string; event: SessionEvent };
   /** New ports to the first stage and from the last; feeds from `feedsFrom` on are to be sent (again). */
   ports: { sessionId: string; feedsFrom: number };

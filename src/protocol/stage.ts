@@ -51,8 +51,11 @@ export type RestoreFrom = "records" | "initial" | "lost";
 export interface StageCalls {
   /** Once per wiring: what this stage has. */
   sync: { params: { epoch: number }; result: StageStatus };
-  /** Puts a stage at the state after `run` (-1: before the first). */
-  restore: { params: { run: number; from: RestoreFrom }; result: StageStatus };
+  /**
+   * Puts a stage at the state after `run` (-1: before the first). `answered`: runs up to this one are done again, and the
+   * caller has their answers: a host in which one of them fails now is of no use.
+   */
+  restore: { params: { run: number; from: RestoreFrom; answered: number }; result: StageStatus };
 }
 export interface StageEvents {
   /** A run for the first stage that the page does not feed: of the token loop, or one that failed before and is skipped. */

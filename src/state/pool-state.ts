@@ -113,6 +113,11 @@ export interface PoolState {
 
 export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [], repairs: [] };
 
+/** Whether the pool has such a host, be it at work or waiting. */
+export function isHost({ hosts, spares }: Pick<PoolState, "hosts" | "spares">, hostId: string): boolean {
+  return hosts[hostId] !== undefined || spares?.[hostId] !== undefined;
+}
+
 /** A stage of a session, and the host that is to run it: the pool's form of `add_model_to_browser`. */
 export interface StageAssignment {
   readonly sessionId: string;

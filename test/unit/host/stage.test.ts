@@ -54,7 +54,10 @@ function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?:
       checkpoint: (record) => checkpoints.push(structuredClone(record)),
       records: async (run) => checkpoints.filter((record) => record.run === run),
       forgetAfter: async (run) => void events.push(`forget after ${run}`),
-      fatal: () => control.fatal,
+      fatal: (error) => {
+        events.push(`asked of ${(error as Error).message}`);
+        return control.fatal || !(error instanceof HoldfastError);
+      },
       runStarted: (run) => events.push(`started ${run}`),
       runEnded: (run) => events.push(`ended ${run}`),
       hold: async () => undefined,
@@ -297,6 +300,19 @@ describe("checkpoints and restoring", () => {
 
 describe("a run that fails", () => {
   const error = new HoldfastError("RUN_FAILED", "bad");
+
+  it("when it is done again, although its caller has the answer, ends the host and is not skipped", async () => {
+    const { stage, feed, answers, events, control } = bench();
+    stage.rewired();
+    await stage.restore(-1, "initial", 0);
+    stage.resend(0);
+    control.fail = error;
+    feed(0, 1);
+    feed(1, 1);
+    await settled();
+    expect(answers()).toEqual([]);
+    expect(events).toContain("asked of run 0 failed when it was done again: bad");
+  });
 
   it("is answered with the error, keeps its number and changes no state", async () => {
     const { begin, feed, answers, control } = bench();

@@ -97,7 +97,7 @@ export class FakeHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
-        restore: ({ run, from }) => (this.dead ? never() : this.restore(run, from)),
+        restore: ({ run, from, answered }) => (this.dead ? never() : this.restore(run, from, answered)),
       },
       {
         feed: (message) => this.twice(() => stage.receive(message)),
@@ -118,10 +118,10 @@ export class FakeHost {
     input.start();
   }
 
-  private async restore(run: number, from: RestoreFrom): Promise<StageStatus> {
+  private async restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus> {
     const { random, lostRestores } = this.setting;
     this.stuck ||= random.chance(lostRestores);
-    const status = await this.stage.restore(run, from);
+    const status = await this.stage.restore(run, from, answered);
     return this.stuck ? never() : status;
   }
 

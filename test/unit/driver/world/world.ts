@@ -200,6 +200,7 @@ export class World {
       (message, transfer = []) => port.postMessage(message, transfer),
       {},
       {
+        arrived: () => undefined,
         progress: () => undefined,
         session: ({ event }) => session().event(event),
         ports: ({ feedsFrom }, [source, sink]) => {

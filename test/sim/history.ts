@@ -1,0 +1,269 @@
+import type { ErrorCode } from "../../src/base/errors.ts";
+import { Random } from "../unit/random.ts";
+import { Guard } from "./checks/guard.ts";
+import { leaksOf } from "./checks/leaks.ts";
+import { Coverage } from "./coverage.ts";
+import { FAULT_TABLE, type Target } from "./faults.ts";
+import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
+import { Slot } from "./slot.ts";
+import { Browser } from "./world/browser.ts";
+import { Loop } from "./world/loop.ts";
+import { WebPage } from "./world/web-page.ts";
+
+/** A fault waits so long for its session to be in its phase, then comes anyway. */
+const PHASE_WAIT_MS = 1_000;
+/** How often it is looked at: some phases are over soon. */
+const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 5, idle: 3, running: 1.5, storing: 0.7, recovering: 5 };
+/** After the last word: whatever is still to end by itself ends within this. */
+const END_MS = 400_000;
+/** A history that goes on for longer than this hangs. */
+const HISTORY_MS_MAX = 900_000;
+
+export interface Outcome {
+  readonly seed: number;
+  /** What went wrong, each once; empty: all held. */
+  readonly violations: readonly string[];
+  readonly events: number;
+  readonly faults: number;
+  readonly sessions: number;
+  readonly trace: number;
+  readonly coverage: Coverage;
+  readonly log: readonly string[];
+}
+
+interface Fired {
+  readonly kind: FaultKind;
+  readonly at: number;
+  readonly slot: number;
+  readonly sessionId: string | null;
+}
+
+/** Plays a history from its plan: the same each time. */
+export function play(plan: HistoryPlan): Outcome {
+  return new History(plan).play();
+}
+
+class History {
+  private readonly loop = new Loop();
+  private readonly random: Random;
+  private readonly browser: Browser;
+  private readonly pages: WebPage[];
+  private readonly slots: Slot[];
+  private readonly guard: Guard;
+  private readonly coverage = new Coverage();
+  private readonly fired: Fired[] = [];
+  private readonly violations = new Set<string>();
+  private readonly log: string[] = [];
+  private sessions = 0;
+  private allFired = false;
+
+  constructor(private readonly plan: HistoryPlan) {
+    this.random = new Random(plan.seed);
+    this.browser = new Browser(this.loop, this.random);
+    this.guard = new Guard(
+      this.browser,
+      (what) => this.violation(what),
+      (what) => this.note(what),
+    );
+    this.browser.watch = this.guard;
+    this.pages = [0, 1].map((page) => new WebPage(this.browser, originOf(page)));
+    this.slots = plan.slots.map(
+      (slot, index) =>
+        new Slot(slot, index, {
+          seed: plan.seed,
+          now: () => this.loop.now,
+          sleep: (ms) => this.sleep(ms),
+          page: () => this.pages[slot.page] as WebPage,
+          isOver: () => this.allFired,
+          mayFail: (one, code, since, isOpening) => this.mayFail(one, code, since, isOpening),
+          violation: (what) => this.violation(what),
+          note: (what) => this.note(what),
+          event: (one, event) => {
+            if (event.type !== "progress") this.note(`slot ${one.index}: ${JSON.stringify(event)}`);
+            if (event.type === "durable" && one.session !== null)
+              this.guard.durable(one.session.id, one.plan, event.run);
+          },
+        }),
+    );
+  }
+
+  play(): Outcome {
+    const { loop, plan } = this;
+    const ended = Promise.all([...this.slots.map((slot) => slot.play()), this.disturb()]).then(() => this.end());
+    let isOver = false;
+    ended.then(
+      () => {
+        isOver = true;
+      },
+      (error: unknown) => {
+        this.violation(`the history broke: ${error instanceof Error ? error.stack : String(error)}`);
+        isOver = true;
+      },
+    );
+    let looked = 0;
+    while (!isOver && this.violations.size === 0) {
+      if (!loop.step()) {
+        this.violation("nothing is left to happen, and the history has not ended");
+        break;
+      }
+      if (loop.now - looked > 250) {
+        looked = loop.now;
+        this.checkBounds();
+      }
+    }
+    if (this.violations.size === 0) {
+      // What ends by itself ends now: deadlines, the service worker's own life, alarms.
+      const until = loop.now + END_MS;
+      while (loop.step(until));
+      for (const leak of leaksOf(this.browser, loop)) this.violation(leak);
+    }
+    return {
+      seed: plan.seed,
+      violations: [...this.violations],
+      events: loop.events,
+      faults: this.fired.length,
+      sessions: this.sessions,
+      trace: loop.trace,
+      coverage: this.coverage,
+      log: this.log,
+    };
+  }
+
+  private async end(): Promise<void> {
+    await Promise.all(this.pages.map((page) => page.close()));
+    // A frozen tab hears that it is to leave when it is looked at again.
+    for (const { page } of this.browser.tabs.values()) page?.freeze(false);
+  }
+
+  private async disturb(): Promise<void> {
+    for (const fault of this.plan.faults) {
+      await this.sleep(fault.waitMs);
+      await this.comeTo(fault);
+      this.fire(fault.kind, fault);
+    }
+    this.allFired = true;
+  }
+
+  /** Waits until the fault's session is in its phase. */
+  private async comeTo({ slot: index, phase, stage }: PlannedFault): Promise<void> {
+    const slot = this.slots[index] as Slot;
+    if (phase === "opening" && !slot.isOpening) slot.wantsReopen = true;
+    slot.quietSteps = 0;
+    const until = this.loop.now + PHASE_WAIT_MS;
+    let helped = false;
+    while (this.phaseOf(slot) !== phase && this.loop.now < until) {
+      if (phase === "recovering" && !helped && this.phaseOf(slot) !== "opening") {
+        helped = true;
+        this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
+      }
+      await this.sleep(LOOK_MS[phase]);
+    }
+  }
+
+  private fire(kind: FaultKind, { slot: index, stage: share }: PlannedFault): void {
+    const slot = this.slots[index] as Slot;
+    const { browser } = this;
+    const phase = this.phaseOf(slot);
+    this.coverage.count(kind, phase, slot.plan.level);
+    const record = this.recordOf(slot);
+    const stage = Math.floor(share * slot.plan.shards);
+    const hostId = record?.stages[stage]?.hostId ?? null;
+    const sessionId = record?.sessionId ?? null;
+    this.log.push(
+      `${this.loop.now.toFixed(1)} ms: ${kind} at slot ${index} (${slot.plan.level}, ${phase}), stage ${stage}`,
+    );
+    const page = slot.plan.page;
+    const target: Target = {
+      browser,
+      random: this.random,
+      sessionId,
+      stage,
+      hostId,
+      frame: hostId === null ? null : (browser.tabOf(hostId)?.page?.frame ?? null),
+      killBridge: () => this.pages[page]?.bridge?.context.kill(),
+      reloadPage: () => {
+        const old = this.pages[page];
+        this.pages[page] = new WebPage(browser, originOf(page));
+        old?.leave();
+      },
+    };
+    FAULT_TABLE[kind].inject(target);
+    for (const one of this.slots) one.quietSteps = 0;
+    this.fired.push({ kind, at: this.loop.now, slot: index, sessionId });
+  }
+
+  private phaseOf(slot: Slot): Phase {
+    const record = this.recordOf(slot);
+    if (slot.isOpening || slot.session === null || record === undefined) return "opening";
+    if (record.stages.some(({ phase }) => phase !== "ready")) return "recovering";
+    if (this.browser.checkpoints.isBusy(record.sessionId) || this.browser.journalDisk.writing > 0) return "storing";
+    return slot.outstanding > 0 ? "running" : "idle";
+  }
+
+  private recordOf(slot: Slot) {
+    const sessions = this.guard.state.sessions;
+    if (slot.session !== null) return sessions[slot.session.id];
+    return Object.values(sessions).find(
+      ({ status, options, origin }) =>
+        slot.isOpening &&
+        status === "opening" &&
+        origin === originOf(slot.plan.page) &&
+        options.faultToleranceLevel === slot.plan.level,
+    );
+  }
+
+  private mayFail(slot: Slot, code: ErrorCode, since: number, isOpening: boolean): boolean {
+    const { level, stateful } = slot.plan;
+    // A fault may have come just before, and be felt only now.
+    const faults = this.fired.filter(({ at }) => at >= since - 5_000);
+    // Levels that keep no state lose it with any run that fails, be it on its own account.
+    const losesState = stateful && (level === "none" || level === "low");
+    if (losesState && code === "STATE_LOST") return true;
+    if (faults.length === 0) return false;
+    // No other step of the ladder may be taken, and this one helps few faults.
+    const ended: readonly ErrorCode[] = ["RECOVERY_FAILED", "SESSION_UNKNOWN", "SESSION_RELEASED"];
+    if (ended.includes(code) && slot.plan.strategy === "reconnect" && level !== "none") return true;
+    // The first frame of a page is not waited for when it dies before it answered.
+    if (slot.isConnecting && (code === "EXTENSION_ABSENT" || code === "EXTENSION_DISCONNECTED")) return true;
+    // It ended for a reason that its page could not hear.
+    const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
+    if (isGone && faults.some(({ kind }) => FAULT_TABLE[kind].mayFail !== undefined)) return true;
+    if (faults.some(({ kind }) => FAULT_TABLE[kind].mayFail?.includes(code))) return true;
+    // An opening is made again twice when what it needs dies.
+    if (isOpening) return (code === "HOST_LOST" || code === "EXTENSION_DISCONNECTED") && faults.length >= 3;
+    return level === "none" && code === "HOST_LOST";
+  }
+
+  /** Whatever is waited for comes within the bound of the faults that stand in its way. */
+  private checkBounds(): void {
+    const { now } = this.loop;
+    if (now > HISTORY_MS_MAX + this.slept) this.violation("the history does not end");
+    const last = this.fired.at(-1)?.at ?? 0;
+    const boundMs = Math.max(20_000, ...this.fired.map(({ kind }) => FAULT_TABLE[kind].boundMs));
+    for (const slot of this.slots) {
+      if (slot.outstanding > 0 && now - Math.max(last, slot.outstandingSince) > boundMs)
+        this.violation(`slot ${slot.index} at level ${slot.plan.level} has waited for ${boundMs} ms`);
+    }
+  }
+
+  private get slept(): number {
+    return this.fired.filter(({ kind }) => kind === "sleep").length * 9 * 3_600_000;
+  }
+
+  private sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.loop.after(ms, resolve));
+  }
+
+  private note(what: string): void {
+    if (this.plan.isVerbose) this.log.push(`${this.loop.now.toFixed(1)} ms:   ${what}`);
+  }
+
+  private violation(what: string): void {
+    this.log.push(`${this.loop.now.toFixed(1)} ms: ${what}`);
+    this.violations.add(what);
+  }
+}
+
+function originOf(page: number): string {
+  return `https://site${page}.example`;
+}

@@ -1,0 +1,92 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import { build } from "vite";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+/**
+ * A change of the sources that the simulator must notice. `find` stands exactly once in `file`.
+ * @typedef {{ name: string, file: string, find: string, replace: string }} Mutant
+ * @typedef {{ from: number, count: number, lanes: number, failuresMax?: number, shrinks?: boolean }} SimOptions
+ * @typedef {Extract<import("./worker.ts").SimReport, { kind: "failure" }>} Failure
+ * @typedef {{ failures: Failure[], histories: number, events: number, eventsMin: number, faults: number,
+ *   coverage: Record<string, number>, seconds: number }} SimResult
+ */
+
+/**
+ * Plays the histories of `count` seeds, `lanes` at a time.
+ * @param {SimOptions} options @param {Mutant | null} [mutant] @returns {Promise<SimResult>}
+ */
+export async function simulate({ from, count, lanes, failuresMax = 1, shrinks = false }, mutant = null) {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-sim-"));
+  const begin = performance.now();
+  /** @type {SimResult} */
+  const result = { failures: [], histories: 0, events: 0, eventsMin: Infinity, faults: 0, coverage: {}, seconds: 0 };
+  try {
+    const script = await bundle(folder, mutant);
+    const orders = Array.from({ length: Math.min(lanes, count) }, (_, lane) => from + lane);
+    await Promise.all(
+      orders.map((first) =>
+        play(script, { from: first, to: from + count, step: orders.length, failuresMax, shrinks }, result),
+      ),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  result.seconds = (performance.now() - begin) / 1000;
+  return result;
+}
+
+/** @param {string} folder @param {Mutant | null} mutant @returns {Promise<URL>} the worker with all that it imports */
+async function bundle(folder, mutant) {
+  const output = { entryFileNames: "worker.mjs" };
+  let isMade = mutant === null;
+  await build({
+    ...{ root: ROOT, configFile: false, logLevel: "warn", publicDir: false },
+    plugins: [
+      {
+        name: "mutant",
+        enforce: "pre",
+        transform(code, id) {
+          if (mutant === null || relative(ROOT, id) !== mutant.file) return null;
+          if (code.split(mutant.find).length !== 2)
+            throw new Error(`${mutant.file} does not hold the text of "${mutant.name}" once`);
+          isMade = true;
+          return code.replace(mutant.find, () => mutant.replace);
+        },
+      },
+    ],
+    build: {
+      ssr: join(ROOT, "test/sim/worker.ts"),
+      outDir: folder,
+      emptyOutDir: true,
+      minify: false,
+      rollupOptions: { output, external: [/^onnxruntime-web/] },
+    },
+    ssr: { noExternal: true, external: ["onnxruntime-web"] },
+  });
+  if (!isMade) throw new Error(`the simulator does not use ${mutant?.file}`);
+  return pathToFileURL(join(folder, "worker.mjs"));
+}
+
+/** @param {URL} script @param {Omit<import("./worker.ts").SimOrder, "clock">} order @param {SimResult} result */
+function play(script, order, result) {
+  const clock = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(script, { workerData: { ...order, clock } });
+  return new Promise((settle, reject) => {
+    worker.on("error", reject);
+    worker.on("message", (/** @type {import("./worker.ts").SimReport} */ report) => {
+      if (report.kind === "failure") return void result.failures.push(report);
+      result.histories += report.histories;
+      result.events += report.events;
+      result.faults += report.faults;
+      result.eventsMin = Math.min(result.eventsMin, report.eventsMin);
+      for (const [cell, times] of Object.entries(report.coverage))
+        result.coverage[cell] = (result.coverage[cell] ?? 0) + times;
+      void worker.terminate().then(() => settle(null));
+    });
+  });
+}
