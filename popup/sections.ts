@@ -69,11 +69,12 @@ function sessionRow(session: SessionSummary, actions: Actions): HTMLElement {
   release.addEventListener("click", () => actions.closeSession(session.sessionId));
   const counts = `${counted(session.stages.length, "stage")} · level ${session.level} · durable to run ${session.durableRun}`;
   const tokens = session.tokens > 0 ? ` · ${counted(session.tokens, "token")}` : "";
+  const stored = session.stateBytes ? ` · ${bytes(session.stateBytes)} of state stored` : "";
   return row(
     session.status,
     el("span", { class: "what", title: session.model }, name),
     status(session.status),
-    el("span", { class: "detail" }, counts + tokens),
+    el("span", { class: "detail" }, counts + tokens + stored),
     origin(session.origin),
     release,
   );

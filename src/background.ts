@@ -9,6 +9,7 @@ import { JOURNAL_AUDIT_EVERY, JOURNAL_OPEN_DEADLINE_MS } from "./base/limits.ts"
 import { type RpcMessage, RpcPeer } from "./base/rpc.ts";
 import { startOnce } from "./base/start-once.ts";
 import { ResourcePool } from "./pool/resource-pool.ts";
+import { onUpdate } from "./pool/settling.ts";
 import { reconcile } from "./pool/start.ts";
 import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToHost } from "./protocol/pool.ts";
 import type { PopupMessage } from "./protocol/popup.ts";
@@ -206,6 +207,9 @@ chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
 });
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
 chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.inspect()));
+chrome.runtime.onUpdateAvailable.addListener(() =>
+  withPool(({ pool }) => onUpdate(pool, () => chrome.runtime.reload())),
+);
 chrome.runtime.onStartup.addListener(() => withPool(() => undefined));
 chrome.runtime.onInstalled.addListener(() => withPool(() => undefined));
 // While a session above level none lives the action has no popup: the page opens as a window, which is harmless.

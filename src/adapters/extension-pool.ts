@@ -3,6 +3,7 @@ import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
 import type { Journal } from "../state/journal.ts";
 import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
+import { checkStoredPlan } from "./model-store.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -66,6 +67,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
       const message: RpcMessage = { rpc: "event", name, payload };
       post(() => self.clients.get(bridgeId), { holdfast: "pool", message });
     },
+    checkModel: checkStoredPlan,
     forgetCheckpoints: deleteCheckpoints,
     storedBytes,
     askConsent: (origin) => consent.ask(origin),

@@ -201,6 +201,7 @@ export class FrameHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => stage.sync(),
+        store: ({ run }) => stage.store(run),
         restore: ({ run, from, answered }) => stage.restore(run, from, answered),
       },
       {

@@ -169,6 +169,21 @@ export class ModelStore {
   }
 }
 
+/** Throws MODEL_DELETED when a plan, or a file that it cuts, is not there any more. */
+export async function checkStoredPlan(planId: string): Promise<void> {
+  const { blobs, plans } = await storeDirectories();
+  try {
+    const { files } = await readStored(plans, planId);
+    for (const digest of Object.values(files)) await blobs.getFileHandle(digest);
+  } catch (cause) {
+    throw new HoldfastError(
+      "MODEL_DELETED",
+      "The session's model was deleted from the store meanwhile. Create a session of it anew; that loads it again.",
+      { cause },
+    );
+  }
+}
+
 /** The store's folders; the service worker evicts from them. */
 export async function storeDirectories() {
   const root = await navigator.storage.getDirectory();

@@ -68,7 +68,7 @@ export class StoreRoom {
   private async holding(): Promise<Holding> {
     const sessions = Object.values((await this.state()).sessions);
     // A parked session keeps its state for a day, but not the room on the disk.
-    const open = sessions.filter(({ status }) => status === "live" || status === "opening");
+    const open = sessions.filter(({ status }) => status !== "parked" && status !== "paused");
     return { planIds: new Set(open.flatMap(({ planId }) => planId ?? [])), leased: await leased() };
   }
 

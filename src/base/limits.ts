@@ -16,6 +16,15 @@ export const RESIDENT_HANDLES_MAX = 1_024;
 export const RESIDENT_BYTES_MAX = 2 * 1024 ** 3;
 /** Runs a page may have unanswered in one session. */
 export const RUNS_UNANSWERED_MAX = 32;
+/** Token ids go to the journal in groups of so many, or after so long. */
+export const TOKENS_JOURNAL_TOGETHER = 16;
+export const TOKENS_JOURNAL_MS = 1_000;
+/** A durable point that no token ids tell of is told to the journal within this time. */
+export const DURABLE_REPORT_MS = 2_000;
+/** A session without a run for so long gives its hosts back until the next one. */
+export const SESSION_IDLE_MS = 60_000;
+/** Before it lets itself be replaced by a new version, the extension waits so long for durable points. */
+export const UPDATE_SETTLE_MS = 5_000;
 /** Bytes of feeds that the client library keeps for replay before it holds new runs back. */
 export const RESEND_BYTES_MAX = 256 * 1024 * 1024;
 

@@ -106,6 +106,8 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
     case "failed":
       return noted(view, { at: now, kind: "fault", text: `${event.error.code}: ${event.error.message}`, ms: null });
     case "durable":
+    case "parked":
+    case "resumed":
       return view;
   }
 }

@@ -43,12 +43,15 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   hello: v.unknown(),
   // The pool itself checks the options.
   open: loose({ openId: id, model: v.string(), options: v.unknown(), tokenizer }),
-  attach: loose({ sessionId: id, secret: id, acked, tokenizer }),
+  attach: loose({ sessionId: id, secret: id, acked, initialAt: acked, tokenizer }),
+  resume: loose({ openId: id, sessionId: id, tokenizer }),
+  sessions: v.unknown(),
+  durable: loose({ sessionId: id }),
   release: loose({ sessionId: id }),
+  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), from: run }),
   originStatus: v.unknown(),
   failHost: loose({ hostId: id, signal: v.pipe(v.string(), v.maxLength(FAILURE_CHARS_MAX)) }),
   encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
-  generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX) }),
 };
 
 const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unknown> } = {
@@ -59,6 +62,7 @@ const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unk
   resume: loose({ sessionId: id }),
   ack: loose({ sessionId: id, run: acked }),
   stopGeneration: loose({ sessionId: id }),
+  leave: loose({ sessionId: id }),
 };
 
 /** An object with these entries, from anything. */

@@ -1,19 +1,24 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { LateNumber } from "../base/late-number.ts";
-import { INGESTS_PER_PAGE_MAX, TOLD_LATE_MS, TOLD_TOGETHER_RUNS } from "../base/limits.ts";
+import { INGESTS_PER_PAGE_MAX, SESSION_IDLE_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
-import type { ClientCalls, ClientEvents, DriverEvents, TokenizerFiles } from "../protocol/client.ts";
+import type { ClientCalls, ClientEvents, DriverEvents, Resumed, TokenizerFiles } from "../protocol/client.ts";
 import type { OperationStatus } from "../protocol/options.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
 import { generate, submitHistory } from "./generation.ts";
 import { SessionDriver } from "./session-driver.ts";
+import { type DriverStart, sessionNeeds } from "./session-needs.ts";
+import { TakeUp } from "./take-up.ts";
 import { type TextCodec, textCodec } from "./text.ts";
 import type { Wirer } from "./wiring.ts";
 
+/** Where a session begins that its page has just opened. */
+const NEW: DriverStart = { acked: -1, initialAt: -1, takeUp: null };
 /** Events kept for sessions whose opening is under way. */
 const EARLY_EVENTS_MAX = 200;
+/** An idle session is noticed within this part of the time. */
+const IDLE_LOOKS = 6;
 /** Of a model's name only this much is of use to a reader. */
 const MODEL_NAME_CHARS_MAX = 500;
 
@@ -41,6 +46,7 @@ export class Driver {
   private readonly sessions = new Map<string, Running>();
   /** Sessions that are being opened or taken up, and what was told of sessions not known yet. */
   private arriving = 0;
+  private watching = false;
   private readonly early: PoolEvents["session"][] = [];
   private readonly ingestPorts = new Map<string, MessagePort>();
   private readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
@@ -49,6 +55,7 @@ export class Driver {
     private readonly needs: DriverNeeds,
     port: MessagePort,
     private readonly platform: Pick<Platform, "after"> = PLATFORM,
+    private readonly idleMs = SESSION_IDLE_MS,
   ) {
     this.client = new RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>(
       (message, transfer = []) => port.postMessage(message, transfer),
@@ -70,6 +77,7 @@ export class Driver {
         else if (this.arriving > 0 && this.early.length < EARLY_EVENTS_MAX) this.early.push({ sessionId, event });
       },
       progress: ({ ingestId, event }) => this.client.emit("progress", { openId: ingestId, event }),
+      settle: ({ sessionId }) => void this.settle(sessionId),
       ingestAt: ({ ingestId, sessionId, hostId }) => {
         const port = this.ingestPorts.get(ingestId);
         this.ingestPorts.delete(ingestId);
@@ -106,17 +114,31 @@ export class Driver {
         const codec = codecOf(tokenizer);
         const params = { ...self, model: model.slice(0, MODEL_NAME_CHARS_MAX), options, ingestId: openId };
         try {
-          const driver = await this.arrival(needs.callPool("openSession", params), -1, codec, openId);
+          const opened = needs.callPool("openSession", params).then((info) => ({ info, start: NEW }));
+          const driver = await this.arrival(opened, codec, openId);
           await driver.start();
           return driver.info;
         } finally {
           this.ingestPorts.delete(openId);
         }
       },
-      attach: async ({ sessionId, secret, acked, tokenizer }) => {
+      attach: async ({ sessionId, secret, acked, initialAt, tokenizer }) => {
         const codec = codecOf(tokenizer);
-        const info = needs.callPool("attachSession", { ...self, sessionId, secret });
-        return (await this.arrival(info, acked, codec)).info;
+        const start = { acked, initialAt, takeUp: null };
+        const attached = needs.callPool("attachSession", { ...self, sessionId, secret });
+        return (
+          await this.arrival(
+            attached.then((info) => ({ info, start })),
+            codec,
+          )
+        ).info;
+      },
+      resume: (params) => this.resume(params),
+      sessions: () => needs.callPool("listSessions", self),
+      durable: async ({ sessionId }) => {
+        const run = await this.session(sessionId).driver.rest.makeDurable();
+        await needs.callPool("durable", { bridgeId: needs.bridgeId, sessionId, run });
+        return run;
       },
       release: async ({ sessionId }) => {
         this.sessions.get(sessionId)?.driver.close();
@@ -133,7 +155,7 @@ export class Driver {
           "Text needs the model's tokenizer; give one to registerModel or createSession.",
         );
       },
-      generate: async ({ sessionId, base, request, ids }) => {
+      generate: async ({ sessionId, base, request, ids, from }) => {
         const running = this.session(sessionId);
         if (running.generating !== null)
           throw new HoldfastError(
@@ -147,17 +169,10 @@ export class Driver {
         needs.reportToPool("operation", { ...operation, status: "running" });
         let status: OperationStatus = "failed";
         try {
-          const result = await generate(running.driver, running.codec, base, request, ids, () => generating.stop, {
+          const { driver, codec } = running;
+          const result = await generate(driver, codec, base, request, ids, from, () => generating.stop, {
             prompt: (promptIds) => this.client.emit("prompt", { sessionId, base, promptIds }),
             token: (index, id, text) => this.client.emit("token", { sessionId, base, index, id, text }),
-            journal: (from, promptIds, some) =>
-              needs.reportToPool("journal", {
-                sessionId,
-                durableRun: running.driver.durableRun,
-                base: from,
-                promptIds,
-                ids: some,
-              }),
           });
           status = result.error === null ? "completed" : "failed";
           return result;
@@ -178,6 +193,7 @@ export class Driver {
       run: ({ sessionId, run, reset, error, acked }) => {
         const driver = this.sessions.get(sessionId)?.driver;
         driver?.ack(acked);
+        driver?.tokens.leaveBefore(run);
         if (error !== null) driver?.skip(run, error);
         driver?.submit({ run, reset, reply: "page", feeds: null }).catch(() => undefined);
       },
@@ -187,6 +203,11 @@ export class Driver {
       },
       resume: ({ sessionId }) => void this.sessions.get(sessionId)?.driver.start(),
       ack: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.ack(run),
+      leave: ({ sessionId }) => {
+        this.sessions.get(sessionId)?.driver.close();
+        this.sessions.delete(sessionId);
+        this.needs.callPool("parkSession", { bridgeId: this.needs.bridgeId, sessionId }).catch(() => undefined);
+      },
       stopGeneration: ({ sessionId }) => {
         const generating = this.sessions.get(sessionId)?.generating;
         if (generating) generating.stop = true;
@@ -194,19 +215,39 @@ export class Driver {
     };
   }
 
+  /** A session of which nothing is left but what is stored, and whom it belongs to. */
+  private async resume({ openId, sessionId, tokenizer }: ClientCalls["resume"]["params"]): Promise<Resumed> {
+    const codec = codecOf(tokenizer);
+    this.checkFree(sessionId);
+    const resumed = this.needs.callPool("resumeSession", { ...this.caller, sessionId, ingestId: openId });
+    const takeUp = resumed.then(({ generation, durableRun }) => new TakeUp(generation, durableRun));
+    const started = Promise.all([resumed, takeUp]).then(([info, up]) => ({ info, start: { ...NEW, takeUp: up } }));
+    const driver = await this.arrival(started, codec);
+    await driver.start();
+    const { reached, generation } = await takeUp;
+    const { run, from } = await reached;
+    return { info: driver.info, run, initial: from === "initial", generation };
+  }
+
+  /** All that was done is to survive this driver. */
+  private async settle(sessionId: string): Promise<void> {
+    const running = this.sessions.get(sessionId);
+    await running?.driver.rest.makeDurable().catch(() => undefined);
+    this.needs.reportToPool("settled", { sessionId });
+  }
+
   /** The pool's events of a session may overtake the answer that names it. */
   private async arrival(
-    opened: Promise<SessionInfo>,
-    acked: number,
+    arriving: Promise<{ readonly info: SessionInfo; readonly start: DriverStart }>,
     codec: TextCodec | null,
     openId: string | null = null,
   ): Promise<SessionDriver> {
     this.arriving++;
     try {
-      const info = await opened;
+      const { info, start } = await arriving;
       // A page may open several at once: it is told whose the events are that come before the answer.
       if (openId !== null) this.client.emit("arrived", { openId, sessionId: info.sessionId });
-      const driver = this.run(info, acked, codec);
+      const driver = this.run(info, start, codec);
       for (const { sessionId, event } of this.early) if (sessionId === driver.info.sessionId) driver.poolEvent(event);
       return driver;
     } finally {
@@ -215,38 +256,34 @@ export class Driver {
     }
   }
 
-  private run(info: SessionInfo, acked: number, codec: TextCodec | null): SessionDriver {
-    const { sessionId, secret } = info;
-    // Its client library never takes a session up twice over one bridge; two drivers would fight over its stages.
+  /** Its client library never takes a session up twice over one bridge; two drivers would fight over its stages. */
+  private checkFree(sessionId: string): void {
     if (this.sessions.has(sessionId))
       throw new HoldfastError("SESSION_IN_USE", "This page drives the session already; use the one it has.");
-    const { needs, client, platform } = this;
-    const tellSafe = (run: number): void => client.emit("safe", { sessionId, run });
-    const safe = new LateNumber(tellSafe, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
-    const driver = new SessionDriver(
-      {
-        wirer: needs.wirer,
-        tell: (event) => client.emit("session", { sessionId, event }),
-        safe: (run) => safe.grow(run),
-        runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
-        sessionFailed: (error) => {
-          client.emit("sessionFailed", { sessionId, error });
-          this.sessions.delete(sessionId);
-          // Its hosts are of no more use to anybody.
-          needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId }).catch(() => undefined);
-        },
-        verified: () => needs.reportToPool("verified", { sessionId }),
-        unreachable: (hosts) => needs.reportToPool("unreachable", { sessionId, hosts }),
-        attach: async () => {
-          return (await needs.callPool("attachSession", { ...this.caller, sessionId, secret })).stages;
-        },
-        now: needs.now,
-      },
-      info,
-      acked,
-    );
+  }
+
+  private run(info: SessionInfo, start: DriverStart, codec: TextCodec | null): SessionDriver {
+    const { sessionId } = info;
+    this.checkFree(sessionId);
+    const { client, platform, needs } = this;
+    const ways = { client, platform, pool: needs, caller: this.caller, ended: () => this.sessions.delete(sessionId) };
+    const driver = new SessionDriver(sessionNeeds(info, start, ways), info, start);
     this.sessions.set(sessionId, { driver, codec, generating: null });
+    this.watchIdle();
     return driver;
+  }
+
+  /** Sessions without a run for so long give their hosts back. */
+  private watchIdle(): void {
+    if (this.watching) return;
+    this.watching = true;
+    this.platform.after(this.idleMs / IDLE_LOOKS, () => {
+      this.watching = false;
+      if (this.sessions.size > 0) this.watchIdle();
+      // One that cannot be made durable keeps its hosts.
+      for (const { driver, generating } of this.sessions.values())
+        if (generating === null && driver.rest.idleMs >= this.idleMs) driver.rest.park().catch(() => undefined);
+    });
   }
 
   private session(sessionId: string): Running {

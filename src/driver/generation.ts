@@ -9,18 +9,15 @@ import type { SessionDriver } from "./session-driver.ts";
 import { type TextCodec, TextStream } from "./text.ts";
 
 const FEED_NAMES = ["input_ids", "attention_mask", "position_ids"];
-/** Token ids go to the journal in groups of this many. */
-const JOURNAL_EVERY_TOKENS = 16;
 
 export interface GenerationReports {
   prompt(promptIds: readonly number[]): void;
   token(index: number, id: number, text: string): void;
-  journal(base: number, promptIds: readonly number[] | null, ids: readonly number[]): void;
 }
 
 /**
- * Run `base` is the prompt, run `base + i` feeds token i - 1. `known`: tokens the page already has; their runs are
- * submitted for replay only, and the stream goes on after them.
+ * Run `base` is the prompt, run `base + i` feeds token i - 1. `known`: tokens that were chosen before; their runs are
+ * submitted for replay only. `from`: the first index that the page is to get; the stream goes on from there.
  */
 export async function generate(
   driver: SessionDriver,
@@ -28,6 +25,7 @@ export async function generate(
   base: number,
   request: GenerationRequest,
   known: readonly number[],
+  from: number,
   stopped: () => boolean,
   reports: GenerationReports,
 ): Promise<{ runs: number; error: ErrorData | null }> {
@@ -35,13 +33,16 @@ export async function generate(
   const promptIds = promptOf(request, codec);
   checkDecoder(plan, driver.stateful);
   reports.prompt(promptIds);
-  const ids = [...known];
+  const ids: number[] = [];
   const stream = new TextStream(codec);
   const ends = (): boolean =>
     ids.length >= request.maxNewTokens || (ids.length > 0 && request.stopIds.includes(ids.at(-1) as number));
-  for (const id of known) stream.push(id);
-  let journalled = known.length;
-  reports.journal(0, promptIds, known);
+  for (const id of known) {
+    const index = ids.push(id) - 1;
+    const text = stream.push(id, ends());
+    if (index >= from) reports.token(index, id, text);
+  }
+  driver.tokens.begin(base, request, promptIds, known);
 
   // All of it before the first wait, so that a driver that takes the session up knows what may have to be replayed.
   for (let run = 0; run < known.length; run++)
@@ -55,16 +56,14 @@ export async function generate(
     try {
       id = sample(lastRow(plan, await output), request, index);
     } catch (error) {
+      driver.tokens.end(index + 1);
       return { runs: index + 1, error: toErrorData(error) };
     }
     ids.push(id);
+    driver.tokens.add(id);
     reports.token(index, id, stream.push(id, ends()));
-    if (ids.length - journalled >= JOURNAL_EVERY_TOKENS) {
-      reports.journal(journalled, null, ids.slice(journalled));
-      journalled = ids.length;
-    }
   }
-  reports.journal(journalled, null, ids.slice(journalled));
+  driver.tokens.end(ids.length);
   return { runs: ids.length, error: null };
 }
 

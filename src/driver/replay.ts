@@ -57,3 +57,8 @@ export function commonCheckpoint(stored: readonly ReadonlySet<number>[], limit: 
   }
   return best;
 }
+
+/** The stages that gave no answer. */
+export function silentOf(answers: readonly (object | null)[]): number[] {
+  return answers.flatMap((answer, stage) => (answer === null ? [stage] : []));
+}

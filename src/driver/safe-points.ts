@@ -1,3 +1,4 @@
+import type { Way } from "./put-back.ts";
 import { commonCheckpoint, type Submitted } from "./replay.ts";
 import type { RunCosts } from "./run-costs.ts";
 import { type WayBack, waysBack } from "./way-back.ts";
@@ -7,15 +8,21 @@ export class SafePoints {
   /** Per stage, runs whose state it has stored. */
   readonly stored: Set<number>[];
   /** The last run after which every stage's state is stored. */
-  durable = -1;
+  durable: number;
   /** What may be forgotten: the durable point before, for the newest one might turn out to be damaged. */
-  safe = -1;
+  safe: number;
   /** The first run of the generation that was asked for last: its tokens are known, so all of it can be fed again. */
   private generationBase = -1;
   /** The last run that only the page can feed. */
   private lastPageRun = -1;
 
-  constructor(stages: number) {
+  /** `initialAt`: the stages had initial state after this run. */
+  constructor(
+    stages: number,
+    public initialAt: number,
+  ) {
+    this.durable = initialAt;
+    this.safe = initialAt;
     this.stored = Array.from({ length: stages }, () => new Set());
   }
 
@@ -34,14 +41,32 @@ export class SafePoints {
     const before = keeps ? Math.max(cut, commonCheckpoint(this.stored, newest - 1)) : acked;
     this.durable = Math.max(durable, newest, before);
     this.safe = Math.max(safe, before);
-    for (const runs of this.stored) for (const run of runs) if (run < this.first - 1) runs.delete(run);
     return durable !== this.durable || safe !== this.safe;
+  }
+
+  /** Forgets what nothing can begin from any more. `survives`: the last run that does survive everything. */
+  prune(survives: number): void {
+    const first = Math.min(this.first - 1, survives);
+    for (const runs of this.stored) for (const run of runs) if (run < first) runs.delete(run);
+  }
+
+  /** Of a session that is taken up, only the state after this run is left. */
+  goOnAt(run: number, isInitial: boolean): void {
+    this.durable = run;
+    this.safe = run;
+    this.initialAt = isInitial ? run : -1;
   }
 
   /** The first run that can be done again. */
   get first(): number {
     const after = this.safe + 1;
     return this.generationBase > this.lastPageRun ? Math.min(this.generationBase, after) : after;
+  }
+
+  /** Where no state is stored: the state after the safe run is initial, or nobody has it any more. */
+  onlyWay(hasState: boolean): Way {
+    const { safe, initialAt } = this;
+    return { run: safe, from: hasState && safe !== initialAt ? "lost" : "initial" };
   }
 
   /** Where stages can be put back to. `runs`: those that can be done again. */
@@ -64,7 +89,7 @@ export class SafePoints {
       fedAfter: first - 1,
       acked,
       lastRun,
-      resets,
+      resets: new Set(resets).add(this.initialAt + 1),
       restoreMs,
       runMs: (run) => costs.of(run),
     });

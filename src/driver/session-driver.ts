@@ -3,31 +3,22 @@ import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
-import type { Lease, SessionInfo } from "../protocol/pool.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
 import type { RunHead, StageMessage } from "../protocol/stage.ts";
+import { DurablePoint } from "./durable-point.ts";
+import { lossError } from "./losses.ts";
 import { RecoveryProof } from "./proof.ts";
 import { putBack, type Way } from "./put-back.ts";
-import type { Submitted } from "./replay.ts";
+import { type Submitted, silentOf } from "./replay.ts";
+import { Rest } from "./rest.ts";
+import { RunBook } from "./run-book.ts";
 import { RunCosts } from "./run-costs.ts";
-import { boundsOf, SafePoints } from "./safe-points.ts";
-import { newer } from "./stage-news.ts";
-import type { StageLink, Wirer } from "./wiring.ts";
-
-export interface SessionDriverNeeds {
-  readonly wirer: Wirer;
-  /** To the page. */
-  tell(event: SessionEvent): void;
-  safe(run: number): void;
-  runFailed(run: number, error: ErrorData): void;
-  sessionFailed(error: ErrorData): void;
-  /** To the pool. */
-  verified(): void;
-  /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
-  unreachable(hosts: readonly Lease[]): void;
-  /** The stages as the pool knows them; wakes a sleeping service worker. */
-  attach(): Promise<readonly StageInfo[]>;
-  now(): number;
-}
+import { SafePoints } from "./safe-points.ts";
+import type { DriverStart, SessionDriverNeeds } from "./session-needs.ts";
+import { StageTable } from "./stage-table.ts";
+import type { TakeUp } from "./take-up.ts";
+import { TokenJournal } from "./token-journal.ts";
+import type { StageLink } from "./wiring.ts";
 
 /**
  * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
@@ -35,42 +26,73 @@ export interface SessionDriverNeeds {
  * it is, send again what is missing.
  */
 export class SessionDriver {
-  private stages: StageInfo[];
+  private readonly stages: StageTable;
   private links: readonly StageLink[] = [];
   private epoch = 0;
   private started = false;
   private wired = false;
   private acked: number;
+  private takeUp: TakeUp | null;
   private readonly points: SafePoints;
   private readonly costs = new RunCosts();
-  /** Runs that can be done again; of a session that is taken up, the newest may come first. */
-  private readonly submitted = new Map<number, Submitted>();
-  /** Those of them that start from initial state. */
-  private readonly resets = new Set<number>();
-  private readonly failedRuns = new Map<number, ErrorData>();
-  private readonly waiters = new Map<
-    number,
-    { resolve(tensors: WireTensors): void; reject(error: HoldfastError): void }
-  >();
+  private readonly point: DurablePoint;
+  readonly tokens: TokenJournal;
+  private readonly runs = new RunBook();
   private readonly blocked: (() => void)[] = [];
   private readonly proof = new RecoveryProof();
   private restoreAll = false;
   private failedWirings = 0;
   private poolSeen = true;
+  readonly rest: Rest;
   private ended: HoldfastError | null = null;
-  private readonly keepsState: boolean;
+  readonly keepsState: boolean;
   readonly stateful: boolean;
 
   constructor(
     private readonly needs: SessionDriverNeeds,
     readonly info: SessionInfo,
-    acked: number,
+    { acked, initialAt, takeUp }: DriverStart,
   ) {
-    this.stages = [...info.stages];
+    this.stages = new StageTable(info.stages);
     this.acked = acked;
-    this.points = new SafePoints(info.stages.length);
+    this.points = new SafePoints(info.stages.length, initialAt);
+    this.takeUp = takeUp;
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
+    this.tokens = new TokenJournal({
+      after: needs.after,
+      save: (entry) => needs.journal({ ...entry, durableRun: this.point.run }),
+      saved: () => this.refreshSafe(),
+    });
+    if (takeUp?.generation) this.tokens.isKnown(takeUp.generation);
+    this.point = new DurablePoint(
+      this.points.stored,
+      {
+        limit: () => this.tokens.limit,
+        journalIsBehind: () => this.tokens.flush(),
+        moved: (run) => needs.durable(run),
+      },
+      initialAt,
+    );
+    this.rest = new Rest({
+      state: () => {
+        const { wired, acked, epoch, links, ended } = this;
+        return { wired, acked, lastRun: this.lastRun(), epoch, links, ended };
+      },
+      isBound: this.stateful && !this.keepsState,
+      point: this.point,
+      flushTokens: () => this.tokens.flush(),
+      unwire: () => {
+        this.wired = false;
+        this.epoch++;
+        for (const link of this.links) link.close();
+        this.stages.allLost();
+      },
+      park: () => needs.park(),
+      reattach: () => this.reattach(),
+      tell: (event) => needs.tell(event),
+      now: () => needs.now(),
+    });
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
   }
@@ -78,42 +100,42 @@ export class SessionDriver {
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
     this.started = true;
-    if (this.allReady) await this.rewire();
+    if (this.stages.allReady) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
-    if (run.reset) this.resets.add(run.run);
     this.points.submitted(run);
-    this.submitted.set(run.run, run);
-    if (this.wired) this.costs.begin(run.run, this.needs.now());
+    this.runs.add(run);
+    this.rest.run();
+    // Of a generation that is taken up, all runs are named; most were done before.
+    const isNew = run.run > this.acked;
+    if (this.wired && isNew) this.costs.begin(run.run, this.needs.now());
     this.refreshSafe();
     while (this.stateful && this.keepsState && run.run - this.points.durable > REPLAY_RUNS_MAX && this.ended === null) {
       await new Promise<void>((resolve) => this.blocked.push(resolve));
     }
-    if (this.wired) this.sendHead(run);
+    if (this.wired && isNew) this.sendHead(run);
     if (!this.poolSeen) void this.reattach();
   }
 
   /** The service worker went to sleep or died. What happened to hosts meanwhile is asked for before it is relied on. */
   poolLost(): void {
+    if (this.rest.isParked) return;
     this.poolSeen = false;
     if (this.busy) void this.reattach();
   }
 
   /** A run that failed under an earlier driver, which may not have lived to take the other stages back before it. */
   skip(run: number, error: ErrorData): void {
-    this.failedRuns.set(run, error);
+    this.runs.failed.set(run, error);
     if (this.keepsState) this.restoreAll = true;
   }
 
   /** The outputs of a run that replies to the driver. */
   output(run: number): Promise<WireTensors> {
-    return new Promise((resolve, reject) => {
-      if (this.ended !== null) reject(this.ended);
-      else this.waiters.set(run, { resolve, reject });
-    });
+    return this.ended === null ? this.runs.output(run) : Promise.reject(this.ended);
   }
 
   ack(run: number): void {
@@ -122,10 +144,7 @@ export class SessionDriver {
     this.acked = run;
     this.prove();
     this.refreshSafe();
-  }
-
-  get durableRun(): number {
-    return this.points.durable;
+    this.rest.changed();
   }
 
   /** From the pool: faults, replacements, failures. */
@@ -133,8 +152,8 @@ export class SessionDriver {
     this.needs.tell(event);
     if (event.type === "fault") this.stageLost(event.stage, event.attempt, event.category);
     else if (event.type === "stage") {
-      this.stages[event.stage.stage] = newer(this.stages[event.stage.stage], event.stage);
-      if (this.allReady) void this.rewire();
+      this.stages.told(event.stage);
+      if (this.stages.allReady) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -142,27 +161,28 @@ export class SessionDriver {
   async reattach(): Promise<void> {
     this.poolSeen = true;
     let told: readonly StageInfo[];
+    const since = this.needs.now();
     try {
       told = await this.needs.attach();
     } catch (error) {
-      return this.end(HoldfastError.from(toErrorData(error)));
+      const reason = HoldfastError.from(toErrorData(error));
+      return this.rest.refused(reason) ? this.skipRuns(reason) : this.end(reason);
     }
+    const parkedMs = this.rest.attached(since);
     if (this.ended !== null) return;
-    const before = this.stages;
-    // Events come another way and may have overtaken this answer.
-    this.stages = told.map((stage, index) => newer(before[index], stage));
-    const changed = this.stages.filter(
-      ({ attempt, phase }, index) => attempt !== before[index]?.attempt || phase !== before[index]?.phase,
-    );
+    const changed = this.stages.toldAll(told);
     // Nobody told of these losses; they are noted now, or their recovery would never be called verified.
-    for (const { stage } of changed) this.noteLoss(stage);
+    if (parkedMs === null) for (const { stage } of changed) this.noteLoss(stage);
+    else this.needs.tell({ type: "resumed", ms: parkedMs });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
-    if (this.allReady) await this.rewire();
+    if (this.stages.allReady) await this.rewire();
   }
 
-  private get allReady(): boolean {
-    return this.stages.every(({ phase }) => phase === "ready");
+  /** Hosts are not to be had now: what was asked for fails, and is skipped when there are some. */
+  private skipRuns(error: HoldfastError): void {
+    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.acked = Math.max(this.acked, this.lastRun());
   }
 
   private noteLoss(stage: number): void {
@@ -173,7 +193,8 @@ export class SessionDriver {
   }
 
   get busy(): boolean {
-    return this.ended === null && (!this.wired || [...this.submitted.keys()].some((run) => run > this.acked));
+    if (this.ended !== null || this.rest.isParked) return false;
+    return !this.wired || this.lastRun() > this.acked;
   }
 
   /** The page released the session. */
@@ -190,49 +211,26 @@ export class SessionDriver {
     this.ended = error;
     this.epoch++;
     for (const link of this.links) link.close();
-    for (const { reject } of this.waiters.values()) reject(error);
-    this.waiters.clear();
+    this.takeUp?.failed(error);
+    this.runs.end(error);
+    this.rest.changed();
     this.unblock();
     return true;
   }
 
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
-    const known = this.stages[stage];
-    // News of a host that was replaced meanwhile.
-    if (known === undefined || attempt < known.attempt) return;
-    this.stages[stage] = { ...known, attempt, phase: "lost" };
+    if (!this.stages.lost(stage, attempt)) return;
     this.wired = false;
     this.epoch++;
     this.noteLoss(stage);
-    const level = this.info.options.faultToleranceLevel;
-    // Levels without state: at none every run under way fails; at low a stateless run is tried again.
-    if (level === "none")
-      this.failRuns(
-        new HoldfastError(
-          "HOST_LOST",
-          "The host died and level none does not recover runs. Run again, or use a higher faultToleranceLevel.",
-          { category },
-        ),
-      );
-    else if (level === "low" && this.stateful)
-      this.failRuns(
-        new HoldfastError(
-          "STATE_LOST",
-          "The host died and level low keeps no state. Start again with reset, or use level medium.",
-          { category },
-        ),
-      );
+    const error = lossError(this.info.options.faultToleranceLevel, this.stateful, category);
+    if (error !== null) this.failRuns(error);
   }
 
   private failRuns(error: HoldfastError): void {
-    for (const { run, reply } of [...this.submitted.values()]) {
-      if (run <= this.acked) continue;
-      if (reply === "page") this.needs.runFailed(run, toErrorData(error));
-      this.waiters.get(run)?.reject(error);
-      this.waiters.delete(run);
-      this.acked = run;
-    }
-    this.submitted.clear();
+    for (const run of this.runs.fail(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.acked = Math.max(this.acked, this.lastRun());
+    this.runs.submitted.clear();
     this.refreshSafe();
   }
 
@@ -242,7 +240,7 @@ export class SessionDriver {
     const epoch = ++this.epoch;
     this.wired = false;
     for (const link of this.links) link.close();
-    const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages, {
+    const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
       stored: (stage, run) => this.storedCame(stage, run),
       storeFailed: (error) => this.end(HoldfastError.from(error)),
@@ -261,6 +259,8 @@ export class SessionDriver {
     if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
     for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
+    const goesOn = this.takeUp?.point(this.points.stored, this.stateful, this.keepsState) ?? null;
+    if (goesOn !== null) this.goOnAt(goesOn.run, goesOn.from === "initial");
     this.moveSafe();
     const { acked } = this;
     const { safe } = this.points;
@@ -268,7 +268,7 @@ export class SessionDriver {
     const back = await putBack({
       links: wiring.links,
       statuses,
-      ways: this.ways(),
+      ways: goesOn === null ? this.ways() : [goesOn],
       safe,
       acked,
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
@@ -280,42 +280,55 @@ export class SessionDriver {
       damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
     });
     if (back === null) return;
-    if (!back.done) return "silent" in back ? this.unanswered(back.silent, true) : this.end(back.error);
+    if (!back.done) {
+      if ("silent" in back) return this.unanswered(back.silent, true);
+      const isDamaged = back.error.code === "STATE_LOST" && goesOn?.from === "records";
+      // What is damaged is refused, and an older point taken.
+      return isDamaged && this.takeUp?.refuse(goesOn.run) ? this.rewire() : this.end(back.error);
+    }
     const { plan, way } = back;
     if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
+    if (goesOn !== null) this.takeUp?.done(goesOn);
+    this.takeUp = null;
     this.restoreAll = false;
     this.wired = true;
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     let replayed = 0;
-    for (const run of this.submitted.values()) {
+    for (const run of this.runs.submitted.values()) {
       if (run.run < plan.feedsFrom) continue;
       this.sendHead(run);
       replayed++;
     }
-    const [, lastRun] = boundsOf(this.submitted.keys(), this.acked);
+    const lastRun = this.lastRun();
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed,
       restoredRun: way.run,
     }));
     this.refreshSafe();
     this.prove();
-  }
-
-  /** Where stages can be put back to. */
-  private ways(): readonly Way[] {
-    const { acked, resets, costs, points } = this;
-    const { safe } = points;
-    if (!this.stateful || (!this.keepsState && safe < 0)) return [{ run: safe, from: "initial" }];
-    if (!this.keepsState) return [{ run: safe, from: "lost" }];
-    return points.ways({ runs: this.submitted.keys(), acked, resets, costs });
+    this.rest.changed();
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
   private async unanswered(stages: readonly number[], told: boolean): Promise<void> {
-    const hosts = stages.flatMap((stage) => this.stages[stage] ?? []);
-    if (told) this.needs.unreachable(hosts.map(({ hostId, attempt }) => ({ hostId, attempt })));
+    if (told) this.needs.unreachable(this.stages.leases(stages));
     await this.reattach();
+  }
+
+  /** Nothing is left of what was under way. */
+  private goOnAt(run: number, isInitial: boolean): void {
+    this.acked = run;
+    this.points.goOnAt(run, isInitial);
+    this.point.reset(run);
+    this.restoreAll = true;
+  }
+
+  /** Where stages can be put back to. */
+  private ways(): readonly Way[] {
+    const { acked, costs, points, runs } = this;
+    if (!this.stateful || !this.keepsState) return [points.onlyWay(this.stateful)];
+    return points.ways({ runs: runs.submitted.keys(), acked, resets: runs.resets, costs });
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -323,36 +336,36 @@ export class SessionDriver {
     const proved = this.proof.answered(this.acked, this.needs.now());
     if (proved === null) return;
     for (const one of proved)
-      this.needs.tell({ type: "recovered", hostId: this.stages[one.stage]?.hostId ?? "", ...one });
+      this.needs.tell({ type: "recovered", hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
     this.needs.verified();
+  }
+
+  private lastRun(): number {
+    return this.runs.last(this.acked);
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
   private sendHead({ run, reset, reply, feeds }: Submitted): void {
-    const head: RunHead = { run, reset, checkpoint: false, safe: this.points.safe, reply };
-    const error = this.failedRuns.get(run);
+    const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
+    if (checkpoint) this.rest.wantsCheckpoint = false;
+    const head: RunHead = { run, reset, checkpoint, safe: this.points.safe, reply };
+    const error = this.runs.failed.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
   }
 
   private outputCame(message: StageMessage): void {
     const { run, reply } = message.head;
-    const waiter = this.waiters.get(run);
+    const known = this.runs.failed.has(run);
+    this.runs.answered(message);
     if ("error" in message) {
-      const known = this.failedRuns.has(run);
-      this.failedRuns.set(run, message.error);
-      this.waiters.delete(run);
       if (reply === "page") this.needs.runFailed(run, message.error);
-      waiter?.reject(HoldfastError.from(message.error));
       // Stages before the failing one went on with their state; all go back and skip the run.
-      if (!known && this.stateful && this.stages.length > 1) {
+      if (!known && this.stateful && this.stages.all.length > 1) {
         this.restoreAll = true;
         void this.rewire();
       }
-      return;
     }
-    this.waiters.delete(run);
-    waiter?.resolve(message.tensors);
   }
 
   private storedCame(stage: number, run: number): void {
@@ -369,32 +382,19 @@ export class SessionDriver {
   }
 
   private moveSafe(): void {
-    const { points } = this;
-    const before = points.durable;
+    const { acked, points, runs } = this;
     const keeps = this.stateful && this.keepsState;
-    if (!points.move(this.acked, keeps, this.lastCut())) return;
-    for (const runs of [this.submitted, this.resets, this.failedRuns])
-      for (const run of runs.keys()) if (run < points.first) runs.delete(run);
+    const hasMoved = points.move(acked, keeps, runs.lastCut(acked));
+    this.point.refresh(acked, keeps);
+    points.prune(this.point.run);
+    if (!hasMoved) return;
+    runs.forget(points.first);
     this.costs.forgetBefore(points.first);
     this.needs.safe(points.safe);
-    if (this.stateful && points.durable !== before) this.needs.tell({ type: "durable", run: points.durable });
     this.unblock();
-  }
-
-  /** A run that starts from initial state makes what was before it unimportant, once that was answered. */
-  private lastCut(): number {
-    let cut = -1;
-    // Not only the last of them: what an earlier driver called safe, the page has dropped.
-    for (const run of this.resets) if (run <= this.acked + 1) cut = Math.max(cut, run - 1);
-    return cut;
   }
 
   private unblock(): void {
     for (const resume of this.blocked.splice(0)) resume();
   }
-}
-
-/** The stages that gave no answer. */
-function silentOf(answers: readonly (object | null)[]): number[] {
-  return answers.flatMap((answer, stage) => (answer === null ? [stage] : []));
 }

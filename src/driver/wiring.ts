@@ -17,6 +17,8 @@ import type {
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
   /** @throws HoldfastError: the stage could not be put back. */
+  /** Stores the state after this run, if the stage stands there. */
+  store(run: number): Promise<StageStatus | null>;
   restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
@@ -120,6 +122,9 @@ class PortLink implements StageLink {
   }
   restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("restore", { run, from, answered }));
+  }
+  store(run: number): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("store", { run }));
   }
   feed(message: StageMessage): void {
     this.peer.emit("feed", message);

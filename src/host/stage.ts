@@ -143,6 +143,19 @@ export class Stage {
     });
   }
 
+  /** A checkpoint that no run's head asked for: nothing is under way, and the host is to go. */
+  store(run: number): Promise<StageStatus> {
+    return this.inTurn(async () => {
+      await this.pumping;
+      const isOnItsWay = this.storing.some((checkpoint) => checkpoint.valid && checkpoint.run === run);
+      if (this.run === run && this.options.durable && this.hasState && !isOnItsWay && !this.storedRuns.includes(run)) {
+        this.storing.push({ run, valid: true });
+        this.needs.checkpoint(this.residents.checkpoint(run));
+      }
+      return this.status();
+    });
+  }
+
   /** A restore that an earlier wiring asked for ends before a later one asks how far this stage is. */
   private inTurn<T>(step: () => Promise<T>): Promise<T> {
     const done = this.turn.then(step);

@@ -1,7 +1,7 @@
 import { HoldfastError } from "../base/errors.ts";
 import { NEW_TOKENS_MAX, PROMPT_CHARS_MAX } from "../base/limits.ts";
-import type { GenerationRequest } from "../protocol/client.ts";
-import type { GenerateOptions, Token } from "./session.ts";
+import type { GenerationRequest, KnownGeneration } from "../protocol/client.ts";
+import type { GenerateOptions, Token } from "./run-options.ts";
 
 /** A generation under way. The ids are the feeds of its runs: the library keeps them, the page's code need not. */
 export interface Generation {
@@ -9,10 +9,16 @@ export interface Generation {
   readonly request: GenerationRequest;
   promptIds: readonly number[] | null;
   readonly ids: number[];
+  /** Ids of it that were known when it was taken up. */
+  readonly known: readonly number[];
+  /** The first index that the page's loop wants. */
+  readonly from: number;
   readonly queue: TokenQueue;
   /** The page wants no more of it. */
   stopped: boolean;
 }
+
+export type BegunGeneration = Omit<Generation, "queue" | "stopped">;
 
 /** Tokens between the driver that pushes them and the loop that takes them. */
 export class TokenQueue implements AsyncIterable<Token> {
@@ -72,4 +78,20 @@ export function requestOf(prompt: string | readonly number[], options: GenerateO
     seed,
     stopIds: [...stopIds],
   };
+}
+
+/** How a generation that is known goes on. @throws HoldfastError BAD_OPTIONS. */
+export function continuationOf(known: KnownGeneration | null, fromIndex: number): BegunGeneration {
+  if (known === null)
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      "There is no generation to go on with, or other runs came after it; begin one with generate().",
+    );
+  const { head, promptIds, ids } = known;
+  if (!Number.isInteger(fromIndex) || fromIndex < 0 || fromIndex > head.maxNewTokens)
+    throw new HoldfastError("BAD_OPTIONS", `fromIndex must be a whole number from 0 to ${head.maxNewTokens}.`);
+  const { base, runs: _, ...sampling } = head;
+  const request = { ...sampling, prompt: null, promptIds };
+  // Given to the driver, which says them again: it alone knows the texts.
+  return { base, request, promptIds, known: ids, ids: ids.slice(0, fromIndex), from: fromIndex };
 }

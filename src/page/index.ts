@@ -12,6 +12,7 @@ export {
 export type { PerformanceEntry } from "../history/entry.ts";
 export { ModelShardingAnalyzer } from "../history/sharding-analyzer.ts";
 export { PerformanceHistoryTracker } from "../history/tracker.ts";
+export type { OwnSession } from "../protocol/client.ts";
 export type { SessionEvent, StageInfo } from "../protocol/events.ts";
 export { SHARDING_STRATEGIES, type ShardingStrategy } from "../shard/types.ts";
 export { BrowserState } from "../state/browser-state.ts";
@@ -21,6 +22,8 @@ export type { ModelOptions, TokenizerSource } from "./model-registry.ts";
 export type { Picked, PickedSource } from "./picked.ts";
 export type { CreateSessionOptions, Pool } from "./pool.ts";
 export type { RepositorySource } from "./repository.ts";
+export type { ResumeSessionOptions } from "./resume.ts";
+export type { GenerateOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
 export { Browser, type BrowserCalls } from "./seed/browser.ts";
 export { ConnectionPool } from "./seed/connection-pool.ts";
 export { ModelShardingManager, type ModelShardingOptions } from "./seed/model-sharding-manager.ts";
@@ -43,7 +46,7 @@ export { ResourcePoolBridgeIntegration } from "./seed/resource-pool-bridge-integ
 export { type RecoveredResult, type RunWithRecovery, runWithRecovery } from "./seed/run-with-recovery.ts";
 export type { Figure, ShardingMetrics } from "./seed/sharding-metrics.ts";
 export { createStateManager } from "./seed/state-mirror.ts";
-export type { GenerateOptions, RunOptions, Session, Token } from "./session.ts";
+export type { Session } from "./session.ts";
 export type { FileSource, HubModel, Integrity, ModelSource, RemoteFile, SplitModel } from "./source.ts";
 export type { Inference, InferOptions, Inputs } from "./tasks.ts";
 export type { CreateSessionsOptions } from "./together.ts";

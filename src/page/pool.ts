@@ -1,13 +1,14 @@
 import { callAgain } from "../base/call-again.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import type { EventHandlers } from "../base/rpc.ts";
-import type { ClientCalls, DriverEvents, EncodedText, TokenizerFiles } from "../protocol/client.ts";
+import type { ClientCalls, DriverEvents, EncodedText, OwnSession, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
+import { type ResumeSessionOptions, resumeSession } from "./resume.ts";
 import type { ConnectionPool } from "./seed/connection-pool.ts";
 import {
   type ConcurrentOperation,
@@ -148,6 +149,28 @@ export class Pool {
   }
 
   /**
+   * Takes a session of this origin up again after a reload, in another tab, after a restart of the browser or of the
+   * extension: nothing is downloaded or planned, the state is the one after `session.durableRun`, and
+   * `session.resumeGeneration()` goes on with a generation that was under way. Throws HoldfastError (SESSION_UNKNOWN,
+   * SESSION_IN_USE while the page that has it lives, MODEL_DELETED, TOO_MANY_HOSTS, ABORTED, …); the session then stays as it
+   * is.
+   */
+  resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
+    return resumeSession(id, options, {
+      peer: this.live(),
+      page: this.page,
+      sessions: this.sessions,
+      opening: this.opening,
+      loadTokenizer,
+    });
+  }
+
+  /** The sessions of this origin, parked ones too: what `resumeSession` can take up, unless a page has it. */
+  listSessions(): Promise<readonly OwnSession[]> {
+    return this.ask("sessions", null);
+  }
+
+  /**
    * Runs a session on tensors, or on a text (`{ text }`, `{ inputText }`) as its model's task has it: "text-generation"
    * continues it, the others ("feature-extraction", "text-classification", "fill-mask" …) feed its tokens. Throws BAD_FEEDS,
    * BAD_OPTIONS, and what `session.run` and `session.generate` throw.
@@ -221,7 +244,7 @@ export class Pool {
   }
 
   /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
-  private ask<M extends "encode" | "originStatus" | "failHost">(
+  private ask<M extends "sessions" | "encode" | "originStatus" | "failHost">(
     method: M,
     params: ClientCalls[M]["params"],
   ): Promise<ClientCalls[M]["result"]> {
@@ -294,6 +317,7 @@ export class Pool {
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>
         source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
+      durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
       prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),

@@ -11,46 +11,21 @@ import {
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import type { WireTensors } from "../base/tensor.ts";
-import type { TokenizerFiles } from "../protocol/client.ts";
+import type { Resumed, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
 import type { FeedMessage, RunHead, StageMessage } from "../protocol/stage.ts";
 import type { ValueSpec } from "../shard/types.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
-import { type Generation, requestOf, TokenQueue } from "./generation.ts";
+import { aborted, busy, Generating } from "./generating.ts";
+import { continuationOf, type Generation, requestOf } from "./generation.ts";
 import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { nameRuns } from "./name-runs.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { RunLog } from "./run-log.ts";
+import type { GenerateOptions, ResumeGenerationOptions, RunOptions, Token } from "./run-options.ts";
 import { giveOutputs, type TensorLike, takeFeeds } from "./tensors.ts";
-
-export interface RunOptions {
-  readonly signal?: AbortSignal;
-  /** Start from initial state instead of the state after the run before. */
-  readonly reset?: boolean;
-}
-
-export interface GenerateOptions {
-  readonly maxNewTokens?: number;
-  /** 0 (the default): greedy. */
-  readonly temperature?: number;
-  readonly topK?: number;
-  /** The same seed gives the same tokens. */
-  readonly seed?: number;
-  /** Ids that end the generation; they are emitted. */
-  readonly stopIds?: readonly number[];
-  readonly signal?: AbortSignal;
-}
-
-export interface Token {
-  readonly index: number;
-  readonly id: number;
-  /**
-   * What this token adds to the text; empty until a character is complete, and a generation that ends within one ends with
-   * U+FFFD. All of them joined are the decoding of the ids.
-   */
-  readonly text: string;
-}
 
 /**
  * One model, loaded. Runs are numbered here, in the process that outlives everything else, and kept until they can no
@@ -69,17 +44,22 @@ export class Session {
   private attached = true;
   private source: MessagePort | null = null;
   private sink: MessagePort | null = null;
-  private nextRun = 0;
+  private next = 0;
   private acked = -1;
   private readonly acks: LateNumber;
   private safeRun = -1;
-  private generation: Generation | null = null;
+  private durableUpTo = -1;
+  /** After this run the stages had initial state, when this page began with them. */
+  private initialAt = -1;
+  private wantsCheckpoint = false;
+  private readonly generating: Generating;
+  private readonly attachWaiters: (() => void)[] = [];
   private readonly roomWaiters: (() => void)[] = [];
   private ended: HoldfastError | null = null;
 
   constructor(
     private peer: DriverPeer,
-    private readonly options: SessionOptions,
+    private options: SessionOptions,
     private readonly tokenizer: TokenizerFiles | null,
     onEvent: (event: SessionEvent) => void,
     private readonly forget: () => void,
@@ -89,6 +69,16 @@ export class Session {
     const tell = (run: number): void => {
       if (this.ended === null) this.peer.emit("ack", { sessionId: this.id, run });
     };
+    const self = this;
+    this.generating = new Generating({
+      get id() {
+        return self.id;
+      },
+      peer: () => this.peer,
+      isAttached: () => this.attached,
+      ack: (run) => this.ack(run),
+      ended: (generation, lastRun) => this.generationEnded(generation, lastRun),
+    });
     this.acks = new LateNumber(tell, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
   }
 
@@ -114,6 +104,14 @@ export class Session {
     return guaranteesOf(this.options, this.currentStages, this.plan.stateInputs.length > 0);
   }
 
+  /** The number of the next run. After a resume: the one after the run that the state was stored for. */
+  get nextRun(): number {
+    return this.next;
+  }
+  /** The last run that survives everything, the browser's end included; -1: none yet. It grows. */
+  get durableRun(): number {
+    return this.durableUpTo;
+  }
   /** Calls `listener` with progress, faults and recoveries until the returned function is called. */
   on(listener: (event: SessionEvent) => void): () => void {
     this.listeners.add(listener);
@@ -132,8 +130,9 @@ export class Session {
     await this.room(signal);
     // The caller may have aborted in the meantime, and an event that has passed does not come again.
     if (signal?.aborted) throw aborted(signal);
-    if (this.generation !== null) throw busy();
-    const run = this.nextRun++;
+    if (this.generating.current !== null) throw busy();
+    const run = this.next++;
+    this.generating.known = null;
     this.log.addRun(run, reset || run === 0, wire);
     const answer = new Promise<Record<string, Tensor>>((resolve, reject) => this.waiting.set(run, { resolve, reject }));
     const abort = (): void => this.runFailed(run, aborted(signal as AbortSignal));
@@ -153,32 +152,41 @@ export class Session {
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
     const request = requestOf(prompt, options);
-    await this.room(options.signal);
-    if (options.signal?.aborted) throw aborted(options.signal);
-    if (this.generation !== null || this.waiting.size > 0) throw busy();
-    const queue = new TokenQueue();
-    const generation: Generation = { base: this.nextRun, request, promptIds: null, ids: [], queue, stopped: false };
-    this.generation = generation;
-    // Nobody waits for the run that is under way: it may take as long as a recovery does.
-    const stop = (): void => {
-      if (this.generation !== generation) return;
-      generation.stopped = true;
-      this.peer.emit("stopGeneration", { sessionId: this.id });
-    };
-    const abort = (): void => {
-      stop();
-      queue.fail(aborted(options.signal as AbortSignal));
-    };
-    options.signal?.addEventListener("abort", abort, { once: true });
-    if (this.attached) this.askGeneration(generation);
-    try {
-      for await (const token of queue) {
-        if (options.signal?.aborted) throw aborted(options.signal);
-        yield token;
+    await this.free(options.signal);
+    const begun = { base: this.next, request, promptIds: null, known: [], ids: [], from: 0 };
+    yield* this.generating.stream(begun, options.signal);
+  }
+
+  /**
+   * Goes on with the last generation, also one that a page before this one began: yields its tokens from `fromIndex` on, the
+   * same as if nothing had happened. Throws BAD_OPTIONS when there is none, or when other runs came after it.
+   */
+  async *resumeGeneration({
+    fromIndex = 0,
+    signal,
+  }: ResumeGenerationOptions = {}): AsyncGenerator<Token, void, undefined> {
+    await this.free(signal);
+    yield* this.generating.stream(continuationOf(this.generating.known, fromIndex), signal);
+  }
+
+  /**
+   * Stores the state after all runs so far. Resolves with the last of them once it survives everything: hosts, extension and
+   * browser. Throws LEVEL_UNSUPPORTED where the level keeps no state.
+   */
+  async makeDurable(): Promise<number> {
+    for (;;) {
+      if (this.ended !== null) throw this.ended;
+      this.acks.tell();
+      this.wantsCheckpoint = true;
+      const { peer } = this;
+      try {
+        return await peer.call("durable", { sessionId: this.id });
+      } catch (error) {
+        if (!peer.isClosed) throw error;
+        // The next bridge's driver is asked.
+        while (this.ended === null && (this.peer === peer || !this.attached))
+          await new Promise<void>((resolve) => this.attachWaiters.push(resolve));
       }
-    } finally {
-      options.signal?.removeEventListener("abort", abort);
-      stop();
     }
   }
 
@@ -197,7 +205,7 @@ export class Session {
   }
 
   get busy(): boolean {
-    return this.ended === null && (this.waiting.size > 0 || this.generation !== null);
+    return this.ended === null && (this.waiting.size > 0 || this.generating.current !== null);
   }
 
   // What the pool object calls.
@@ -210,7 +218,20 @@ export class Session {
 
   opened(info: SessionInfo): void {
     this.info = info;
+    this.options = info.options;
     this.currentStages = info.stages;
+  }
+
+  /** Only what is stored is left of what was before. */
+  resumed({ info, run, initial, generation }: Resumed): void {
+    this.opened(info);
+    this.next = run + 1;
+    this.acked = run;
+    this.safeRun = run;
+    this.durableUpTo = run;
+    this.initialAt = initial ? run : -1;
+    this.log.drop(run);
+    this.generating.known = generation;
   }
 
   wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
@@ -240,17 +261,16 @@ export class Session {
     this.makeRoom();
   }
 
+  durable(run: number): void {
+    this.durableUpTo = Math.max(this.durableUpTo, run);
+  }
+
   prompt(base: number, promptIds: readonly number[]): void {
-    if (this.generation?.base === base) this.generation.promptIds = promptIds;
+    this.generating.prompt(base, promptIds);
   }
 
   token(base: number, token: Token): void {
-    const generation = this.generation;
-    // A token that came before, from a driver that has died, comes again and is dropped.
-    if (generation?.base !== base || token.index !== generation.ids.length) return;
-    generation.ids.push(token.id);
-    generation.queue.push(token);
-    this.ack(base + token.index);
+    this.generating.token(base, token);
   }
 
   runFailed(run: number, error: HoldfastError): void {
@@ -267,11 +287,11 @@ export class Session {
     this.ended = error;
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
-    this.generation?.queue.fail(error);
-    this.generation = null;
+    this.generating.fail(error);
     this.source?.close();
     this.sink?.close();
     this.makeRoom();
+    for (const wake of this.attachWaiters.splice(0)) wake();
     this.forget();
   }
 
@@ -286,50 +306,33 @@ export class Session {
     if (this.ended !== null || this.info === null) return;
     const { sessionId, secret } = this.info;
     try {
-      const info = await peer.call("attach", { sessionId, secret, acked: this.acked, tokenizer: this.tokenizer });
+      const info = await peer.call("attach", {
+        sessionId,
+        secret,
+        acked: this.acked,
+        initialAt: this.initialAt,
+        tokenizer: this.tokenizer,
+      });
       // A release while no driver listened is made good now.
       if (this.ended !== null) return void peer.call("release", { sessionId }).catch(() => undefined);
       this.attached = true;
       this.currentStages = info.stages;
-      for (const entry of this.log.entries()) {
-        if (entry.kind === "run")
-          peer.emit("run", { sessionId, run: entry.run, reset: entry.reset, error: entry.error, acked: this.acked });
-        else {
-          const { base, promptIds, ids } = entry;
-          peer.emit("history", { sessionId, base, promptIds, ids, runs: entry.last - base + 1 });
-        }
-      }
-      if (this.generation !== null) this.askGeneration(this.generation);
-      if (this.generation?.stopped) peer.emit("stopGeneration", { sessionId });
+      nameRuns(peer, sessionId, this.log, this.acked);
+      this.generating.attached(peer);
       peer.emit("ack", { sessionId, run: this.acked });
       peer.emit("resume", { sessionId });
       this.event({ type: "bridge", state: "restored", ms: downMs });
+      for (const wake of this.attachWaiters.splice(0)) wake();
     } catch (error) {
       // The next bridge attaches again; a bridge that lives and has no pool behind it will not be replaced.
       if (!peer.isClosed) this.fail(HoldfastError.from(toErrorData(error)));
     }
   }
 
-  private askGeneration(generation: Generation): void {
-    const { base, request, ids } = generation;
-    const { peer } = this;
-    peer.call("generate", { sessionId: this.id, base, request, ids: [...ids] }).then(
-      ({ runs, error }) => this.generationEnded(generation, runs, error === null ? null : HoldfastError.from(error)),
-      (error: HoldfastError) => {
-        if (!peer.isClosed) this.generationEnded(generation, ids.length, error);
-      },
-    );
-  }
-
-  private generationEnded(generation: Generation, runs: number, error: HoldfastError | null): void {
-    if (this.generation !== generation) return;
-    this.generation = null;
-    const { base, promptIds, ids, queue } = generation;
-    this.nextRun = base + runs;
-    if (promptIds !== null) this.log.addGeneration(base, promptIds, ids, runs);
-    this.ack(this.nextRun - 1);
-    if (error === null) queue.end();
-    else queue.fail(error);
+  private generationEnded({ base, promptIds, ids }: Generation, lastRun: number): void {
+    this.next = Math.max(this.next, lastRun + 1);
+    if (promptIds !== null && lastRun > this.safeRun) this.log.addGeneration(base, promptIds, ids, lastRun + 1 - base);
+    this.ack(lastRun);
     this.makeRoom();
   }
 
@@ -345,13 +348,20 @@ export class Session {
   /** Runs are answered in order, so all before the oldest that waits are. */
   private ackAnswered(): void {
     const oldest = this.waiting.keys().next();
-    this.ack((oldest.done ? this.nextRun : oldest.value) - 1);
+    this.ack((oldest.done ? this.next : oldest.value) - 1);
   }
 
   private ack(run: number): void {
     if (run <= this.acked || this.ended !== null) return;
     this.acked = run;
     this.acks.grow(run);
+  }
+
+  /** Waits until a generation may begin. */
+  private async free(signal: AbortSignal | undefined): Promise<void> {
+    await this.room(signal);
+    if (signal?.aborted) throw aborted(signal);
+    if (this.generating.current !== null || this.waiting.size > 0) throw busy();
   }
 
   /** Holds new runs back while too much is under way. */
@@ -368,7 +378,7 @@ export class Session {
 
   private isFull(): boolean {
     // One that the page has stopped still uses run numbers until the driver says so.
-    if (this.generation?.stopped) return true;
+    if (this.generating.current?.stopped) return true;
     if (this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.bytes > RESEND_BYTES_MAX) return true;
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
     return this.log.replayRuns > RESEND_RUNS_MAX;
@@ -377,7 +387,8 @@ export class Session {
   private feed({ run, reset, feeds }: { run: number; reset: boolean; feeds: WireTensors }): void {
     const { tensors, transfer } = forPosting(feeds);
     // Before the bound is reached, or no run would be left that could make what is kept durable.
-    const checkpoint = this.log.bytes > RESEND_BYTES_MAX / 2;
+    const checkpoint = this.wantsCheckpoint || this.log.bytes > RESEND_BYTES_MAX / 2;
+    this.wantsCheckpoint = false;
     const head: RunHead = { run, reset, checkpoint, safe: this.safeRun, reply: "page" };
     this.source?.postMessage({ head, feeds: tensors } satisfies FeedMessage, transfer);
   }
@@ -385,12 +396,4 @@ export class Session {
   private makeRoom(): void {
     for (const resume of this.roomWaiters.splice(0)) resume();
   }
-}
-
-function busy(): HoldfastError {
-  return new HoldfastError("SESSION_BUSY", "The session has work under way; wait for its end or open another session.");
-}
-
-function aborted(signal: AbortSignal): HoldfastError {
-  return new HoldfastError("ABORTED", "The run was aborted by the signal that it was given.", { cause: signal.reason });
 }

@@ -1,7 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { HoldfastError } from "../base/errors.ts";
 import type { EncodedText } from "../protocol/client.ts";
-import type { GenerateOptions, RunOptions, Session } from "./session.ts";
+import type { GenerateOptions, RunOptions } from "./run-options.ts";
+import type { Session } from "./session.ts";
 import type { TensorLike } from "./tensors.ts";
 
 /** What a model is run with: tensors by name, or a text as `text` or `inputText`, which its task makes into feeds. */

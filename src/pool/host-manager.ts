@@ -4,6 +4,7 @@ import { LEVELS } from "../fault/levels.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { hasHosts } from "./room.ts";
 
 /** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
 export class HostManager {
@@ -24,7 +25,7 @@ export class HostManager {
   async open(session: SessionRecord, stage: number, attempt: number): Promise<string> {
     const { needs } = this;
     const status = needs.journal.state.sessions[session.sessionId]?.status;
-    if (status !== "opening" && status !== "live")
+    if (status === undefined || !hasHosts(status))
       throw new HoldfastError("SESSION_RELEASED", "The session ended before this host of it was opened.");
     const hostId = needs.newId();
     const place = session.options.place;

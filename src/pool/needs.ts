@@ -28,6 +28,8 @@ export interface PoolNeeds {
   liveBridges(): Promise<ReadonlySet<string>>;
   toHost<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void;
   toBridge<E extends keyof PoolEvents>(bridgeId: string, name: E, payload: PoolEvents[E]): void;
+  /** Throws MODEL_DELETED when the plan, or a file that it needs, is no longer in the model store. */
+  checkModel(planId: string): Promise<void>;
   forgetCheckpoints(sessionId: string): Promise<void>;
   /** Payload bytes of all checkpoints of a session. */
   storedBytes(sessionId: string): Promise<number>;

@@ -1,9 +1,15 @@
 import { type ErrorCode, HoldfastError } from "../base/errors.ts";
 import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, OWNER_LOOK_LATE_MS, PAGE_GRACE_MS } from "../base/limits.ts";
-import type { PoolCalls } from "../protocol/pool.ts";
+import type { Caller } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { Parking } from "./parking.ts";
+
+export type Claim = Pick<Caller, "bridgeId" | "origin"> & {
+  readonly sessionId: string;
+  readonly secret: string | null;
+};
+export type Refuse = (code: ErrorCode, reason: string) => Promise<HoldfastError>;
 
 /** Whose a session is: one page's, for as long as it lives; then that of the page that proves to be its successor. */
 export class Owners {
@@ -12,28 +18,31 @@ export class Owners {
     private readonly parking: Parking,
   ) {}
 
-  /** Makes the caller the owner. Throws SESSION_UNKNOWN, SESSION_PAUSED, SESSION_RELEASED or SESSION_IN_USE. */
-  async attach(
-    { bridgeId, origin, sessionId, secret }: PoolCalls["attachSession"]["params"],
-    refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
-  ): Promise<void> {
+  /**
+   * Makes the caller the owner of a session, which is then live or resuming. `secret` null: a page that has only the id, of the
+   * same origin; what an earlier page knows of the session is worth nothing from here on. Throws SESSION_UNKNOWN,
+   * SESSION_PAUSED or SESSION_IN_USE.
+   */
+  async claim({ bridgeId, origin, sessionId, secret }: Claim, refuse: Refuse): Promise<void> {
     for (let looksLeft = GONE_LOOKS; ; looksLeft--) {
       const session = this.session(sessionId);
       // One answer for "not yours" and "not there": an id tells a stranger nothing. Both may be guesses, so both are logged.
-      if (session === undefined || session.origin !== origin || session.secret !== secret)
+      const isHis = session?.origin === origin && (secret === null || session.secret === secret);
+      if (session === undefined || !isHis || session.status === "closing")
         throw await refuse(
           "SESSION_UNKNOWN",
           "This page has no session of that id: it has ended, or it is another page's. Create one with createSession.",
         );
-      if (session.status !== "live") {
+      if (session.status === "paused" && secret !== null)
         throw new HoldfastError(
-          session.status === "paused" ? "SESSION_PAUSED" : "SESSION_RELEASED",
-          `The session is ${session.status}; create a new one.`,
+          "SESSION_PAUSED",
+          "The user paused the session; take it up with resumeSession when they ask for it.",
         );
-      }
-      const held = await this.isHeld(session, bridgeId);
-      // As it is now: another page may have taken it up meanwhile.
-      if (!held && this.session(sessionId)?.bridgeId === session.bridgeId) break;
+      const held = session.status === "opening" || (await this.isHeld(session, bridgeId));
+      // As it is now: another page may have taken it up meanwhile. No wait between this look and the taking.
+      const now = this.session(sessionId);
+      if (!held && now !== undefined && now.bridgeId === session.bridgeId && now.status === session.status)
+        return this.take(now, bridgeId, secret === null);
       if (looksLeft === 0)
         throw new HoldfastError(
           "SESSION_IN_USE",
@@ -42,7 +51,16 @@ export class Owners {
       // The browser may still list a frame whose process has just died.
       if (held) await new Promise<void>((resolve) => this.needs.after(GONE_LOOK_MS, resolve));
     }
-    await this.update(sessionId, { bridgeId, ownerLostAt: null });
+  }
+
+  private take({ sessionId, status }: SessionRecord, bridgeId: string, anew: boolean): Promise<void> {
+    const isKept = status === "parked" || status === "paused";
+    return this.update(sessionId, {
+      bridgeId,
+      ownerLostAt: null,
+      ...(anew ? { secret: this.needs.newId() } : {}),
+      ...(isKept ? { status: "resuming" } : {}),
+    });
   }
 
   private async isHeld(session: SessionRecord, bridgeId: string): Promise<boolean> {
@@ -80,7 +98,7 @@ export class Owners {
   /** The next look at the owners: when the grace of one is over. Owners that live are rarely looked for: it takes a wake. */
   watch(): void {
     const live = Object.values(this.needs.journal.state.sessions).filter(
-      ({ status }) => status === "live" || status === "opening",
+      ({ status }) => status === "live" || status === "opening" || status === "resuming",
     );
     const now = this.needs.now();
     const waits = live.map(({ ownerLostAt }) =>
@@ -93,7 +111,10 @@ export class Owners {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(sessionId: string, changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt">>): Promise<void> {
+  private update(
+    sessionId: string,
+    changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>,
+  ): Promise<void> {
     return this.needs.journal.append({
       action: "update_session",
       data: { sessionId, at: this.needs.now(), ...changes },

@@ -27,7 +27,12 @@ export class Parking {
   /** Whose time is over is forgotten. */
   async expire(): Promise<void> {
     for (const { sessionId, changedAt } of this.waiting())
-      if (this.needs.now() - changedAt >= PARKED_KEPT_MS) await this.sessions.remove(sessionId);
+      if (this.needs.now() - changedAt >= PARKED_KEPT_MS && this.isKept(sessionId))
+        await this.sessions.remove(sessionId);
+  }
+
+  private isKept(sessionId: string): boolean {
+    return this.waiting().some((session) => session.sessionId === sessionId);
   }
 
   private async tidy(origin: string): Promise<void> {
@@ -36,7 +41,8 @@ export class Parking {
       const stored = await this.needs.storedBytes(session.sessionId);
       kept.push({ ...session, bytes: stored + sizeOf(session) });
     }
-    for (const sessionId of overQuota(kept)) await this.sessions.remove(sessionId);
+    // As it is now: it may have been taken up while the bytes were counted.
+    for (const sessionId of overQuota(kept)) if (this.isKept(sessionId)) await this.sessions.remove(sessionId);
   }
 
   private waiting(): SessionRecord[] {

@@ -9,6 +9,7 @@ import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { hasHosts } from "./room.ts";
 import type { Spares } from "./spares.ts";
 
 /** Begins the signal of a fault that a page reported. */
@@ -181,7 +182,7 @@ export class RecoveryManager {
 
   private recoverable(sessionId: string): SessionRecord | null {
     const session = this.needs.journal.state.sessions[sessionId];
-    return session?.status === "live" || session?.status === "opening" ? session : null;
+    return session !== undefined && hasHosts(session.status) ? session : null;
   }
 
   private countGpuLoss(session: SessionRecord): void {

@@ -12,8 +12,9 @@ import { OperationRecorder } from "./operation-recorder.ts";
 import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
+import { Settling } from "./settling.ts";
 import { Spares, tended } from "./spares.ts";
-import { poolStatus, stageInfos } from "./status.ts";
+import { ownSessions, poolStatus, stageInfos } from "./status.ts";
 
 const TAB_CLOSED = "host tab closed";
 
@@ -22,6 +23,8 @@ export class ResourcePool {
   readonly consent: ConsentDesk;
   readonly sessions: SessionManager;
   readonly spares: Spares;
+  /** Durable points before the extension lets itself be replaced. */
+  readonly settling: Settling;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
@@ -41,9 +44,10 @@ export class ResourcePool {
       tell: (session, event) => this.tell(session, event),
       gaveUp: (session, error) => {
         this.recorder.gaveUp(session.sessionId);
-        void this.sessions.end(session, error);
+        this.sessions.gaveUp(session, error);
       },
     });
+    this.settling = new Settling(needs);
     this.browsers = new BrowserReports(needs);
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
   }
@@ -66,6 +70,10 @@ export class ResourcePool {
         );
       await this.consent.require(caller.origin, caller.framedBy);
     };
+    const owned = (sessionId: string): void => {
+      if (this.state.sessions[sessionId]?.bridgeId !== bridgeId)
+        throw new HoldfastError("SESSION_IN_USE", "The session has another owner by now; what this one did is past.");
+    };
     return {
       hello: async (caller) => {
         await admit(caller);
@@ -76,6 +84,26 @@ export class ResourcePool {
         await admit(params);
         return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
       },
+      resumeSession: async (params) => {
+        await admit(params);
+        return this.sessions.resume(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
+      },
+      listSessions: async (caller) => {
+        await admit(caller);
+        return ownSessions(this.state, caller.origin);
+      },
+      journal: async ({ sessionId, entry }) => {
+        owned(sessionId);
+        await this.needs.journal.append({ action: "add_tokens", data: { sessionId, ...entry } });
+        return null;
+      },
+      durable: async ({ sessionId, run }) => {
+        owned(sessionId);
+        const data = { sessionId, at: this.needs.now(), durableRun: run };
+        await this.needs.journal.append({ action: "update_session", data });
+        return null;
+      },
+      parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
       originStatus: async (caller) => {
@@ -93,8 +121,8 @@ export class ResourcePool {
   driverReports(bridgeId: string): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
     const owns = (sessionId: string): boolean => this.state.sessions[sessionId]?.bridgeId === bridgeId;
     return {
-      journal: (data) => {
-        if (owns(data.sessionId)) void this.needs.journal.append({ action: "add_tokens", data });
+      settled: ({ sessionId }) => {
+        if (owns(sessionId)) this.settling.settled(sessionId);
       },
       operation: ({ sessionId, ...operation }) => {
         if (owns(sessionId)) this.browsers.operation(sessionId, operation);
@@ -279,7 +307,12 @@ export class ResourcePool {
     ) => Promise<PopupCalls[M]["result"]>;
   } {
     return {
-      status: async (): Promise<PoolStatus> => poolStatus(this.state, this.needs.history),
+      status: async (): Promise<PoolStatus> => {
+        const ids = Object.keys(this.state.sessions);
+        const bytes = await Promise.all(ids.map((id) => this.needs.storedBytes(id).catch(() => 0)));
+        const stateBytes = new Map(ids.map((id, at) => [id, bytes[at] ?? 0]));
+        return poolStatus(this.state, this.needs.history, stateBytes);
+      },
       withdraw: async ({ origin }) => {
         await this.needs.journal.append({ action: "remove_consent", data: { origin } });
         for (const session of Object.values(this.state.sessions)) {

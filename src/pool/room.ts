@@ -9,7 +9,7 @@ import {
 } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionOptions } from "../protocol/options.ts";
-import type { PoolState } from "../state/pool-state.ts";
+import type { PoolState, SessionRecord, SessionStatus } from "../state/pool-state.ts";
 
 /** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
 export function hostsFor({ shards }: SessionOptions): number {
@@ -21,10 +21,21 @@ function standbysFor(options: SessionOptions): number {
   return LEVELS[options.faultToleranceLevel].standbys ? hostsFor(options) : 0;
 }
 
-/** Throws LIMIT_REACHED, TOO_MANY_HOSTS or PLACE_IN_USE when one more session has no room. */
-export function checkRoom({ sessions }: PoolState, origin: string, options: SessionOptions): void {
+/** Hosts are open for it, or on their way. */
+export function hasHosts(status: SessionStatus): boolean {
+  return status === "live" || status === "opening" || status === "resuming";
+}
+
+/**
+ * Throws LIMIT_REACHED, TOO_MANY_HOSTS or PLACE_IN_USE when one more session has no room; `sessionId` is its own when it is
+ * an old one that gets its hosts again.
+ */
+export function checkRoom(
+  { sessions }: PoolState,
+  { sessionId, origin, options }: Pick<SessionRecord, "origin" | "options"> & { readonly sessionId: string | null },
+): void {
   const shards = hostsFor(options);
-  const open = Object.values(sessions).filter(({ status }) => status === "live" || status === "opening");
+  const open = Object.values(sessions).filter((one) => hasHosts(one.status) && one.sessionId !== sessionId);
   const own = open.filter((session) => session.origin === origin);
   if (own.length >= SESSIONS_PER_ORIGIN_MAX) {
     throw new HoldfastError(

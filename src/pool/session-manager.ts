@@ -1,4 +1,5 @@
-import { type ErrorCode, type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
+import { type Deferred, deferred } from "../base/deferred.ts";
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { HOSTS_MAX, OPEN_STALL_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
@@ -7,19 +8,21 @@ import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
-import { Owners } from "./owners.ts";
+import { Owners, type Refuse } from "./owners.ts";
 import { Parking } from "./parking.ts";
 import { planningInput } from "./planning.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
-import { checkRoom, hostsFor } from "./room.ts";
-import { stageInfos } from "./status.ts";
+import { checkRoom, hasHosts, hostsFor } from "./room.ts";
+import { knownGeneration, stageInfos } from "./status.ts";
 
 interface Opening {
-  readonly ingestId: string;
+  /** Null: nobody wants to hear of its progress. */
+  readonly ingestId: string | null;
+  /** It was open before, and is parked again if this fails. */
+  readonly isResume: boolean;
+  readonly ready: Deferred<SessionInfo>;
   /** When it last came on; epoch milliseconds. */
   progressAt: number;
-  resolve(info: SessionInfo): void;
-  reject(error: HoldfastError): void;
 }
 
 /** An open without a session yet: the user is being asked. */
@@ -54,7 +57,7 @@ export class SessionManager {
     const { needs } = this;
     await this.unlessAborted({ bridgeId, ingestId }, consent());
     const options = parseSessionOptions(asked);
-    checkRoom(needs.journal.state, origin, options);
+    checkRoom(needs.journal.state, { sessionId: null, origin, options });
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -77,11 +80,7 @@ export class SessionManager {
     const { sessionId } = session;
     void needs.journal.append({ action: "open_session", data: session });
     this.owners.watch();
-    const ready = new Promise<SessionInfo>((resolve, reject) =>
-      this.opening.set(sessionId, { ingestId, progressAt: needs.now(), resolve, reject }),
-    );
-    // It may be aborted while its hosts open, before anybody waits for it.
-    ready.catch(() => undefined);
+    const ready = this.beginOpening(sessionId, ingestId, false);
     this.watchOpening(sessionId, OPEN_STALL_MS);
     try {
       const hostId = await this.hosts.open(session, 0, 0);
@@ -99,6 +98,12 @@ export class SessionManager {
       this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
     }
     return ready;
+  }
+
+  private beginOpening(sessionId: string, ingestId: string | null, isResume: boolean): Promise<SessionInfo> {
+    const ready = deferred<SessionInfo>();
+    this.opening.set(sessionId, { ingestId, isResume, progressAt: this.needs.now(), ready });
+    return ready.promise;
   }
 
   private async unlessAborted(open: Omit<Asking, "reject">, consent: Promise<void>): Promise<void> {
@@ -141,7 +146,7 @@ export class SessionManager {
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
     const live = this.update(session.sessionId, "live").catch(() => undefined);
-    void live.then(() => opening.resolve(this.info(session.sessionId)));
+    void live.then(() => opening.ready.resolve(this.info(session.sessionId)));
     this.refreshPopup();
   }
 
@@ -150,6 +155,7 @@ export class SessionManager {
     const opening = this.opening.get(sessionId);
     if (session === undefined || opening === undefined) return;
     opening.progressAt = this.needs.now();
+    if (opening.ingestId === null) return;
     this.needs.toBridge(session.bridgeId, "progress", { ingestId: opening.ingestId, event });
   }
 
@@ -158,7 +164,8 @@ export class SessionManager {
     const due = this.needs.now() + ms;
     this.needs.after(ms, () => {
       const opening = this.opening.get(sessionId);
-      if (opening === undefined) return;
+      // A resume has nothing to wait for but hosts, which have deadlines of their own.
+      if (opening === undefined || opening.isResume) return;
       const now = this.needs.now();
       // The machine slept: the page could send nothing.
       if (now - due > TIMER_LATE_MS) opening.progressAt = now;
@@ -176,11 +183,20 @@ export class SessionManager {
     else void this.end(session, HoldfastError.from(error));
   }
 
+  /** Its recovery has no step left. */
+  gaveUp(session: SessionRecord, error: HoldfastError): void {
+    if (this.opening.get(session.sessionId)?.isResume) this.failOpen(session.sessionId, error);
+    else void this.end(session, error);
+  }
+
   failOpen(sessionId: string, error: HoldfastError): void {
     const opening = this.opening.get(sessionId);
     if (opening === undefined) return;
     this.opening.delete(sessionId);
-    void this.remove(sessionId).finally(() => opening.reject(error));
+    const session = this.session(sessionId);
+    // What was stored before is not lost with an attempt to take it up.
+    const end = opening.isResume && session !== undefined ? this.park(session) : this.remove(sessionId);
+    void end.finally(() => opening.ready.reject(error));
   }
 
   async abortOpen(ingestId: string): Promise<null> {
@@ -195,12 +211,52 @@ export class SessionManager {
     return null;
   }
 
-  async attach(
-    params: PoolCalls["attachSession"]["params"],
-    refuse: (code: ErrorCode, reason: string) => Promise<HoldfastError>,
-  ): Promise<SessionInfo> {
-    await this.owners.attach(params, refuse);
-    return this.info(params.sessionId);
+  /** The page that opened the session goes on with it, over whichever bridge. */
+  async attach(params: PoolCalls["attachSession"]["params"], refuse: Refuse): Promise<SessionInfo> {
+    await this.owners.claim(params, refuse);
+    return this.hosted(params.sessionId, null);
+  }
+
+  /** Another page of its origin takes the session up. */
+  async resume(
+    { ingestId, ...params }: PoolCalls["resumeSession"]["params"],
+    refuse: Refuse,
+  ): Promise<PoolCalls["resumeSession"]["result"]> {
+    await this.owners.claim({ ...params, secret: null }, refuse);
+    const info = await this.hosted(params.sessionId, ingestId);
+    const { durableRun = -1 } = this.session(params.sessionId) ?? {};
+    return { ...info, durableRun, generation: knownGeneration(this.session(params.sessionId)) };
+  }
+
+  /** With hosts again, if it was parked. `openId`: whom to tell of the progress. */
+  private async hosted(sessionId: string, openId: string | null): Promise<SessionInfo> {
+    const session = this.session(sessionId);
+    if (session?.status !== "resuming") return this.info(sessionId);
+    const under = this.opening.get(sessionId);
+    if (under !== undefined) return under.ready.promise;
+    const ready = this.beginOpening(sessionId, openId, true);
+    this.owners.watch();
+    try {
+      checkRoom(this.needs.journal.state, session);
+      await this.needs.checkModel(session.planId ?? "");
+      const now = this.session(sessionId);
+      if (now?.status === "resuming")
+        await Promise.all(
+          (now.plan?.shards ?? []).map((_, stage) =>
+            this.hosts.open(now, stage, (now.stages[stage]?.attempt ?? -1) + 1),
+          ),
+        );
+    } catch (error) {
+      this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
+    }
+    return ready;
+  }
+
+  /** Its driver has made all durable and has no use for hosts. */
+  async parkIdle(bridgeId: string, sessionId: string): Promise<null> {
+    const session = this.session(sessionId);
+    if (session?.bridgeId === bridgeId && session.status === "live") await this.park(session);
+    return null;
   }
 
   async release(bridgeId: string, sessionId: string): Promise<null> {
@@ -232,6 +288,7 @@ export class SessionManager {
   }
 
   async park(session: SessionRecord): Promise<void> {
+    this.recovery.forget(session.sessionId);
     await this.parking.keep(session, "parked");
   }
 
@@ -240,7 +297,7 @@ export class SessionManager {
     const error = new HoldfastError("ABORTED", "The page went away while the session opened.");
     for (const asking of this.asking) if (asking.bridgeId === bridgeId) asking.reject(error);
     for (const session of Object.values(this.needs.journal.state.sessions))
-      if (session.bridgeId === bridgeId && session.status === "opening") this.failOpen(session.sessionId, error);
+      if (session.bridgeId === bridgeId && this.opening.has(session.sessionId)) this.failOpen(session.sessionId, error);
     await this.owners.bridgeLost(bridgeId);
   }
 
@@ -278,7 +335,7 @@ export class SessionManager {
   /** No action popup while a session above level none lives: an open one makes faults fatal to the extension. */
   refreshPopup(): void {
     const atRisk = Object.values(this.needs.journal.state.sessions).some(
-      ({ status, options }) => (status === "live" || status === "opening") && options.faultToleranceLevel !== "none",
+      ({ status, options }) => hasHosts(status) && options.faultToleranceLevel !== "none",
     );
     this.needs.setPopupAllowed(!atRisk);
   }

@@ -1,6 +1,7 @@
 import { SPARE_IDLE_MS } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { PoolState, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import { hasHosts } from "./room.ts";
 
 export interface SpareDecision {
   /** Host ids of spares that nobody will need. */
@@ -20,7 +21,7 @@ const PHASES: readonly SpareRecord["phase"][] = ["ready", "starting", "waiting"]
 export function decideSpares(state: PoolState, now: number, extraMax: number): SpareDecision {
   const all = Object.values(state.spares ?? {});
   const spares = all.filter(({ standby }) => standby === undefined);
-  const sessions = Object.values(state.sessions).filter(({ status }) => status === "live" || status === "opening");
+  const sessions = Object.values(state.sessions).filter(({ status }) => hasHosts(status));
   const atRisk = sessions.filter(({ options }) => options.faultToleranceLevel !== "none");
   const wanted = now - lastWork(state, atRisk) < SPARE_IDLE_MS ? providersOf(atRisk) : [];
   const kept = wanted.flatMap((provider) => bestOf(spares, provider) ?? []);

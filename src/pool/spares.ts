@@ -164,8 +164,9 @@ export class Spares {
     const browserType = needs.history.reports.ownType;
     const hostId = needs.newId();
     const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
-    this.put({ ...spare, phase: "waiting" });
     try {
+      // Journalled before the page opens, like every host.
+      await needs.journal.append({ action: "set_spare", data: { ...spare, phase: "waiting" } });
       const tabId = await needs.openPage(hostId, "tab");
       // The last session may have ended meanwhile; a page that nobody knows is told to leave.
       if (this.find(spare) === undefined) return await needs.closePage({ hostId, place: "tab", tabId });

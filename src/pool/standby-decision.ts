@@ -1,5 +1,6 @@
 import { LEVELS } from "../fault/levels.ts";
 import type { PoolState, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import { hasHosts } from "./room.ts";
 
 export interface StandbyDecision {
   /** Host ids of standbys whose stage needs them no more. */
@@ -18,8 +19,7 @@ export function decideStandbys(state: PoolState): StandbyDecision {
   const assign: StandbyDecision["assign"][number][] = [];
   const free = all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
   const isCalm = Object.values(state.sessions).every(
-    ({ status, stages }) =>
-      status !== "opening" && (status !== "live" || stages.every(({ phase }) => phase === "ready")),
+    ({ status, stages }) => !hasHosts(status) || (status === "live" && stages.every(({ phase }) => phase === "ready")),
   );
   for (const session of Object.values(state.sessions)) {
     const { status, options, stages } = session;

@@ -18,6 +18,8 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   for (const session of Object.values(sessions)) {
     // Its caller's promise ended with the last service worker; the client library opens anew.
     if (session.status === "opening" || session.status === "closing") await pool.sessions.remove(session.sessionId);
+    // So did that of whoever took it up, and asks again.
+    if (session.status === "resuming") await pool.sessions.park(session);
     if (session.status !== "live") continue;
     if (bridges.has(session.bridgeId)) continue;
     const left = await Promise.all(session.stages.map(({ hostId }) => isLeft(hosts[hostId])));

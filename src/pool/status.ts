@@ -1,3 +1,4 @@
+import type { KnownGeneration, OwnSession } from "../protocol/client.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { HostReport } from "../protocol/host.ts";
 import type { PoolStatus } from "../protocol/popup.ts";
@@ -18,8 +19,31 @@ export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[
   }));
 }
 
-/** What the popup shows. */
-export function poolStatus(state: PoolState, { tracker, reports }: PoolHistory): PoolStatus {
+/** The generation under way or last ended; null: there was none, or a version before this one began it. */
+export function knownGeneration(session: SessionRecord | undefined): KnownGeneration | null {
+  if (session?.generation === undefined) return null;
+  return { head: session.generation, promptIds: session.promptIds, ids: session.ids.flat() };
+}
+
+/** What a page may know of its origin's sessions. */
+export function ownSessions(state: PoolState, origin: string): OwnSession[] {
+  const own = Object.values(state.sessions).filter((session) => session.origin === origin);
+  return own.map(({ sessionId, model, status, durableRun, ids, changedAt }) => ({
+    id: sessionId,
+    model,
+    status,
+    durableRun,
+    tokens: idCount(ids),
+    changedAt,
+  }));
+}
+
+/** What the popup shows. `stateBytes`: stored state, by session. */
+export function poolStatus(
+  state: PoolState,
+  { tracker, reports }: PoolHistory,
+  stateBytes: ReadonlyMap<string, number> = new Map(),
+): PoolStatus {
   const reportOf = (provider: StageInfo["provider"]): HostReport | null =>
     provider === null ? null : reports.own(provider);
   const { totalEntries, successfulEntries, successRate, operationTypes } = tracker.getStatistics();
@@ -55,6 +79,7 @@ export function poolStatus(state: PoolState, { tracker, reports }: PoolHistory):
       strategy: session.options.recoveryStrategy,
       durableRun: session.durableRun,
       tokens: idCount(session.ids),
+      stateBytes: stateBytes.get(session.sessionId) ?? null,
       stages: stageInfos(state, session),
     })),
     faults: state.faults,

@@ -12,15 +12,57 @@ export interface Knock {
 /** Grows when this file changes in a way that an older client library would not understand. */
 export const CLIENT_PROTOCOL = 1;
 
-export interface GenerationRequest {
-  readonly promptIds: readonly number[] | null;
-  readonly prompt: string | null;
+/** How a generation chooses its tokens, and when it ends. */
+export interface Sampling {
   readonly maxNewTokens: number;
   /** 0: greedy. */
   readonly temperature: number;
   readonly topK: number;
   readonly seed: number;
   readonly stopIds: readonly number[];
+}
+
+export interface GenerationRequest extends Sampling {
+  readonly promptIds: readonly number[] | null;
+  readonly prompt: string | null;
+}
+
+/** What the journal keeps of a generation, beside its ids. */
+export interface GenerationHead extends Sampling {
+  /** The run of its prompt. */
+  readonly base: number;
+  /** Run numbers that it used; null: it has not ended. */
+  readonly runs: number | null;
+}
+
+/** A generation as the journal knows it: enough to go on with it, wherever that is. */
+export interface KnownGeneration {
+  readonly head: GenerationHead;
+  readonly promptIds: readonly number[];
+  readonly ids: readonly number[];
+}
+
+/** A session of the page's origin, as `pool.listSessions()` tells it. */
+export interface OwnSession {
+  readonly id: string;
+  readonly model: string;
+  readonly status: "opening" | "live" | "resuming" | "parked" | "paused" | "closing";
+  /** The last run that survives everything; -1: none. */
+  readonly durableRun: number;
+  /** Tokens of the last generation that are known. */
+  readonly tokens: number;
+  /** Epoch milliseconds. */
+  readonly changedAt: number;
+}
+
+/** Where a session that is taken up without its page's memory goes on. */
+export interface Resumed {
+  readonly info: SessionInfo;
+  /** The run that all stages stand after. */
+  readonly run: number;
+  /** They start from initial state there. */
+  readonly initial: boolean;
+  readonly generation: KnownGeneration | null;
 }
 
 export interface TokenizerFiles {
@@ -46,20 +88,43 @@ export interface ClientCalls {
     params: { openId: string; model: string; options: SessionOptions; tokenizer: TokenizerFiles | null };
     result: SessionInfo;
   };
-  /** After the bridge was lost: takes a session up again. `acked`: the last run whose answer the page has. */
+  /**
+   * After the bridge was lost: takes a session up again. `acked`: the last run whose answer the page has. `initialAt`: the
+   * run after which the stages had initial state when this page began with them; -1 for a session that it opened.
+   */
   attach: {
-    params: { sessionId: string; secret: string; acked: number; tokenizer: TokenizerFiles | null };
+    params: {
+      sessionId: string;
+      secret: string;
+      acked: number;
+      initialAt: number;
+      tokenizer: TokenizerFiles | null;
+    };
     result: SessionInfo;
   };
+  /** Takes a session of the page's origin up whose page is gone, from what is stored. */
+  resume: { params: { openId: string; sessionId: string; tokenizer: TokenizerFiles | null }; result: Resumed };
+  sessions: { params: null; result: readonly OwnSession[] };
+  /** Resolves when the state after all runs so far is stored; with that run. */
+  durable: { params: { sessionId: string }; result: number };
   release: { params: { sessionId: string }; result: null };
   originStatus: { params: null; result: OriginStatus };
   /** A host of the site's own failed, as the page sees it: it is recovered as after any other fault. */
   failHost: { params: { hostId: string; signal: string }; result: FailedHost };
   /** A text as its session's tokenizer has it, special tokens included. */
   encode: { params: { sessionId: string; text: string }; result: EncodedText };
-  /** Ends when the last token was sent. `ids`: what the page already has of this generation. */
+  /**
+   * Ends when the last token was sent. `ids`: what is known of this generation; `from`: the first index that the page is to
+   * be sent.
+   */
   generate: {
-    params: { sessionId: string; base: number; request: GenerationRequest; ids: readonly number[] };
+    params: {
+      sessionId: string;
+      base: number;
+      request: GenerationRequest;
+      ids: readonly number[];
+      from: number;
+    };
     /** `runs`: run numbers used. `error`: why it ended early; a rejection means that no run was used. */
     result: { runs: number; error: ErrorData | null };
   };
@@ -80,6 +145,8 @@ export interface ClientEvents {
   /** Answers of all runs up to this one have arrived. */
   ack: { sessionId: string; run: number };
   stopGeneration: { sessionId: string };
+  /** The page gave up on a resume: the session goes back to where it was. */
+  leave: { sessionId: string };
 }
 
 /** Driver → client library. */
@@ -92,6 +159,8 @@ export interface DriverEvents {
   ports: { sessionId: string; feedsFrom: number };
   /** Runs up to this one are never replayed: their feeds may go. */
   safe: { sessionId: string; run: number };
+  /** Runs up to this one survive everything. */
+  durable: { sessionId: string; run: number };
   runFailed: { sessionId: string; run: number; error: ErrorData };
   /** No run of the session will be answered any more. */
   sessionFailed: { sessionId: string; error: ErrorData };

@@ -53,5 +53,8 @@ export type SessionEvent =
     }
   | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
   | { readonly type: "durable"; readonly run: number }
+  /** Idle for a minute: the hosts are gone, all state is stored. The next run brings hosts again, and tells `resumed`. */
+  | { readonly type: "parked" }
+  | { readonly type: "resumed"; readonly ms: number }
   | { readonly type: "bridge"; readonly state: "lost" | "restored"; readonly ms: number }
   | { readonly type: "failed"; readonly error: ErrorData };

@@ -1,5 +1,6 @@
 import type { ErrorData } from "../base/errors.ts";
 import type { PlanSummary } from "../shard/summary.ts";
+import type { GenerationHead, KnownGeneration, OwnSession } from "./client.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
@@ -97,12 +98,38 @@ export interface Caller {
   readonly framedBy: string | null;
 }
 
+/** Token ids for the journal. An entry that overlaps what is known overwrites it. */
+export interface TokensEntry {
+  readonly durableRun: number;
+  /** Index of the first of `ids`. */
+  readonly base: number;
+  /** Not null: a new generation begins. */
+  readonly promptIds: readonly number[] | null;
+  readonly ids: readonly number[];
+  readonly generation: GenerationHead;
+}
+
 export interface PoolCalls {
   /** Throws PERMISSION_DENIED when the origin may not use Holdfast. Asks the user when it is not known. */
   hello: { params: Caller; result: null };
   openSession: { params: Caller & { model: string; options: SessionOptions; ingestId: string }; result: SessionInfo };
   /** The session's stages as they are now. The caller becomes the owner when the last owner is gone. */
   attachSession: { params: Caller & { sessionId: string; secret: string }; result: SessionInfo };
+  /**
+   * As `attachSession`, for a page that has only the id: the owner must be gone. `durableRun`: what the journal has of it.
+   */
+  resumeSession: {
+    params: Caller & { sessionId: string; ingestId: string };
+    result: SessionInfo & { readonly durableRun: number; readonly generation: KnownGeneration | null };
+  };
+  /** The caller's origin's. */
+  listSessions: { params: Caller; result: readonly OwnSession[] };
+  /** Resolves once they are in storage. */
+  journal: { params: { bridgeId: string; sessionId: string; entry: TokensEntry }; result: null };
+  /** Runs up to this one are stored; resolves once the journal says so. */
+  durable: { params: { bridgeId: string; sessionId: string; run: number }; result: null };
+  /** An idle session gives its hosts back; an attach brings it hosts again. */
+  parkSession: { params: { bridgeId: string; sessionId: string }; result: null };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
   originStatus: { params: Caller; result: OriginStatus };
@@ -116,19 +143,14 @@ export interface PoolEvents {
   progress: { ingestId: string; event: SessionEvent };
   /** Where the model's bytes are to go. */
   ingestAt: { ingestId: string; sessionId: string; hostId: string };
+  /** Make all that was done durable and say `settled`: this extension is about to be replaced. */
+  settle: { sessionId: string };
 }
 /** Driver → pool. */
 export interface DriverReports {
-  /** Appended to the journal in order: ids emitted since the last report, and the durable point. */
-  journal: {
-    sessionId: string;
-    durableRun: number;
-    base: number;
-    promptIds: readonly number[] | null;
-    ids: readonly number[];
-  };
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
+  settled: { sessionId: string };
   /** Work that lasts: begun, or ended so. One id however often it is told. */
   operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
   /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */

@@ -35,11 +35,13 @@ export interface SessionSummary {
   readonly sessionId: string;
   readonly origin: string;
   readonly model: string;
-  readonly status: "opening" | "live" | "parked" | "paused" | "closing";
+  readonly status: "opening" | "live" | "resuming" | "parked" | "paused" | "closing";
   readonly level: FaultToleranceLevel;
   readonly strategy: RecoveryStrategy;
   readonly durableRun: number;
   readonly tokens: number;
+  /** Bytes of stored state; null where it was not asked for. */
+  readonly stateBytes: number | null;
   readonly stages: readonly StageInfo[];
 }
 

@@ -1,4 +1,5 @@
 import type { ErrorCategory } from "../base/errors.ts";
+import type { GenerationHead } from "../protocol/client.ts";
 import type { FaultInfo } from "../protocol/events.ts";
 import type { Place, Provider, SessionOptions } from "../protocol/options.ts";
 import type { HostStatus, RefusalSummary } from "../protocol/popup.ts";
@@ -66,7 +67,8 @@ export interface StageRecord {
   readonly weightBytes: number;
 }
 
-export type SessionStatus = "opening" | "live" | "parked" | "paused" | "closing";
+/** `resuming`: parked, and its hosts are being opened again. */
+export type SessionStatus = "opening" | "live" | "resuming" | "parked" | "paused" | "closing";
 
 export interface SessionRecord {
   readonly sessionId: string;
@@ -89,6 +91,8 @@ export interface SessionRecord {
   /** The generation under way or last ended: its prompt and the ids it emitted. */
   readonly promptIds: readonly number[];
   readonly ids: IdList;
+  /** How it is made and whether it has ended; left out where none began, and in journals of older versions. */
+  readonly generation?: GenerationHead;
   readonly changedAt: number;
 }
 
@@ -163,7 +167,7 @@ export type TransactionBody =
   | {
       readonly action: "update_session";
       readonly data: { readonly sessionId: string; readonly at: number } & Partial<
-        Pick<SessionRecord, "status" | "bridgeId" | "ownerLostAt" | "gpuLosses">
+        Pick<SessionRecord, "status" | "bridgeId" | "secret" | "ownerLostAt" | "gpuLosses" | "durableRun">
       >;
     }
   | {
@@ -174,6 +178,7 @@ export type TransactionBody =
         readonly base: number;
         readonly promptIds: readonly number[] | null;
         readonly ids: readonly number[];
+        readonly generation?: GenerationHead;
       };
     }
   | { readonly action: "remove_session"; readonly data: { readonly sessionId: string } }

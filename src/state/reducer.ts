@@ -102,7 +102,7 @@ export function applyTransaction(state: PoolState, transaction: TransactionBody 
       return withSession(state, sessionId, { ...changes, changedAt: at });
     }
     case "add_tokens": {
-      const { sessionId, durableRun, base, promptIds, ids } = data;
+      const { sessionId, durableRun, base, promptIds, ids, generation } = data;
       const session = state.sessions[sessionId];
       if (session === undefined) return state;
       // A report that overlaps what is known (a new driver repeats it) overwrites, never doubles.
@@ -110,6 +110,7 @@ export function applyTransaction(state: PoolState, transaction: TransactionBody 
         durableRun,
         promptIds: promptIds ?? session.promptIds,
         ids: appendIds(session.ids, promptIds === null ? base : 0, ids),
+        ...(generation === undefined ? {} : { generation }),
       });
     }
     case "remove_session":

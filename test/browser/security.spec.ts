@@ -176,7 +176,7 @@ test("a page of another origin that knows a session's id gets no more from it th
   const other = await openConsentedPage(browser, site.otherOrigin);
   const attach = (id: string, secret: string) => ({
     method: "attach",
-    params: { sessionId: id, secret, acked: -1, tokenizer: null },
+    params: { sessionId: id, secret, acked: -1, initialAt: -1, tokenizer: null },
   });
   const request = { promptIds: [1], prompt: null, maxNewTokens: 1, temperature: 0, topK: 0, seed: 0, stopIds: [] };
   const made = "11111111-2222-4333-8444-555555555555";
@@ -184,7 +184,7 @@ test("a page of another origin that knows a session's id gets no more from it th
     attach(sessionId, made),
     attach(made, made),
     { method: "release", params: { sessionId } },
-    { method: "generate", params: { sessionId, base: 0, request, ids: [] } },
+    { method: "generate", params: { sessionId, base: 0, request, ids: [], from: 0 } },
   ]);
   expect(known).toMatchObject({ error: { code: "SESSION_UNKNOWN" } });
   expect(unknown).toEqual(known);
@@ -249,7 +249,7 @@ test.describe("a frame", () => {
     recoveryStrategy: "progressive", executionProviders: null, place: "tab", stateBindings: "auto" };
   const byHand = await speakByHand(${JSON.stringify(extension)}, [
     { method: "open", params: { openId: "x", model: "x", options, tokenizer: null } },
-    { method: "attach", params: { sessionId: "x", secret: "x", acked: -1, tokenizer: null } },
+    { method: "attach", params: { sessionId: "x", secret: "x", acked: -1, initialAt: -1, tokenizer: null } },
   ], true);
   parent.postMessage({ seen, byHand: byHand.map((answer) => answer.error?.code ?? "accepted") }, "*");
 </script>`;

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../../src/demo/launch/setup.mjs";
 import type { CreateSessionOptions } from "../../../src/page/pool.ts";
-import type { Session, Token } from "../../../src/page/session.ts";
+import type { Token } from "../../../src/page/run-options.ts";
+import type { Session } from "../../../src/page/session.ts";
 import type { SessionEvent } from "../../../src/protocol/events.ts";
 import { expect, type Page } from "../harness/fixtures.ts";
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { Token } from "../../../src/page/session.ts";
+import type { Token } from "../../../src/page/run-options.ts";
 import { Reference } from "./world/model.ts";
 import { World } from "./world/world.ts";
 

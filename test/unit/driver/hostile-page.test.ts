@@ -69,8 +69,8 @@ function page() {
 }
 
 describe("a call that does not fit is refused and reaches no pool", () => {
-  const ATTACH = { sessionId: "s", secret: "x", acked: -1, tokenizer: null };
-  const GENERATE = { sessionId: "s", base: 0, request: REQUEST, ids: [] };
+  const ATTACH = { sessionId: "s", secret: "x", acked: -1, initialAt: -1, tokenizer: null };
+  const GENERATE = { sessionId: "s", base: 0, request: REQUEST, ids: [], from: 0 };
   it.each([
     ["open", null],
     ["open", { openId: 5, model: "m", options: {}, tokenizer: null }],
@@ -117,7 +117,7 @@ describe("an event that does not fit is ignored", () => {
     ["__proto__", {}],
   ])("%s %#", async (name, payload) => {
     const { emit, call, alive } = page();
-    await call("attach", { sessionId: "s", secret: "secret", acked: -1, tokenizer: null });
+    await call("attach", { sessionId: "s", secret: "secret", acked: -1, initialAt: -1, tokenizer: null });
     emit(name, payload);
     expect(await alive()).toMatchObject({ value: null });
   });
@@ -125,7 +125,7 @@ describe("an event that does not fit is ignored", () => {
 
 it("a session is driven once, however often it is taken up", async () => {
   const { call } = page();
-  const attach = () => call("attach", { sessionId: "s", secret: "secret", acked: -1, tokenizer: null });
+  const attach = () => call("attach", { sessionId: "s", secret: "secret", acked: -1, initialAt: -1, tokenizer: null });
   const answers = await Promise.all([attach(), attach(), attach()]);
   expect(answers.map(({ error }) => error?.code ?? "attached").sort()).toEqual([
     "SESSION_IN_USE",
@@ -138,7 +138,7 @@ it("sessions that are not this page's are unknown, and events for them change no
   const { call, emit, asked } = page();
   emit("run", { sessionId: "__proto__", run: 0, reset: true, error: null, acked: -1 });
   emit("ack", { sessionId: "other", run: 5 });
-  expect(await call("generate", { sessionId: "other", base: 0, request: REQUEST, ids: [] })).toMatchObject({
+  expect(await call("generate", { sessionId: "other", base: 0, request: REQUEST, ids: [], from: 0 })).toMatchObject({
     error: { code: "SESSION_UNKNOWN" },
   });
   expect(asked).toEqual([]);

@@ -1,3 +1,4 @@
+import { HoldfastError } from "../../../src/base/errors.ts";
 import { HISTORY_WRITE_MS } from "../../../src/base/limits.ts";
 import { HostReports } from "../../../src/history/host-reports.ts";
 import { PerformanceHistoryTracker } from "../../../src/history/tracker.ts";
@@ -9,7 +10,7 @@ import type { HostCapability, HostReport, MeasuredSpeed } from "../../../src/pro
 import type { Provider } from "../../../src/protocol/options.ts";
 import type { PlanningInput } from "../../../src/protocol/planning.ts";
 import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
-import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
+import { EMPTY_POOL, isHost, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
 import { applyTransaction } from "../../../src/state/reducer.ts";
 import { planOf, specsOf } from "../driver/world/model.ts";
 
@@ -42,6 +43,7 @@ export class FakeBrowser {
   readonly bridges = new Set([BRIDGE]);
   readonly told: SessionEvent[] = [];
   readonly ingestAt: string[] = [];
+  readonly settled: string[] = [];
   readonly forgotten: string[] = [];
   /** Bytes of checkpoints, by session. */
   readonly stored = new Map<string, number>();
@@ -73,10 +75,14 @@ export class FakeBrowser {
   private timers: { readonly at: number; readonly action: () => void }[] = [];
   private ids = 0;
   private tabIds = 0;
-  private readonly needs: PoolNeeds;
+  private needs: PoolNeeds;
+  private life = { over: false };
+  /** Writes to the journal before the service worker dies, right after the last of them. */
+  writesLeft = Number.POSITIVE_INFINITY;
+  modelDeleted = false;
 
   constructor() {
-    this.needs = this.makeNeeds();
+    this.needs = this.newLife();
     this.pool = new ResourcePool(this.needs);
   }
 
@@ -126,6 +132,12 @@ export class FakeBrowser {
     await this.pass(1_000);
     return opened;
   }
+  resume(sessionId: string, bridgeId: string, origin = ORIGIN): ReturnType<typeof this.resumed> {
+    return this.resumed({ bridgeId, origin, framedBy: null, sessionId, ingestId: `ingest-${++this.ids}` });
+  }
+  private resumed(params: Parameters<ReturnType<ResourcePool["bridgeCalls"]>["resumeSession"]>[0]) {
+    return this.calls(params.bridgeId).resumeSession(params);
+  }
   attach({ sessionId, secret }: SessionInfo, bridgeId = BRIDGE, origin = ORIGIN): Promise<SessionInfo> {
     return this.calls(bridgeId).attachSession({ bridgeId, origin, framedBy: null, sessionId, secret });
   }
@@ -167,9 +179,9 @@ export class FakeBrowser {
   async restartWorker(): Promise<void> {
     this.killWorker();
     await reconcile(this.pool, this.needs);
-    const isKnown = (hostId: string): boolean =>
-      this.state.hosts[hostId] !== undefined || this.state.spares?.[hostId] !== undefined;
-    for (const { hostId } of this.liveTabs) if (isKnown(hostId)) this.pool.pageConnected(hostId);
+    // Pages that nobody knows are told to leave.
+    for (const [id, { hostId }] of this.tabs) if (!isHost(this.state, hostId)) this.tabs.delete(id);
+    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pageConnected(hostId);
   }
   killWorker(): void {
     this.timers = [];
@@ -179,7 +191,14 @@ export class FakeBrowser {
       PerformanceHistoryTracker.from(tracker, undefined, this.clock),
       HostReports.from(reports, BROWSER),
     );
+    this.life.over = true;
+    this.writesLeft = Number.POSITIVE_INFINITY;
+    this.needs = this.newLife();
     this.pool = new ResourcePool(this.needs);
+  }
+  /** The service worker has died after a write and nobody has started it again. */
+  get isWorkerDead(): boolean {
+    return this.life.over;
   }
   /** The whole browser: no tab and no page is left. */
   async restartBrowser(): Promise<void> {
@@ -209,6 +228,25 @@ export class FakeBrowser {
     this.timers.push({ at: this.now + ms, action });
   }
 
+  /** What a service worker that died had under way never comes to an end. */
+  private newLife(): PoolNeeds {
+    const life = { over: false };
+    this.life = life;
+    const mortal = <T extends object>(needs: T): T =>
+      new Proxy(needs, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(target, name);
+          if (name === "journal") return mortal(value as object);
+          if (typeof value !== "function") return value;
+          return (...args: unknown[]) => {
+            if (!life.over) return (value as (...given: unknown[]) => unknown).apply(target, args);
+            return name === "now" ? this.now : new Promise(() => undefined);
+          };
+        },
+      });
+    return mortal(this.makeNeeds());
+  }
+
   private makeNeeds(): PoolNeeds {
     const self = this;
     return {
@@ -218,6 +256,10 @@ export class FakeBrowser {
         },
         append: async (body) => {
           self.state = applyTransaction(self.state, { ...body, timestamp: self.now });
+          self.writesLeft--;
+          if (self.writesLeft > 0) return;
+          self.life.over = true;
+          await new Promise(() => undefined);
         },
       },
       get history() {
@@ -251,7 +293,11 @@ export class FakeBrowser {
       toHost: (hostId, name, payload) => this.later(1, () => this.hostHears(hostId, name, payload)),
       toBridge: (_, name, payload) => {
         if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
+        if (name === "settle") this.settled.push((payload as { sessionId: string }).sessionId);
         if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
+      },
+      checkModel: async () => {
+        if (this.modelDeleted) throw new HoldfastError("MODEL_DELETED", "The model was deleted.");
       },
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),

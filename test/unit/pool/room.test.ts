@@ -24,7 +24,8 @@ it.each<[string, (readonly [string, number])[], number, string | null]>([
   ["what a greedy site left", [["b", HOSTS_PER_ORIGIN_MAX]], HOSTS_MAX - HOSTS_PER_ORIGIN_MAX, null],
   ["more than two sites left", [["b", HOSTS_PER_ORIGIN_MAX]], HOSTS_MAX - HOSTS_PER_ORIGIN_MAX + 1, "TOO_MANY_HOSTS"],
 ])("a site that asks for %s", (_, hosts, shards, code) => {
-  const ask = (): void => checkRoom(live(hosts), "a", parseSessionOptions({ shards }));
+  const ask = (): void =>
+    checkRoom(live(hosts), { sessionId: null, origin: "a", options: parseSessionOptions({ shards }) });
   if (code === null) expect(ask).not.toThrow();
   else expect(ask).toThrowError(expect.objectContaining({ code }));
 });

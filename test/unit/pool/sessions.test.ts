@@ -229,7 +229,6 @@ describe("the owner", () => {
     await browser.pass(PAGE_GRACE_MS);
     await browser.pool.sessions.owners.inspect();
     expect([browser.session?.status, browser.tabs.size]).toEqual(["parked", 0]);
-    expect(await code(browser.attach(info))).toBe("SESSION_RELEASED");
     await browser.pass(PARKED_KEPT_MS);
     await browser.pool.sessions.owners.inspect();
     expect([browser.session, browser.forgotten]).toEqual([undefined, [info.sessionId]]);
@@ -279,7 +278,7 @@ describe("the owner", () => {
     expect(await code(forged.openSession(open))).toBe("PERMISSION_DENIED");
     const before = browser.state;
     const reports = browser.pool.driverReports("bridge-2");
-    reports.journal({ sessionId, durableRun: 1, base: 0, promptIds: [1], ids: [2] });
+    expect(await code(forged.durable({ bridgeId: BRIDGE, sessionId, run: 7 }))).toBe("SESSION_IN_USE");
     reports.verified({ sessionId });
     await browser.pass(1_000);
     expect(browser.state).toEqual(before);

@@ -97,6 +97,7 @@ export class FakeHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
+        store: ({ run }) => (this.dead ? never() : stage.store(run)),
         restore: ({ run, from, answered }) => (this.dead ? never() : this.restore(run, from, answered)),
       },
       {

@@ -1,13 +1,14 @@
 import { HoldfastError } from "../../../../src/base/errors.ts";
+import { PLATFORM } from "../../../../src/base/platform.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
 import { Driver } from "../../../../src/driver/driver.ts";
 import { ChannelWirer } from "../../../../src/driver/wiring.ts";
 import type { FaultToleranceLevel } from "../../../../src/fault/levels.ts";
 import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import { Session } from "../../../../src/page/session.ts";
-import type { ClientCalls, ClientEvents, DriverEvents } from "../../../../src/protocol/client.ts";
+import type { ClientCalls, ClientEvents, DriverEvents, KnownGeneration } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
-import type { DriverReports, PoolCalls, SessionInfo } from "../../../../src/protocol/pool.ts";
+import type { DriverReports, PoolCalls, SessionInfo, TokensEntry } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
 import { Random } from "../../random.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
@@ -25,6 +26,8 @@ export interface WorldOptions {
   readonly lostRestores?: number;
   /** How long the driver waits for ports to arrive and for answers of stages; in its own limits by default. */
   readonly limits?: { readonly arrivalMs: number; readonly answerMs: number };
+  /** A session without a run for so long gives its hosts back. */
+  readonly idleMs?: number;
   /** Share of checkpoints that cannot be stored. */
   readonly failedWrites?: number;
 }
@@ -43,6 +46,11 @@ export class World {
   session!: Session;
   /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
   losingPorts = false;
+  /** What the driver had journalled, in order. */
+  readonly entries: TokensEntry[] = [];
+  durableRun = -1;
+  parks = 0;
+  private isParked = false;
   private readonly buried: FakeHost[] = [];
   readonly checkpoints = new FakeCheckpoints();
   private readonly stages: StageInfo[];
@@ -63,13 +71,7 @@ export class World {
 
   async open(): Promise<void> {
     const peer = this.newBridge();
-    this.session = new Session(
-      peer,
-      this.info.options,
-      null,
-      (event) => this.events.push(event),
-      () => undefined,
-    );
+    this.session = this.newSession(peer);
     const info = await peer.call("open", {
       openId: "open",
       model: "model",
@@ -116,6 +118,46 @@ export class World {
     void this.session.attach(this.newBridge(), 0);
   }
 
+  /**
+   * The browser is killed: page, bridge and hosts are gone, storage stays, but for the newest entries of the journal. Another
+   * page takes the session up.
+   */
+  async restart(lostEntries = 0): Promise<void> {
+    this.entries.splice(this.entries.length - lostEntries, lostEntries);
+    await this.loseAll();
+    for (const [stage, host] of this.hosts.entries()) {
+      host.kill();
+      this.buried.push(host);
+      this.hosts[stage] = this.newHost(stage);
+      this.stages[stage] = stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
+    }
+    await this.resume();
+  }
+
+  /** The page is reloaded: its hosts live on. */
+  async reload(): Promise<void> {
+    await this.loseAll();
+    await this.resume();
+  }
+
+  private async loseAll(): Promise<void> {
+    const old = this.bridge;
+    this.bridge = null;
+    if (old !== null) {
+      old.alive = false;
+      old.port.close();
+      old.peer.close(new HoldfastError("EXTENSION_DISCONNECTED", "the page is gone"));
+    }
+    await this.turns(3);
+  }
+
+  private async resume(): Promise<void> {
+    const peer = this.newBridge();
+    this.session = this.newSession(peer);
+    const params = { openId: "again", sessionId: SESSION_ID, tokenizer: null };
+    this.session.resumed(await peer.call("resume", params));
+  }
+
   losePool(): void {
     this.bridge?.driver.poolLost();
   }
@@ -160,6 +202,16 @@ export class World {
     });
   }
 
+  private newSession(peer: DriverPeer): Session {
+    return new Session(
+      peer,
+      this.info.options,
+      null,
+      (event) => this.events.push(event),
+      () => undefined,
+    );
+  }
+
   private newBridge(): DriverPeer {
     const { port1, port2 } = new MessageChannel();
     const bridge = { alive: true, port: port1 } as NonNullable<World["bridge"]>;
@@ -178,7 +230,7 @@ export class World {
         bridgeId: "bridge",
         origin: "https://site.example",
         framedBy: null,
-        callPool: (method) => this.answerPool(method, bridge),
+        callPool: (method, params) => this.answerPool(method, params, bridge),
         reportToPool: (name, payload) => {
           this.reports.push(name);
           if (name === "unreachable") this.lookAfter(payload as DriverReports["unreachable"]);
@@ -188,6 +240,8 @@ export class World {
         now: () => performance.now(),
       },
       port2,
+      PLATFORM,
+      this.options.idleMs,
     );
     bridge.peer = this.pagePeer(port1);
     this.bridge = bridge;
@@ -207,6 +261,7 @@ export class World {
           if (source !== undefined && sink !== undefined) session().wire(source, sink, feedsFrom);
         },
         safe: ({ run }) => session().safe(run),
+        durable: ({ run }) => session().durable(run),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
         prompt: ({ base, promptIds }) => session().prompt(base, promptIds),
@@ -219,12 +274,51 @@ export class World {
 
   private async answerPool<M extends keyof PoolCalls>(
     method: M,
+    params: PoolCalls[M]["params"],
     bridge: { alive: boolean },
   ): Promise<PoolCalls[M]["result"]> {
-    const answer = method === "openSession" || method === "attachSession" ? this.snapshot() : null;
+    if (!bridge.alive) await new Promise(() => undefined);
+    // Written when it is asked for; the answer takes its time.
+    if (method === "journal") this.entries.push((params as PoolCalls["journal"]["params"]).entry);
+    if (method === "durable") this.durableRun = (params as PoolCalls["durable"]["params"]).run;
+    if (method === "parkSession") this.parkHosts();
+    if (method === "attachSession") this.unparkHosts();
+    const answer =
+      method === "resumeSession"
+        ? { ...this.snapshot(), durableRun: this.durableRun, generation: this.generation() }
+        : method === "openSession" || method === "attachSession"
+          ? this.snapshot()
+          : null;
     await this.turns(5);
     if (!bridge.alive) await new Promise(() => undefined);
     return answer as PoolCalls[M]["result"];
+  }
+
+  private parkHosts(): void {
+    this.parks++;
+    this.buried.push(...this.hosts);
+    for (const host of this.hosts) host.kill();
+    this.isParked = true;
+  }
+
+  private unparkHosts(): void {
+    if (!this.isParked) return;
+    this.isParked = false;
+    for (const stage of this.hosts.keys()) {
+      this.hosts[stage] = this.newHost(stage);
+      this.stages[stage] = stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
+    }
+  }
+
+  /** The last generation, as the pool's reducer keeps it. */
+  private generation(): KnownGeneration | null {
+    const begins = this.entries.findLastIndex(({ promptIds }) => promptIds !== null);
+    const head = this.entries.at(-1)?.generation;
+    if (begins < 0 || head === undefined) return null;
+    const ids = this.entries
+      .slice(begins)
+      .reduce<number[]>((known, entry) => [...known.slice(0, entry.base), ...entry.ids], []);
+    return { head, promptIds: this.entries[begins]?.promptIds ?? [], ids };
   }
 
   private snapshot(): SessionInfo {
