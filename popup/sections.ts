@@ -1,5 +1,5 @@
 import type { HostReport } from "../src/protocol/host.ts";
-import type { HostSummary, PoolStatus, RefusalSummary, SessionSummary } from "../src/protocol/popup.ts";
+import type { HostSummary, PoolStatus, RefusalSummary, SessionSummary, SpareSummary } from "../src/protocol/popup.ts";
 import { el } from "./dom.ts";
 import { ago, bytes, counted, milliseconds, modelName } from "./words.ts";
 
@@ -17,8 +17,16 @@ export function summary({ hosts, sessions }: PoolStatus): string {
   return `${counted(hosts.length, "host")}, ${counted(sessions.length, "session")}, ${bytes(held)} of weights held`;
 }
 
-export function hostRows({ hosts }: PoolStatus): HTMLElement[] {
-  return [...hosts].sort((a, b) => a.origin.localeCompare(b.origin) || a.stage - b.stage).map(hostRow);
+export function hostRows({ hosts, spares }: PoolStatus): HTMLElement[] {
+  const working = [...hosts].sort((a, b) => a.origin.localeCompare(b.origin) || a.stage - b.stage);
+  return [...working.map(hostRow), ...spares.map(spareRow)];
+}
+
+function spareRow({ hostId, provider, phase, standby }: SpareSummary): HTMLElement {
+  const what = standby === null ? "Spare" : `Standby of stage ${standby.stage + 1}`;
+  const title = el("span", { class: "what" }, what, el("span", { class: "id" }, hostId.slice(0, 8)));
+  const detail = `tab · ${provider} · takes over when a host dies`;
+  return row(phase, title, status(phase), el("span", { class: "detail" }, detail));
 }
 
 function hostRow(host: HostSummary): HTMLElement {

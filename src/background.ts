@@ -15,6 +15,7 @@ import type { DriverReports, Handover, HostCalls, HostToPool, PoolCalls, PoolToH
 import type { PopupMessage } from "./protocol/popup.ts";
 import type { Journal } from "./state/journal.ts";
 import { exportTransaction } from "./state/log-export.ts";
+import { isHost } from "./state/pool-state.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -49,7 +50,7 @@ async function start(): Promise<Started> {
     .catch((error: unknown) => console.error(`The journal's reserve: ${messageOf(error)}`));
   // Host pages that live on tell what they have; pages nobody knows (left over, restored by the browser) close.
   for (const { client, hostId } of await hostPages()) {
-    if (hostId !== null && journal.state.hosts[hostId] === undefined) {
+    if (hostId !== null && !isHost(journal.state, hostId)) {
       client.postMessage({ holdfast: "leave" });
     } else client.postMessage({ holdfast: "report" });
   }
@@ -116,7 +117,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   const running = await startedFor(port, early);
   if (running === null) return;
   const { pool, journal } = running;
-  if (hostId !== "offscreen" && journal.state.hosts[hostId] === undefined) {
+  if (hostId !== "offscreen" && !isHost(journal.state, hostId)) {
     (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
     return;
   }
@@ -129,6 +130,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
   );
   receive = (message) => peer.receive(message);
   for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pageConnected(host.hostId);
+  if (journal.state.spares?.[hostId] !== undefined) pool.pageConnected(hostId);
   for (const message of early) receive(message);
 }
 
@@ -204,7 +206,7 @@ chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
   if (frozen === true) withPool(({ pool }) => pool.tabFrozen(tabId));
 });
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
-chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.sessions.owners.inspect()));
+chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.inspect()));
 chrome.runtime.onUpdateAvailable.addListener(() =>
   withPool(({ pool }) => onUpdate(pool, () => chrome.runtime.reload())),
 );

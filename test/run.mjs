@@ -15,9 +15,9 @@ import { checkNode, installPackages, ROOT } from "../src/demo/launch/setup.mjs";
 
 const MINUTE_MS = 60_000;
 const CHECK_TIMEOUT_MS = 4 * MINUTE_MS;
-const UNIT_TIMEOUT_MS = 8 * MINUTE_MS;
+const UNIT_TIMEOUT_MS = 15 * MINUTE_MS;
 /** A little above Playwright's own `globalTimeout`, which ends with a report. */
-const BROWSER_TIMEOUT_MS = 41 * MINUTE_MS;
+const BROWSER_TIMEOUT_MS = 61 * MINUTE_MS;
 const BROWSER_LONG_TIMEOUT_MS = 175 * MINUTE_MS;
 
 /** @typedef {{ only: string | undefined, long: boolean, words: string[] }} Options */

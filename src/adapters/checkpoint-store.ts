@@ -16,16 +16,20 @@ interface Schema extends DBSchema {
     key: [string, number, number];
     value: StoredCheckpoint & { readonly bytes: number };
     /** Tells sizes without reading what is stored. */
-    indexes: { size: [string, number] };
+    indexes: { size: [string, number]; digest: [string, number, number, string] };
   };
 }
 
-const SCHEMA = 3;
+const SCHEMA = 4;
 /** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
 const COMPLETE_RECORDS_KEPT = 5;
 
 /** Tensor checkpoints in IndexedDB: one record a session, stage and run. A put is atomic, so nothing is ever torn. */
 export class CheckpointStore {
+  /** Keepers of standbys follow what others store. Only keepers have it: the service worker would be told in vain. */
+  private channel: BroadcastChannel | null = null;
+  private readonly followers = new Map<string, () => void>();
+
   private constructor(private readonly db: IDBPDatabase<Schema>) {}
 
   private static opened: Promise<CheckpointStore> | null = null;
@@ -43,6 +47,7 @@ export class CheckpointStore {
         if (from > 0) db.deleteObjectStore("checkpoints");
         const store = db.createObjectStore("checkpoints", { keyPath: ["sessionId", "stage", "run"] });
         store.createIndex("size", ["sessionId", "bytes"]);
+        store.createIndex("digest", ["sessionId", "stage", "run", "digest"]);
       },
     });
     return new CheckpointStore(db);
@@ -56,6 +61,7 @@ export class CheckpointStore {
     const back = await this.db.get("checkpoints", [key.sessionId, key.stage, record.run]);
     if (back?.digest !== stored.digest || !(await isIntact(back)))
       throw new HoldfastError("QUOTA_EXCEEDED", "The storage does not give back what it was given.");
+    this.news().postMessage(nameOf(key));
     if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;
   }
@@ -83,6 +89,38 @@ export class CheckpointStore {
     return chainTo(records, run);
   }
 
+  /** Digests of a stage's records, by run; what is stored is not read. */
+  async digests({ sessionId, stage }: CheckpointKey): Promise<ReadonlyMap<number, string>> {
+    const index = this.db.transaction("checkpoints").store.index("digest");
+    const digests = new Map<number, string>();
+    let cursor = await index.openKeyCursor(stageRange(sessionId, stage));
+    for (; cursor !== null; cursor = await cursor.continue()) digests.set(cursor.key[2], cursor.key[3]);
+    return digests;
+  }
+
+  /** One record, verified; null: it is missing or damaged. */
+  async read(key: CheckpointKey, run: number): Promise<{ record: CheckpointRecord; digest: string } | null> {
+    const stored = await this.db.get("checkpoints", [key.sessionId, key.stage, run]);
+    const record = stored === undefined ? null : await decodeCheckpoint(key, stored);
+    return stored === undefined || record === null ? null : { record, digest: stored.digest };
+  }
+
+  /** Calls back after each change that another context made to a stage's records; one follower a stage here. */
+  follow(key: CheckpointKey, changed: () => void): () => void {
+    this.news();
+    this.followers.set(nameOf(key), changed);
+    return () => {
+      if (this.followers.get(nameOf(key)) === changed) this.followers.delete(nameOf(key));
+    };
+  }
+
+  private news(): BroadcastChannel {
+    if (this.channel !== null) return this.channel;
+    this.channel = new BroadcastChannel("holdfast-checkpoints");
+    this.channel.onmessage = ({ data }: MessageEvent<string>) => this.followers.get(data)?.();
+    return this.channel;
+  }
+
   /** Payload bytes of all records of a session. */
   async bytes(sessionId: string): Promise<number> {
     const index = this.db.transaction("checkpoints").store.index("size");
@@ -96,11 +134,16 @@ export class CheckpointStore {
   async forgetAfter({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
     const later = IDBKeyRange.bound([sessionId, stage, run], [sessionId, stage, Infinity], true);
     await this.db.delete("checkpoints", later);
+    this.news().postMessage(nameOf({ sessionId, stage }));
   }
 
   async forget(sessionId: string): Promise<void> {
     await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
   }
+}
+
+function nameOf({ sessionId, stage }: Pick<CheckpointKey, "sessionId" | "stage">): string {
+  return `${sessionId} ${stage}`;
 }
 
 function stageRange(sessionId: string, stage: number): IDBKeyRange {

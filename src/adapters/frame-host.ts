@@ -10,8 +10,17 @@ import { RunReports } from "../host/run-reports.ts";
 import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
 import { StageTimer } from "../host/stage-timer.ts";
-import type { FrameBoot, FrameCalls, FrameEvents, FrameReports, KeeperCalls, ShardLoad } from "../protocol/host.ts";
+import type {
+  CheckpointRecord,
+  FrameBoot,
+  FrameCalls,
+  FrameEvents,
+  FrameReports,
+  KeeperCalls,
+  ShardLoad,
+} from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
+import { chainTo } from "../state/checkpoint-codec.ts";
 import { OrtRuntime } from "./ort-runtime.ts";
 
 /** What a shard computes with. */
@@ -36,6 +45,8 @@ export class FrameHost {
   private load: ShardLoad | null = null;
   private weights = new ShardWeights();
   private stage: Stage | null = null;
+  /** A standby's copy of what is stored for its stage. */
+  private readonly warm = new Map<number, CheckpointRecord>();
   private timer: StageTimer | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
@@ -75,6 +86,10 @@ export class FrameHost {
           return null;
         },
         create: () => this.create(),
+        takeOver: ({ stored }) => {
+          this.stage?.storedAre(stored);
+          return null;
+        },
       },
       {
         ping: ({ beat }) => {
@@ -88,6 +103,10 @@ export class FrameHost {
             this.stage?.storeFailed(error);
             this.wiring?.driver.emit("storeFailed", { run, error });
           } else if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
+        },
+        warm: ({ record }) => this.warm.set(record.run, record),
+        cool: ({ runs }) => {
+          for (const run of runs) this.warm.delete(run);
         },
         hold: (hold) => this.hold.set(hold),
       },
@@ -146,7 +165,13 @@ export class FrameHost {
         },
         send: (answer) => this.send(answer),
         checkpoint: (record) => keeper.emit("checkpoint", record),
-        records: (run) => keeper.call("records", { run }),
+        records: async (run) => {
+          const records = await keeper.call("records", { run });
+          const chain = records === "warm" ? chainTo(this.warm, run) : records;
+          if (chain === null) throw new HoldfastError("INTERNAL", `The standby has no state after run ${run}.`);
+          this.warm.clear();
+          return chain;
+        },
         forgetAfter: async (run) => void (await keeper.call("forgetAfter", { run })),
         fatal: (error) => {
           const lost = !(error instanceof HoldfastError);

@@ -38,10 +38,13 @@ export class KeeperRoom {
       {},
       {
         boot: (boot) => {
-          post({ from: "keeper", title: boot.origin });
+          post({ from: "keeper", title: boot.origin ?? "spare" });
           void this.keeper(boot.hostId).boot(boot);
         },
-        load: (load) => void this.keepers.get(load.hostId)?.load(load),
+        load: (load) => {
+          post({ from: "keeper", title: load.origin });
+          void this.keepers.get(load.hostId)?.load(load);
+        },
         ingest: (ingest) => {
           this.ingests.set(ingest.hostId, ingest);
           this.serveIngest(ingest.hostId);
@@ -59,6 +62,9 @@ export class KeeperRoom {
         writeCheckpoint: (key, record, beforePut) => checkpoints.write(key, record, beforePut),
         checkpointRuns: (key) => checkpoints.runs(key),
         checkpointChain: (key, run) => checkpoints.chain(key, run),
+        checkpointDigests: (key) => checkpoints.digests(key),
+        checkpoint: (key, run) => checkpoints.read(key, run),
+        followCheckpoints: (key, changed) => checkpoints.follow(key, changed),
         forgetCheckpoints: (key, run) => checkpoints.forgetAfter(key, run),
       },
       mountFrame: (hostId) =>
@@ -110,7 +116,7 @@ export class KeeperRoom {
     return keeper;
   }
 
-  /** A host never comes back under its id, so nothing of it is kept. */
+  /** What comes back under its id is a spare, for anybody: nothing of it is kept. */
   private close(hostId: string): void {
     this.letGo(hostId);
     this.keepers.get(hostId)?.close();

@@ -99,6 +99,14 @@ export const OPEN_STALL_MS = 120_000;
 export const TIMER_LATE_MS = 5_000;
 /** Hosts that carry stages at once, all sessions together. */
 export const HOSTS_MAX = 16;
+/** Spares, standbys and replicas at once, beside the hosts that carry stages. */
+export const EXTRA_HOSTS_MAX = 8;
+/** A spare starts once nothing was opened or recovered for so long: its start takes a core for a second. */
+export const SPARE_DELAY_MS = 1_000;
+/** Spares are closed after so long without work in any session. */
+export const SPARE_IDLE_MS = 600_000;
+/** None is opened for so long after one failed, or the user closed it. */
+export const SPARE_AGAIN_MS = 60_000;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */
 export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */

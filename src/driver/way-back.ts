@@ -1,3 +1,4 @@
+import { REPLAY_RUNS_MAX } from "../base/limits.ts";
 import type { RestoreFrom } from "../protocol/stage.ts";
 import { isStoredByAll } from "./replay.ts";
 
@@ -29,7 +30,8 @@ export interface WayBack {
 
 /**
  * All ways back, the cheapest first; should one turn out to be damaged, the next is taken. None: the state is lost. Of
- * two that cost the same the newer one comes first: less is kept for it.
+ * two that cost the same the newer one comes first: less is kept for it. A replay of more runs than may be un-durable is
+ * there for when nothing else is left, however cheap it looks: the bound holds wherever what is stored is whole.
  */
 export function waysBack(input: WaysBackInput): readonly WayBack[] {
   const { fedAfter, acked, lastRun, stored, resets, restoreMs } = input;
@@ -43,5 +45,6 @@ export function waysBack(input: WaysBackInput): readonly WayBack[] {
     }
     replayMs += input.runMs(run);
   }
-  return ways.sort((a, b) => a.ms - b.ms);
+  const isLong = ({ run }: WayBack): number => (lastRun - run > REPLAY_RUNS_MAX ? 1 : 0);
+  return ways.sort((a, b) => isLong(a) - isLong(b) || a.ms - b.ms);
 }

@@ -20,15 +20,17 @@ export interface LevelMeaning {
   readonly transparent: boolean;
   /** Resident state is checkpointed and comes back. */
   readonly keepsState: boolean;
+  /** A second host of each stage holds the shard and the stored state. */
+  readonly standbys: boolean;
   readonly steps: readonly RecoveryStep[];
-  /** False: the level is refused with a typed error until standbys and voting exist. */
+  /** False: the level is refused with a typed error until voting exists. */
   readonly supported: boolean;
 }
 
 export const LEVELS: Readonly<Record<FaultToleranceLevel, LevelMeaning>> = {
-  none: { transparent: false, keepsState: false, steps: [], supported: true },
-  low: { transparent: true, keepsState: false, steps: ["reconnect", "restart"], supported: true },
-  medium: { transparent: true, keepsState: true, steps: RECOVERY_STEPS, supported: true },
-  high: { transparent: true, keepsState: true, steps: RECOVERY_STEPS, supported: false },
-  critical: { transparent: true, keepsState: true, steps: RECOVERY_STEPS, supported: false },
+  none: { transparent: false, keepsState: false, standbys: false, steps: [], supported: true },
+  low: { transparent: true, keepsState: false, standbys: false, steps: ["reconnect", "restart"], supported: true },
+  medium: { transparent: true, keepsState: true, standbys: false, steps: RECOVERY_STEPS, supported: true },
+  high: { transparent: true, keepsState: true, standbys: true, steps: RECOVERY_STEPS, supported: true },
+  critical: { transparent: true, keepsState: true, standbys: false, steps: RECOVERY_STEPS, supported: false },
 };

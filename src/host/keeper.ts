@@ -21,9 +21,10 @@ import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
+import { WarmState, type WarmStores } from "./warm-state.ts";
 import { type OpenBlob, streamWeights } from "./weight-stream.ts";
 
-export interface KeeperStores {
+export interface KeeperStores extends WarmStores {
   readPlan(planId: string): Promise<{ plan: ShardPlan; files: Readonly<Record<string, string>> }>;
   readGraph(planId: string, shard: number): Promise<Uint8Array>;
   openBlob(digest: string): Promise<OpenBlob>;
@@ -65,6 +66,9 @@ export class HostKeeper {
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
+  private weightBytes = 0;
+  /** Of a standby. */
+  private warm: WarmState | null = null;
   /** The last told of the shard that is loading. */
   private progress: HostToPool["progress"] | null = null;
 
@@ -98,7 +102,7 @@ export class HostKeeper {
       ]);
       if (lease !== this.lease) return port.close();
       this.port = port;
-      const frame = this.serve(port, lease);
+      const frame = this.serve(port);
       this.frame = frame;
       this.provider = provider;
       const probed = measure.includes(provider) && isMeasurable(provider, capability) ? provider : null;
@@ -109,10 +113,16 @@ export class HostKeeper {
     }
   }
 
-  async load({ attempt, sessionId, stage, planId, durable }: PoolToHost["load"]): Promise<void> {
-    const { frame, lease, provider } = this;
-    if (attempt !== lease.attempt || frame === null) return;
+  async load(order: PoolToHost["load"]): Promise<void> {
+    const { attempt, bootedAs, sessionId, stage, planId, durable, standby } = order;
+    if (bootedAs !== this.lease.attempt) return;
+    const lease = { ...this.lease, attempt };
+    this.lease = lease;
+    const { frame, provider } = this;
+    // A spare whose frame died before it heard that it was taken.
+    if (frame === null) return this.needs.report("fault", { ...lease, signal: "frame process gone" });
     const start = this.needs.now();
+    if (this.isReady && this.key !== null && isFor(order, this.key)) return this.takeOver(frame, lease, this.key);
     this.key = null;
     try {
       const stores = this.needs.stores;
@@ -143,12 +153,31 @@ export class HostKeeper {
       this.detector = new HangDetector();
       this.memory = new ResourceWatch();
       this.isReady = true;
+      this.weightBytes = spec.weightBytes;
+      if (standby)
+        this.warm = new WarmState(stores, key, {
+          warm: (record) => frame.emit("warm", { record }),
+          cool: (runs) => frame.emit("cool", { runs }),
+        });
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
       // Its end was reported when the frame was dropped, and says nothing of the model.
       if (lease !== this.lease || frame !== this.frame) return;
       if (isHostFailure(messageOf(error))) this.fault(messageOf(error));
       else this.needs.report("loadFailed", { ...lease, error: toErrorData(error) });
+    }
+  }
+
+  /** A standby has the shard and what is stored: only whose work it is changes. */
+  private async takeOver(frame: Frame, lease: Lease, key: CheckpointKey): Promise<void> {
+    const { provider, weightBytes } = this;
+    const start = this.needs.now();
+    try {
+      await frame.call("takeOver", { stored: await this.needs.stores.checkpointRuns(key) });
+      if (frame === this.frame)
+        this.needs.report("ready", { ...lease, provider, weightBytes, ms: this.needs.now() - start });
+    } catch (error) {
+      if (frame === this.frame) this.fault(`the standby did not take over: ${messageOf(error)}`);
     }
   }
 
@@ -187,6 +216,11 @@ export class HostKeeper {
     this.needs.report("fault", { ...lease, signal });
   }
 
+  private coolDown(): void {
+    this.warm?.stop();
+    this.warm = null;
+  }
+
   private drop(): void {
     const held = this.frame !== null;
     this.frame?.close(new HoldfastError("HOST_LOST", "the host was replaced"));
@@ -195,58 +229,64 @@ export class HostKeeper {
     this.port = null;
     this.detector = null;
     this.isReady = false;
+    this.coolDown();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
-  private serve(port: MessagePort, lease: Lease): Frame {
+  private serve(port: MessagePort): Frame {
     const frame: Frame = new RpcPeer<FrameCalls, FrameEvents, KeeperCalls, FrameReports>(
       (message, transfer = []) => port.postMessage(message, transfer),
       {
-        records: ({ run }) =>
-          this.inOrder(async () => {
-            const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
-            if (chain === null)
-              throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
-            return chain;
-          }),
+        records: ({ run }) => this.inOrder(() => this.records(run)),
         forgetAfter: ({ run }) =>
           this.inOrder(async () => {
-            if (this.key !== null && lease === this.lease) await this.needs.stores.forgetCheckpoints(this.key, run);
+            if (this.key !== null && frame === this.frame) await this.needs.stores.forgetCheckpoints(this.key, run);
             return null;
           }),
       },
       {
         pong: ({ resources }) => {
-          this.detectorOf(lease)?.sign();
-          const told = lease === this.lease ? this.memory.read(resources, this.needs.now()) : null;
-          if (told !== null) this.needs.report("resources", { ...lease, resources: told });
+          this.detectorOf(frame)?.sign();
+          const told = frame === this.frame ? this.memory.read(resources, this.needs.now()) : null;
+          if (told !== null) this.needs.report("resources", { ...this.lease, resources: told });
         },
         weightsTaken: () => {
-          if (lease === this.lease && this.progress !== null) this.needs.report("progress", this.progress);
+          if (frame === this.frame && this.progress !== null) this.needs.report("progress", this.progress);
         },
-        runStarted: ({ run, shape }) => this.detectorOf(lease)?.runStarted(run, shape),
-        runEnded: () => this.detectorOf(lease)?.runEnded(),
+        runStarted: ({ run, shape }) => this.detectorOf(frame)?.runStarted(run, shape),
+        runEnded: () => this.detectorOf(frame)?.runEnded(),
         stageTimes: (times) => {
-          if (lease === this.lease) this.needs.report("stageTimes", { ...lease, times });
+          if (frame === this.frame) this.needs.report("stageTimes", { ...this.lease, times });
         },
         checkpoint: (record) => {
           // One after the other: of two records of one run the later one is to stay, and a stored delta is worth nothing
           // without the one it continues.
-          if (lease === this.lease) void this.inOrder(() => this.store(frame, lease, record));
+          if (frame === this.frame) void this.inOrder(() => this.store(frame, record));
         },
         fault: ({ signal }) => {
-          if (lease === this.lease) this.fault(signal);
+          if (frame === this.frame) this.fault(signal);
         },
-        held: ({ phase }) => this.needs.held(lease.hostId, phase),
+        held: ({ phase }) => this.needs.held(this.lease.hostId, phase),
       },
     );
     servePort(port, frame);
     return frame;
   }
 
+  private async records(run: number): Promise<KeeperCalls["records"]["result"]> {
+    const isWarm = (await this.warm?.leadsTo(run).catch(() => false)) ?? false;
+    // From here on the stage makes its state itself.
+    this.coolDown();
+    if (isWarm) return "warm";
+    const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+    if (chain === null)
+      throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
+    return chain;
+  }
+
   /** A frame of an earlier attempt tells nothing about the present one. */
-  private detectorOf(lease: Lease): HangDetector | null {
-    return lease === this.lease ? this.detector : null;
+  private detectorOf(frame: Frame): HangDetector | null {
+    return frame === this.frame ? this.detector : null;
   }
 
   private inOrder<T>(step: () => Promise<T>): Promise<T> {
@@ -255,16 +295,22 @@ export class HostKeeper {
     return done;
   }
 
-  private async store(frame: Frame, lease: Lease, record: CheckpointRecord): Promise<void> {
+  private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
     const { key } = this;
-    if (key === null || lease !== this.lease) return;
+    if (key === null || frame !== this.frame) return;
     try {
-      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(lease.hostId, record.run));
+      await this.needs.stores.writeCheckpoint(key, record, () =>
+        this.needs.holdCheckpoint(this.lease.hostId, record.run),
+      );
       frame.emit("stored", { run: record.run, error: null });
     } catch (error) {
       frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });
     }
   }
+}
+
+function isFor(order: PoolToHost["load"], key: CheckpointKey): boolean {
+  return order.sessionId === key.sessionId && order.stage === key.stage && order.planId === key.planId;
 }
 
 /** Of which bytes of which files a shard's weights are. */

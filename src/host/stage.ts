@@ -102,6 +102,11 @@ export class Stage {
     return this.residents.bytes;
   }
 
+  /** A standby learns what others stored for its stage. */
+  storedAre(runs: readonly number[]): void {
+    this.storedRuns.splice(0, this.storedRuns.length, ...runs);
+  }
+
   /** A run: from the page, the driver or the stage before. */
   receive(message: StageMessage): void {
     const { run } = message.head;

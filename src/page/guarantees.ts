@@ -19,17 +19,20 @@ export function guaranteesOf(options: SessionOptions, stages: readonly StageInfo
   if (!LEVELS[level].transparent) return { exact: false, reason: "Level none does not recover runs.", crashDomains };
   if (stateful && !LEVELS[level].keepsState)
     return { exact: false, reason: "Level low does not recover state: a fault ends with STATE_LOST.", crashDomains };
+  const standby = LEVELS[level].standbys
+    ? " Each stage has a standby in a process of its own; all pages of host tabs, and the GPU, are processes that they share."
+    : "";
   const other = stages.find(({ provider }) => provider !== "wasm");
   if (other !== undefined) {
     return {
       exact: false,
-      reason: `Stage ${other.stage} runs on ${other.provider}: results after a recovery agree within rounding, and wasm takes over when the device is lost twice.`,
+      reason: `Stage ${other.stage} runs on ${other.provider}: results after a recovery agree within rounding, and wasm takes over when the device is lost twice.${standby}`,
       crashDomains,
     };
   }
   return {
     exact: true,
-    reason: "All stages run on the same wasm build with one thread, so a replayed run gives the same bits.",
+    reason: `All stages run on the same wasm build with one thread, so a replayed run gives the same bits.${standby}`,
     crashDomains,
   };
 }

@@ -1,15 +1,15 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
+import type { Lease, PoolToHost } from "../protocol/pool.ts";
+import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { hasHosts } from "./room.ts";
 
 /** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
 export class HostManager {
-  /** Hosts that said `booted` in their present attempt and wait for a plan. */
-  private readonly booted = new Map<string, number>();
+  /** Hosts that are booted and wait for a plan: the attempt that they are to load for, and the one that they were booted as. */
+  private readonly booted = new Map<string, { readonly attempt: number; readonly bootedAs: number }>();
   /** Hosts whose page said hello since this service worker started. */
   private readonly reached = new Set<string>();
   private readonly waiting = new Map<string, (() => void)[]>();
@@ -77,6 +77,22 @@ export class HostManager {
     this.boot(hostId, attempt);
   }
 
+  /** Gives a stage a host whose runtime is loaded already: a spare's. */
+  adopt(session: SessionRecord, stage: number, spare: SpareRecord, attempt: number): void {
+    const { journal, now } = this.needs;
+    const { sessionId, origin } = session;
+    const { hostId, tabId, browserType } = spare;
+    const host = { hostId, place: "tab", browserType, tabId, origin, sessionId, stage, openedAt: now() } as const;
+    const taken: readonly TransactionBody[] = [
+      { action: "add_browser", data: { ...host, status: "initialized" } },
+      { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } },
+    ];
+    // What a full disk does not take goes out with the next transaction.
+    for (const body of taken) journal.append(body).catch(() => undefined);
+    this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
+    this.loadIfBooted(journal.state.sessions[sessionId] ?? session, stage);
+  }
+
   /** The page is there and listens. */
   pageReached(hostId: string): void {
     this.reached.add(hostId);
@@ -91,32 +107,41 @@ export class HostManager {
     else this.waiting.set(hostId, [...(this.waiting.get(hostId) ?? []), action]);
   }
 
+  isReached(hostId: string): boolean {
+    return this.reached.has(hostId);
+  }
+
   pageLost(hostId: string): void {
     this.reached.delete(hostId);
     this.booted.delete(hostId);
   }
 
   hostBooted({ hostId, attempt }: Lease): void {
-    this.booted.set(hostId, attempt);
+    this.booted.set(hostId, { attempt, bootedAs: attempt });
     this.deadlines.delete(hostId);
   }
 
   /** Gives a booted host its shard, once there is a plan. */
   loadIfBooted(session: SessionRecord, stage: number): void {
     const record = session.stages[stage];
-    if (record === undefined || session.planId === null || this.booted.get(record.hostId) !== record.attempt) return;
+    const booted = record === undefined ? undefined : this.booted.get(record.hostId);
+    if (record === undefined || session.planId === null || booted?.attempt !== record.attempt) return;
     const { hostId, attempt } = record;
     this.booted.delete(hostId);
-    const durable = LEVELS[session.options.faultToleranceLevel].keepsState;
-    this.needs.toHost(hostId, "load", {
-      hostId,
-      attempt,
-      sessionId: session.sessionId,
-      stage,
-      planId: session.planId,
-      durable,
-    });
+    this.load(session, stage, { hostId, ...booted, standby: false });
     this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
+  }
+
+  /** The shard of a stage, for a host that is booted. */
+  load(
+    session: SessionRecord,
+    stage: number,
+    host: Pick<PoolToHost["load"], keyof Lease | "bootedAs" | "standby">,
+  ): void {
+    const { sessionId, planId, origin, options } = session;
+    if (planId === null) return;
+    const durable = LEVELS[options.faultToleranceLevel].keepsState;
+    this.needs.toHost(host.hostId, "load", { ...host, origin, sessionId, stage, planId, durable });
   }
 
   progressed(hostId: string, attempt: number): void {
@@ -138,8 +163,7 @@ export class HostManager {
   async close(hostId: string): Promise<void> {
     const host = this.needs.journal.state.hosts[hostId];
     this.pageLost(hostId);
-    this.deadlines.delete(hostId);
-    this.waiting.delete(hostId);
+    this.forget(hostId);
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
@@ -149,6 +173,13 @@ export class HostManager {
     await this.needs.closePage(host);
     const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");
     if (host.place === "offscreen" && !left) await this.needs.closeOffscreen();
+  }
+
+  /** Forgets what was known of a host that is none any more. */
+  forget(hostId: string): void {
+    this.booted.delete(hostId);
+    this.deadlines.delete(hostId);
+    this.waiting.delete(hostId);
   }
 
   private boot(hostId: string, attempt: number): void {
@@ -161,8 +192,6 @@ export class HostManager {
       this.needs.toHost(hostId, "boot", {
         hostId,
         attempt,
-        sessionId: session.sessionId,
-        stage: host.stage,
         origin: session.origin,
         providers: session.options.executionProviders,
         gpuLosses: session.gpuLosses,

@@ -98,6 +98,7 @@ export class OperationRecorder {
         this.end(recoveryKey(data), "completed");
         return;
       case "remove_browser":
+      case "remove_spare":
         this.browserTypes.delete(data.hostId);
     }
   }

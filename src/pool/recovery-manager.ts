@@ -6,10 +6,11 @@ import type { RecoveryStep } from "../fault/levels.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { SessionRecord } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { hasHosts } from "./room.ts";
+import type { Spares } from "./spares.ts";
 
 /** Begins the signal of a fault that a page reported. */
 export const PAGE_SAYS = "the page says";
@@ -21,6 +22,7 @@ export class RecoveryManager {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
+    private readonly spares: Spares,
     private readonly events: {
       tell(session: SessionRecord, event: SessionEvent): void;
       /** Nothing that may be tried is left: the session ends. */
@@ -134,9 +136,15 @@ export class RecoveryManager {
     const session = this.recoverable(sessionId);
     const record = session?.stages[stage];
     if (session === null || record === undefined || record.phase !== "lost") return;
+    const host = this.needs.journal.state.hosts[record.hostId];
+    if (step !== "reconnect" && this.spares.take(session, stage, this.lostDevice(sessionId, stage))) {
+      const taken = this.recoverable(sessionId)?.stages[stage];
+      const attempt = taken?.attempt ?? record.attempt;
+      this.events.tell(session, { type: "recovering", stage, step, attempt });
+      return this.makeSpare(host, record, step, attempt);
+    }
     const attempt = record.attempt + 1;
     this.events.tell(session, { type: "recovering", stage, step, attempt });
-    const host = this.needs.journal.state.hosts[record.hostId];
     if (step !== "failover" && host !== undefined) {
       const pages = await this.needs.livePages();
       const alive = host.tabId === null ? pages.offscreen : pages.hostIds.has(host.hostId);
@@ -151,6 +159,25 @@ export class RecoveryManager {
     if (this.recoverable(sessionId) === null) return;
     await this.hosts.open(session, stage, attempt);
     await this.hosts.close(record.hostId);
+  }
+
+  /** What the spare has replaced becomes the next one, unless its page is not to be trusted any more. */
+  private async makeSpare(
+    host: HostRecord | undefined,
+    { provider }: StageRecord,
+    step: RecoveryStep,
+    attempt: number,
+  ): Promise<void> {
+    if (host === undefined) return;
+    const pages = await this.needs.livePages();
+    if (step === "failover" || host.place !== "tab" || provider === null || !pages.hostIds.has(host.hostId))
+      await this.hosts.close(host.hostId);
+    else this.spares.recycle(host, provider, attempt);
+  }
+
+  private lostDevice(sessionId: string, stage: number): boolean {
+    const recovery = this.recoveries.get(`${sessionId} ${stage}`);
+    return recovery !== undefined && "fault" in recovery && recovery.fault.category === "WEBGPU";
   }
 
   private recoverable(sessionId: string): SessionRecord | null {

@@ -13,6 +13,7 @@ import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { Settling } from "./settling.ts";
+import { Spares, tended } from "./spares.ts";
 import { ownSessions, poolStatus, stageInfos } from "./status.ts";
 
 const TAB_CLOSED = "host tab closed";
@@ -21,6 +22,7 @@ const TAB_CLOSED = "host tab closed";
 export class ResourcePool {
   readonly consent: ConsentDesk;
   readonly sessions: SessionManager;
+  readonly spares: Spares;
   /** Durable points before the extension lets itself be replaced. */
   readonly settling: Settling;
   private readonly hosts: HostManager;
@@ -31,13 +33,14 @@ export class ResourcePool {
 
   constructor(given: PoolNeeds) {
     this.recorder = new OperationRecorder(given);
-    const needs = this.recorder.watched();
+    const needs = tended(this.recorder.watched(), () => this.spares.tend());
     this.needs = needs;
     this.consent = new ConsentDesk(needs);
     this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
       this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
-    this.recovery = new RecoveryManager(needs, this.hosts, {
+    this.spares = new Spares(needs, this.hosts);
+    this.recovery = new RecoveryManager(needs, this.hosts, this.spares, {
       tell: (session, event) => this.tell(session, event),
       gaveUp: (session, error) => {
         this.recorder.gaveUp(session.sessionId);
@@ -160,6 +163,7 @@ export class ResourcePool {
     return {
       hello: ({ hosts }) => {
         for (const { hostId, attempt } of hosts) {
+          if (this.state.spares?.[hostId] !== undefined) continue;
           if (this.state.hosts[hostId] === undefined) this.needs.toHost(hostId, "close", { hostId });
           else if (current({ hostId, attempt }) === null) continue;
           this.hosts.pageReached(hostId);
@@ -175,6 +179,7 @@ export class ResourcePool {
       booted: (report) => {
         const { hostId, attempt } = report;
         const lease = { hostId, attempt };
+        if (this.spares.booted(lease)) return this.recorder.booted(report);
         const found = current(lease);
         if (found === null) return;
         this.recorder.booted(report);
@@ -184,6 +189,7 @@ export class ResourcePool {
       bootRefused: ({ error, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
+        else this.spares.lost(lease);
       },
       progress: ({ hostId, attempt, sessionId, phase, loadedBytes, totalBytes, bytesPerSecond }) => {
         const found = current({ hostId, attempt });
@@ -197,6 +203,7 @@ export class ResourcePool {
       ingestFailed: ({ sessionId, error }) => this.sessions.failOpen(sessionId, HoldfastError.from(error)),
       ready: ({ hostId, attempt, provider, weightBytes }) => {
         const found = current({ hostId, attempt });
+        this.spares.loaded({ hostId, attempt });
         if (found === null) return;
         this.hosts.settled(hostId);
         void this.stageReady(found.session, found.stage, provider, weightBytes);
@@ -204,6 +211,7 @@ export class ResourcePool {
       loadFailed: ({ error, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.sessions.stageRefused(found.session, error);
+        else this.spares.lost(lease);
       },
       resources: ({ hostId, attempt, resources }) => {
         if (current({ hostId, attempt }) !== null) this.browsers.resources(hostId, resources);
@@ -220,9 +228,12 @@ export class ResourcePool {
       stageTimes: ({ times, ...lease }) => {
         const found = current(lease);
         if (found !== null) this.recorder.stageTimes(found.session, found.stage, times);
+        this.spares.tend();
       },
-      fault: ({ hostId, attempt, signal }) =>
-        this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true }),
+      fault: ({ hostId, attempt, signal }) => {
+        this.spares.lost({ hostId, attempt });
+        this.recovery.fault({ hostId, attempt }, signal, { pageGone: false, hostDropped: true });
+      },
     };
   }
 
@@ -233,14 +244,17 @@ export class ResourcePool {
 
   /** A host page's port broke: its tab was closed or reloaded, or its process died. */
   async pageDisconnected(hostId: string, looksLeft = GONE_LOOKS): Promise<void> {
+    // Before anybody takes it.
+    if (this.state.spares?.[hostId] !== undefined) this.hosts.pageLost(hostId);
     const pages = await this.needs.livePages();
     const host = this.state.hosts[hostId];
-    if (host === undefined) return;
-    if (host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId)) {
+    if (host === undefined && this.state.spares?.[hostId] === undefined) return;
+    if (host?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId)) {
       // The browser may still list a page whose process has just died.
       if (looksLeft > 0) this.needs.after(GONE_LOOK_MS, () => void this.pageDisconnected(hostId, looksLeft - 1));
       return;
     }
+    if (host === undefined) return this.spares.pageLost(hostId);
     const tabGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
     if (this.state.hosts[hostId] !== undefined) this.pageLost(host, tabGone);
   }
@@ -249,11 +263,13 @@ export class ResourcePool {
   tabRemoved(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
     if (host !== undefined) this.pageLost(host, true);
+    else this.spares.tabLost(tabId);
   }
 
   /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
   tabFrozen(tabId: number): void {
     const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
+    this.spares.tabLost(tabId);
     if (host === undefined) return;
     this.hosts.pageLost(host.hostId);
     this.lost(host.hostId, "host tab frozen", true);
@@ -328,6 +344,12 @@ export class ResourcePool {
     const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
     if (record?.hostId === hostId)
       this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
+  }
+
+  /** What time changes: called by an alarm while sessions live. */
+  inspect(): Promise<void> {
+    this.spares.tend();
+    return this.sessions.owners.inspect();
   }
 
   /** A host that carries no stage any more. */

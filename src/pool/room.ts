@@ -1,17 +1,24 @@
 import { HoldfastError } from "../base/errors.ts";
 import {
+  EXTRA_HOSTS_MAX,
   HOSTS_MAX,
   HOSTS_PER_ORIGIN_MAX,
   PARKED_BYTES_PER_ORIGIN_MAX,
   PARKED_PER_ORIGIN_MAX,
   SESSIONS_PER_ORIGIN_MAX,
 } from "../base/limits.ts";
+import { LEVELS } from "../fault/levels.ts";
 import type { SessionOptions } from "../protocol/options.ts";
 import type { PoolState, SessionRecord, SessionStatus } from "../state/pool-state.ts";
 
 /** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
 export function hostsFor({ shards }: SessionOptions): number {
   return shards === null || shards > HOSTS_MAX ? 1 : shards;
+}
+
+/** Standbys that the level asks for: one a stage. */
+function standbysFor(options: SessionOptions): number {
+  return LEVELS[options.faultToleranceLevel].standbys ? hostsFor(options) : 0;
 }
 
 /** Hosts are open for it, or on their way. */
@@ -49,6 +56,14 @@ export function checkRoom(
     throw new HoldfastError(
       "TOO_MANY_HOSTS",
       `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
+    );
+  }
+  const standbys = standbysFor(options);
+  const usedStandbys = open.reduce((sum, session) => sum + standbysFor(session.options), 0);
+  if (standbys > 0 && usedStandbys + standbys > EXTRA_HOSTS_MAX) {
+    throw new HoldfastError(
+      "TOO_MANY_HOSTS",
+      `Level ${options.faultToleranceLevel} needs ${standbys} standbys and ${usedStandbys} of ${EXTRA_HOSTS_MAX} are in use; release a session, ask for fewer shards or use level medium.`,
     );
   }
   // While an offscreen document lives, the death of the host pages' process would end the whole extension.

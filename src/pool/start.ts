@@ -45,6 +45,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     for (const [stage, record] of session.stages.entries())
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
+  await pool.spares.reconcile((hostId) => pages.hostIds.has(hostId));
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
 }

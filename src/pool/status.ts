@@ -64,6 +64,12 @@ export function poolStatus(
         report: reportOf(stage?.provider ?? null),
       };
     }),
+    spares: Object.values(state.spares ?? {}).map(({ hostId, provider, phase, standby }) => ({
+      hostId,
+      provider,
+      phase,
+      standby: standby === undefined ? null : { ...standby },
+    })),
     sessions: Object.values(state.sessions).map((session) => ({
       sessionId: session.sessionId,
       origin: session.origin,

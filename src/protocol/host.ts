@@ -14,8 +14,14 @@ export interface FrameCalls {
   weight: { params: WeightPiece; result: null };
   /** `askedAgain`: nothing was made, since onnxruntime asked again for a weight that was gone; load with all weights kept. */
   create: { params: null; result: { askedAgain: boolean } };
+  /** A standby becomes its stage's host. `stored`: runs whose state is stored. */
+  takeOver: { params: { stored: readonly number[] }; result: null };
 }
 export interface FrameEvents {
+  /** To a standby: a record of its stage was stored, and it is to be at hand when the stage is taken over. */
+  warm: { record: CheckpointRecord };
+  /** Records of these runs are worth nothing any more. */
+  cool: { runs: readonly number[] };
   /** Answered by `pong` when the frame's main thread is free. */
   ping: { beat: number };
   /** A checkpoint was stored, or could not be. */
@@ -25,8 +31,8 @@ export interface FrameEvents {
 }
 /** Frame → keeper. */
 export interface KeeperCalls {
-  /** The stored deltas that lead to the state after `run`, oldest first, verified by digest. */
-  records: { params: { run: number }; result: readonly CheckpointRecord[] };
+  /** The stored deltas that lead to the state after `run`, oldest first, verified by digest; "warm": the frame has them. */
+  records: { params: { run: number }; result: readonly CheckpointRecord[] | "warm" };
   /** Deletes what is stored after `run`: those runs are given up and will be done anew. */
   forgetAfter: { params: { run: number }; result: null };
 }

@@ -17,9 +17,8 @@ export interface Lease {
 
 export interface PoolToHost {
   boot: Lease & {
-    sessionId: string;
-    stage: number;
-    origin: string;
+    /** Null: a spare, which serves nobody yet. */
+    origin: string | null;
     providers: readonly Provider[] | null;
     gpuLosses: number;
     /** Providers whose speed is to be measured, if it is one of them that the host takes. */
@@ -33,7 +32,17 @@ export interface PoolToHost {
     model: string;
     planning: PlanningInput;
   };
-  load: Lease & { sessionId: string; stage: number; planId: string; durable: boolean };
+  /** `bootedAs`: the attempt of its boot, which is an earlier one where the host was a spare. */
+  load: Lease & {
+    bootedAs: number;
+    origin: string;
+    sessionId: string;
+    stage: number;
+    planId: string;
+    durable: boolean;
+    /** It is to follow the stage's stored state and wait. */
+    standby: boolean;
+  };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
   close: { hostId: string };

@@ -22,6 +22,15 @@ export interface HostSummary {
   readonly report: HostReport | null;
 }
 
+/** A host that waits to take a stage over: a spare any, a standby its own. */
+export interface SpareSummary {
+  readonly hostId: string;
+  readonly provider: Provider;
+  readonly phase: "waiting" | "starting" | "ready";
+  /** The stage that it alone is for; null: a spare. */
+  readonly standby: { readonly sessionId: string; readonly stage: number; readonly loaded: boolean } | null;
+}
+
 export interface SessionSummary {
   readonly sessionId: string;
   readonly origin: string;
@@ -61,6 +70,7 @@ export interface RepairSummary {
 
 export interface PoolStatus {
   readonly hosts: readonly HostSummary[];
+  readonly spares: readonly SpareSummary[];
   readonly sessions: readonly SessionSummary[];
   /** Newest first, bounded. */
   readonly faults: readonly (FaultInfo & {

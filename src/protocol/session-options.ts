@@ -44,7 +44,7 @@ export function parseSessionOptions(input: unknown): SessionOptions {
   if (!LEVELS[level].supported) {
     throw new HoldfastError(
       "LEVEL_UNSUPPORTED",
-      `This version does not offer level ${level} yet; use none, low or medium.`,
+      `This version does not offer level ${level} yet; use none, low, medium or high.`,
     );
   }
   // Level none has no ladder, so its strategy is ignored.

@@ -27,6 +27,33 @@ export interface HostRecord {
 /** A host as the journal knows it: the seed's browser instance, with what Holdfast adds to it. */
 export type PoolHost = HostRecord & BrowserRecord;
 
+/** What a standby waits for: to take this stage over. `loaded`: it holds the shard. */
+export interface StandbyFor {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly origin: string;
+  readonly loaded: boolean;
+}
+
+/**
+ * A host that carries no stage, with the runtime loaded. A spare holds no shard either: it has computed for nobody, so it may
+ * serve anybody. A standby is one stage's, and never anything else again. Always in a tab.
+ */
+export interface SpareRecord {
+  readonly hostId: string;
+  /** Null until the tab is open. */
+  readonly tabId: number | null;
+  readonly browserType: string;
+  readonly provider: Provider;
+  /** What it is booted as; whoever takes it gets a higher one. */
+  readonly attempt: number;
+  /** `waiting`: its page is there, its frame is not yet. */
+  readonly phase: "waiting" | "starting" | "ready";
+  readonly openedAt: number;
+  /** Absent: a spare. */
+  readonly standby?: StandbyFor;
+}
+
 /** Damage that a start found in the stored journal. */
 export interface RepairRecord extends LogDamage {
   readonly at: number;
@@ -76,7 +103,10 @@ export interface FaultRecord extends FaultInfo {
 }
 
 export interface PoolState {
+  /** Those that carry stages. */
   readonly hosts: Readonly<Record<string, PoolHost>>;
+  /** By host id; a host is in one of the two. Absent in what earlier builds stored. */
+  readonly spares?: Readonly<Record<string, SpareRecord>>;
   readonly sessions: Readonly<Record<string, SessionRecord>>;
   readonly consents: Readonly<Record<string, { readonly allowed: boolean; readonly at: number }>>;
   readonly faults: readonly FaultRecord[];
@@ -86,6 +116,11 @@ export interface PoolState {
 }
 
 export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [], repairs: [] };
+
+/** Whether the pool has such a host, be it at work or waiting. */
+export function isHost({ hosts, spares }: Pick<PoolState, "hosts" | "spares">, hostId: string): boolean {
+  return hosts[hostId] !== undefined || spares?.[hostId] !== undefined;
+}
 
 /** A stage of a session, and the host that is to run it: the pool's form of `add_model_to_browser`. */
 export interface StageAssignment {
@@ -103,6 +138,9 @@ export type TransactionBody =
       readonly data: { readonly hostId: string; readonly status: HostStatus; readonly tabId?: number };
     }
   | { readonly action: "remove_browser"; readonly data: { readonly hostId: string } }
+  /** A spare that is new or has come on, or a host that begins anew as one. `add_browser` of the same id takes it. */
+  | { readonly action: "set_spare"; readonly data: SpareRecord }
+  | { readonly action: "remove_spare"; readonly data: { readonly hostId: string } }
   | BrowserChange
   | BrowserMove
   | { readonly action: "repair_log"; readonly data: LogDamage }

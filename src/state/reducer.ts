@@ -27,8 +27,16 @@ export function applyTransaction(state: PoolState, transaction: TransactionBody 
     case "add_browser": {
       const { browserType = UNKNOWN_TYPE, status } = data;
       const host = { ...newBrowser(browserType, at ?? data.openedAt), ...data, browserType, status };
-      return { ...state, hosts: { ...state.hosts, [data.hostId]: host } };
+      return { ...withoutSpare(state, data.hostId), hosts: { ...state.hosts, [data.hostId]: host } };
     }
+    case "set_spare":
+      return {
+        ...state,
+        hosts: without(state.hosts, data.hostId),
+        spares: { ...state.spares, [data.hostId]: data },
+      };
+    case "remove_spare":
+      return withoutSpare(state, data.hostId);
     case "update_browser_status": {
       const next = withChange(state, { action, data }, at);
       return "tabId" in data && data.tabId !== undefined ? withHost(next, data.hostId, { tabId: data.tabId }) : next;
@@ -153,6 +161,10 @@ function assignStage(state: PoolState, data: StageAssignment, at: number | undef
     at,
   );
   return withStage(withStatus(loading, hostId, "recovering", at), sessionId, stage, () => record);
+}
+
+function withoutSpare(state: PoolState, hostId: string): PoolState {
+  return state.spares?.[hostId] === undefined ? state : { ...state, spares: without(state.spares, hostId) };
 }
 
 /** One at a time for each stage: a load that is begun anew takes the place of the one before. */

@@ -21,7 +21,7 @@ export class HostPage {
   isLoaded = false;
   isFrozen = false;
   frame: Frame | null = null;
-  readonly keeper: HostKeeper;
+  keeper: HostKeeper;
   private mounted: ((port: MessagePort) => void) | null = null;
   private ingest: PoolToHost["ingest"] | null = null;
   private ingestPort: MessagePort | null = null;
@@ -52,7 +52,11 @@ export class HostPage {
           this.ingest = ingest;
           this.serveIngest();
         },
-        close: () => this.keeper.close(),
+        // What comes back under its id is a spare.
+        close: () => {
+          this.keeper.close();
+          this.keeper = new HostKeeper(this.needs(), hostId);
+        },
         ask: (lease) => this.keeper.ask(lease),
       },
     );
@@ -196,6 +200,9 @@ export class HostPage {
         },
         checkpointRuns: (key) => disk.runs(context, key),
         checkpointChain: (key, run) => disk.chain(context, key, run),
+        checkpointDigests: (key) => disk.digests(context, key),
+        checkpoint: (key, run) => disk.read(context, key, run),
+        followCheckpoints: (key, changed) => disk.follow(context, key, changed),
         forgetCheckpoints: (key, run) => disk.forgetAfter(context, key, run),
       },
       mountFrame: () => this.mount(),

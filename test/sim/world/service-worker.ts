@@ -15,7 +15,7 @@ import type {
   PoolToHost,
 } from "../../../src/protocol/pool.ts";
 import { type Journal, openJournal } from "../../../src/state/journal.ts";
-import type { TransactionBody } from "../../../src/state/pool-state.ts";
+import { isHost, type TransactionBody } from "../../../src/state/pool-state.ts";
 import type { Browser } from "./browser.ts";
 import { Context } from "./context.ts";
 import { quickTextDigest } from "./digest.ts";
@@ -84,7 +84,7 @@ export class ServiceWorker {
     await reconcile(pool, needs);
     void journal.audit().catch(() => undefined);
     for (const page of this.browser.hostPages(this.context)) {
-      if (journal.state.hosts[page.hostId] === undefined) this.tell(page.hostId, (one) => one.leave());
+      if (!isHost(journal.state, page.hostId)) this.tell(page.hostId, (one) => one.leave());
       else this.tell(page.hostId, (one) => one.report());
     }
     this.pool = pool;
@@ -97,7 +97,7 @@ export class ServiceWorker {
     port.onMessage = (message) => receive(message);
     port.onDisconnect = () => this.withPool(({ pool }) => pool.pageDisconnected(hostId));
     const { pool, journal } = await this.started();
-    if (journal.state.hosts[hostId] === undefined) return this.tell(hostId, (page) => page.leave());
+    if (!isHost(journal.state, hostId)) return this.tell(hostId, (page) => page.leave());
     const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
       (message) => port.post(message),
       { makeRoom: () => null },

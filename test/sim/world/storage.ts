@@ -95,6 +95,7 @@ function inOrder<T extends { readonly sequence: number }>(pieces: Iterable<T>): 
 export class CheckpointDisk {
   private readonly stored = new Map<string, StoredCheckpoint>();
   private readonly busy = new Map<string, number>();
+  private readonly followers = new Set<{ readonly key: CheckpointKey; changed(): void }>();
 
   constructor(
     private readonly random: Random,
@@ -115,6 +116,7 @@ export class CheckpointDisk {
       settle();
       if (context.loop.now < this.trouble.fullUntil) throw new Error("QuotaExceededError: the disk is full");
       this.stored.set(idOf(key, record.run), entry);
+      this.changed(key);
       return entry.payload.byteLength;
     });
   }
@@ -128,9 +130,33 @@ export class CheckpointDisk {
     return this.chainNow(key, run);
   }
 
+  digests(context: Context, key: CheckpointKey): Promise<ReadonlyMap<number, string>> {
+    return this.access(context, () => new Map(this.of(key).map(({ run, digest }) => [run, digest])));
+  }
+
+  async read(context: Context, key: CheckpointKey, run: number) {
+    const entry = await this.access(context, () => this.of(key).find((one) => one.run === run));
+    const record = entry === undefined ? null : await decodeCheckpoint(key, entry);
+    return entry === undefined || record === null ? null : { record, digest: entry.digest };
+  }
+
+  /** Calls back when a stage's records change, as long as its context lives. */
+  follow(context: Context, key: CheckpointKey, changed: () => void): () => void {
+    const follower = { key, changed };
+    this.followers.add(follower);
+    const end = (): void => void this.followers.delete(follower);
+    context.onEnd(end);
+    return end;
+  }
+
+  private changed({ sessionId, stage }: CheckpointKey): void {
+    for (const { key, changed } of this.followers) if (key.sessionId === sessionId && key.stage === stage) changed();
+  }
+
   forgetAfter(context: Context, key: CheckpointKey, run: number): Promise<void> {
     return this.access(context, () => {
       for (const entry of this.of(key)) if (entry.run > run) this.stored.delete(idOf(key, entry.run));
+      this.changed(key);
     });
   }
 

@@ -23,8 +23,6 @@ function room() {
 const boot = (hostId: string, attempt: number): PoolToHost["boot"] => ({
   hostId,
   attempt,
-  sessionId: "s",
-  stage: 0,
   origin: "https://site.example",
   providers: ["wasm"],
   gpuLosses: 0,
@@ -40,7 +38,15 @@ it("a host that was closed is not told of any more, and what comes late brings i
     { hostId: "b", attempt: 2, ready: false },
   ]);
   order("close", { hostId: "a" });
-  order("load", { hostId: "a", attempt: 0, sessionId: "s", stage: 0, planId: "p", durable: true });
+  const stage = {
+    sessionId: "s",
+    origin: "https://site.example",
+    stage: 0,
+    planId: "p",
+    durable: true,
+    standby: false,
+  };
+  order("load", { hostId: "a", attempt: 0, bootedAs: 0, ...stage });
   order("close", { hostId: "a" });
   order("close", { hostId: "never there" });
   expect(hello()).toEqual([{ hostId: "b", attempt: 2, ready: false }]);

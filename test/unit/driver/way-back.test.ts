@@ -63,6 +63,11 @@ describe("the cheapest way back", () => {
       { stored: [[3]], resets: [0, 10], lastRun: 11 },
       ["initial after 9: 20", "records after 3: 105", "initial after -1: 120"],
     ],
+    [
+      "replays no more than may be un-durable, unless nothing else is left",
+      { stored: [[95]], runMs: 0.25, acked: 99, lastRun: 99 },
+      ["records after 95: 26", "initial after -1: 25"],
+    ],
     ["is none, when the feeds are gone and nothing is stored", { fedAfter: 4 }, []],
     ["of a session that has not run is its start", { acked: -1, lastRun: -1, resets: [] }, ["initial after -1: 0"]],
   ])("%s", (_, row, expected) => {

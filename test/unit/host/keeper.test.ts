@@ -9,7 +9,7 @@ import type {
   FrameReports,
   KeeperCalls,
 } from "../../../src/protocol/host.ts";
-import type { HostToPool } from "../../../src/protocol/pool.ts";
+import type { HostToPool, Lease } from "../../../src/protocol/pool.ts";
 
 const SPEC = { index: 0, receives: [], emits: [], inputs: [], outputs: [], state: [], weights: [], nodes: 1 };
 /** The second is read by several nodes. */
@@ -19,8 +19,6 @@ const WEIGHTS = [
 ];
 const BOOT = {
   hostId: "h",
-  sessionId: "s",
-  stage: 0,
   origin: "o",
   providers: ["wasm"],
   gpuLosses: 0,
@@ -35,7 +33,7 @@ const CAPABILITY = {
   cores: 2,
   memoryGiB: null,
 };
-const LOAD = { hostId: "h", sessionId: "s", stage: 0, planId: "p", durable: true };
+const LOAD = { hostId: "h", origin: "o", sessionId: "s", stage: 0, planId: "p", durable: true, standby: false };
 const record = (run: number): CheckpointRecord => ({ run, previous: null, state: null, kept: [], versions: [] });
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
@@ -51,6 +49,10 @@ async function room() {
   const stored = new Set<number>();
   const told: { [E in keyof HostToPool]: { name: E; payload: HostToPool[E] } }[keyof HostToPool][] = [];
   const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
+  const followers = new Set<() => void>();
+  const warm: number[] = [];
+  const takenOver: (readonly number[])[] = [];
+  const loads = { count: 0 };
   const storage = { gate: Promise.resolve() };
   const asksAgain: boolean[] = [];
   const kept: boolean[] = [];
@@ -66,6 +68,12 @@ async function room() {
     },
     checkpointRuns: async () => [...stored],
     checkpointChain: async (_, run) => (stored.has(run) ? [record(run)] : null),
+    checkpointDigests: async () => new Map([...stored].map((run) => [run, `digest ${run}`])),
+    checkpoint: async (_, run) => (stored.has(run) ? { record: record(run), digest: `digest ${run}` } : null),
+    followCheckpoints: (_, changed) => {
+      followers.add(changed);
+      return () => void followers.delete(changed);
+    },
     forgetCheckpoints: async (_, after) => {
       for (const run of stored) if (run > after) stored.delete(run);
     },
@@ -84,10 +92,23 @@ async function room() {
               kept.push(isKept);
               return null;
             },
-            load: () => null,
+            load: () => {
+              loads.count++;
+              return null;
+            },
+            takeOver: ({ stored: runs }) => {
+              takenOver.push(runs);
+              return null;
+            },
             create: () => ({ askedAgain: asksAgain.shift() ?? false }),
           },
-          { ping: () => undefined, stored: () => undefined, hold: () => undefined },
+          {
+            ping: () => undefined,
+            stored: () => undefined,
+            hold: () => undefined,
+            warm: ({ record: { run } }) => void warm.push(run),
+            cool: ({ runs }) => void warm.splice(0, warm.length, ...warm.filter((run) => !runs.includes(run))),
+          },
         );
         servePort(port2, frame);
         frames.push(frame);
@@ -105,10 +126,11 @@ async function room() {
   /** A frame that is ready, in place of the one before. */
   const start = async (attempt: number) => {
     await keeper.boot({ ...BOOT, attempt });
-    await keeper.load({ ...LOAD, attempt });
+    await keeper.load({ ...LOAD, attempt, bootedAs: attempt });
     return frames.at(-1) as (typeof frames)[number];
   };
-  return { keeper, stored, told, storage, start, asksAgain, kept };
+  const frameOf = () => frames.at(-1) as (typeof frames)[number];
+  return { keeper, stored, told, storage, start, frameOf, asksAgain, kept, followers, warm, takenOver, loads };
 }
 
 describe("a stage that goes back", () => {
@@ -148,6 +170,87 @@ describe("a stage that goes back", () => {
     const { start } = await room();
     const frame = await start(0);
     await expect(frame.call("records", { run: 16 })).rejects.toMatchObject({ code: "STATE_LOST" });
+  });
+});
+
+describe("a spare that a stage takes", () => {
+  it("loads in the frame that it has, and answers to the new attempt alone", async () => {
+    const { keeper, told, stored, start } = await room();
+    await start(0);
+    await keeper.boot({ ...BOOT, origin: null, attempt: 1 });
+    await keeper.load({ ...LOAD, attempt: 4, bootedAs: 0 });
+    expect(keeper.state).toEqual({ hostId: "h", attempt: 1, ready: false });
+    const frames = told.filter(({ name }) => name === "booted").length;
+    await keeper.load({ ...LOAD, attempt: 4, bootedAs: 1 });
+    expect(keeper.state).toEqual({ hostId: "h", attempt: 4, ready: true });
+    expect(told.filter(({ name }) => name === "booted")).toHaveLength(frames);
+    expect(told.at(-1)).toMatchObject({ name: "ready", payload: { attempt: 4 } });
+    expect([...stored]).toEqual([]);
+  });
+  it("says so when its frame had died before it heard of it", async () => {
+    const { keeper, told } = await room();
+    await keeper.boot({ ...BOOT, origin: null, attempt: 0 });
+    keeper.frameGone();
+    await keeper.load({ ...LOAD, attempt: 3, bootedAs: 0 });
+    expect(told.map(({ name, payload }) => [name, (payload as Lease).attempt])).toEqual([
+      ["booted", 0],
+      ["fault", 0],
+      ["fault", 3],
+    ]);
+  });
+  it("has its checkpoints stored, although its frame is older than its lease", async () => {
+    const { keeper, stored, frameOf } = await room();
+    await keeper.boot({ ...BOOT, origin: null, attempt: 0 });
+    await keeper.load({ ...LOAD, attempt: 3, bootedAs: 0 });
+    frameOf().emit("checkpoint", record(16));
+    await turns();
+    expect([...stored]).toEqual([16]);
+  });
+});
+
+describe("a standby", () => {
+  const standBy = async () => {
+    const all = await room();
+    await all.keeper.boot({ ...BOOT, origin: null, attempt: 0 });
+    await all.keeper.load({ ...LOAD, attempt: 0, bootedAs: 0, standby: true });
+    return all;
+  };
+
+  it("has in its frame what is stored, as it is stored, and not what was given up", async () => {
+    const { stored, followers, warm } = await standBy();
+    const change = async (run: number, isThere: boolean) => {
+      if (isThere) stored.add(run);
+      else stored.delete(run);
+      for (const changed of followers) changed();
+      await turns();
+    };
+    await change(0, true);
+    await change(16, true);
+    expect(warm).toEqual([0, 16]);
+    await change(16, false);
+    expect(warm).toEqual([0]);
+  });
+  it("takes over without loading, and with what its frame has", async () => {
+    const { keeper, told, stored, followers, frameOf, takenOver, loads } = await standBy();
+    stored.add(16);
+    const loaded = loads.count;
+    await keeper.load({ ...LOAD, attempt: 5, bootedAs: 0 });
+    expect([loads.count, takenOver]).toEqual([loaded, [[16]]]);
+    expect(told.at(-1)).toMatchObject({ name: "ready", payload: { attempt: 5, weightBytes: 4 } });
+    // Also of what it has not heard yet.
+    expect(await frameOf().call("records", { run: 16 })).toBe("warm");
+    expect(followers.size).toBe(0);
+    // From then on it is a host like any other.
+    expect(await frameOf().call("records", { run: 16 })).toEqual([record(16)]);
+    frameOf().emit("checkpoint", record(32));
+    await turns();
+    expect([...stored]).toEqual([16, 32]);
+  });
+  it("of another stage loads like a spare", async () => {
+    const { keeper, loads } = await standBy();
+    const loaded = loads.count;
+    await keeper.load({ ...LOAD, stage: 0, sessionId: "other", attempt: 5, bootedAs: 0 });
+    expect(loads.count).toBe(loaded + 1);
   });
 });
 

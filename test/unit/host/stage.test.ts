@@ -210,6 +210,12 @@ describe("checkpoints and restoring", () => {
     expect(stage.stored(0)).toBe(true);
     expect(await stage.sync()).toMatchObject({ run: 0, stored: [0] });
   });
+  it("that another host stored are a standby's, once it takes the stage over", async () => {
+    const { stage } = bench({ stored: [0] });
+    stage.storedAre([0, 16, 32]);
+    expect(await stage.sync()).toMatchObject({ run: null, stored: [0, 16, 32] });
+    expect(await stage.restore(16, "initial")).toMatchObject({ run: 16, stored: [0, 16] });
+  });
   it("bring the state back; runs after it are done anew", async () => {
     const { stage, begin, feed, answers, sent } = bench();
     await begin();

@@ -7,9 +7,10 @@ import { ResourcePool } from "../../../src/pool/resource-pool.ts";
 import { reconcile } from "../../../src/pool/start.ts";
 import type { SessionEvent } from "../../../src/protocol/events.ts";
 import type { HostCapability, HostReport, MeasuredSpeed } from "../../../src/protocol/host.ts";
+import type { Provider } from "../../../src/protocol/options.ts";
 import type { PlanningInput } from "../../../src/protocol/planning.ts";
 import type { PoolToHost, SessionInfo } from "../../../src/protocol/pool.ts";
-import { EMPTY_POOL, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
+import { EMPTY_POOL, isHost, type PoolState, type SessionRecord } from "../../../src/state/pool-state.ts";
 import { applyTransaction } from "../../../src/state/reducer.ts";
 import { planOf, specsOf } from "../driver/world/model.ts";
 
@@ -54,6 +55,8 @@ export class FakeBrowser {
   thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
+  /** Hosts never answer an order to load. */
+  deafToLoads = false;
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
@@ -62,6 +65,8 @@ export class FakeBrowser {
   /** What hosts measure when they boot, and what they were asked to measure. */
   speed: MeasuredSpeed | null = null;
   readonly measureAsked: (readonly string[])[] = [];
+  /** What hosts compute with. */
+  provider: Provider = "wasm";
   planning: PlanningInput | null = null;
   private readonly clock = { now: () => this.now, newId: () => `id-${++this.ids}` };
   /** The last batch that was written. */
@@ -83,6 +88,10 @@ export class FakeBrowser {
 
   get liveTabs(): Tab[] {
     return [...this.tabs.values()].filter(({ alive }) => alive);
+  }
+  /** Tabs that are no spares. */
+  get hostTabs(): number {
+    return [...this.tabs.values()].filter(({ hostId }) => this.state.spares?.[hostId] === undefined).length;
   }
   get session(): SessionRecord | undefined {
     return Object.values(this.state.sessions)[0];
@@ -145,6 +154,15 @@ export class FakeBrowser {
     tab.alive = false;
     await this.pool.pageDisconnected(tab.hostId);
   }
+  async killPageOf(hostId: string): Promise<void> {
+    for (const tab of this.tabs.values()) if (tab.hostId === hostId) tab.alive = false;
+    await this.pool.pageDisconnected(hostId);
+  }
+  /** All host pages share a process. */
+  async killAllPages(): Promise<void> {
+    for (const tab of this.tabs.values()) tab.alive = false;
+    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pageDisconnected(hostId)));
+  }
   freezeTab(stage: number): void {
     const tab = this.tabs.get(this.tabOf(stage));
     if (tab !== undefined) tab.frozen = true;
@@ -162,8 +180,8 @@ export class FakeBrowser {
     this.killWorker();
     await reconcile(this.pool, this.needs);
     // Pages that nobody knows are told to leave.
-    for (const [id, { hostId }] of this.tabs) if (this.state.hosts[hostId] === undefined) this.tabs.delete(id);
-    for (const { hostId } of this.liveTabs) if (this.state.hosts[hostId] !== undefined) this.pool.pageConnected(hostId);
+    for (const [id, { hostId }] of this.tabs) if (!isHost(this.state, hostId)) this.tabs.delete(id);
+    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pageConnected(hostId);
   }
   killWorker(): void {
     this.timers = [];
@@ -309,12 +327,13 @@ export class FakeBrowser {
     const lease = { hostId, attempt };
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
-      this.measureAsked.push((payload as PoolToHost["boot"]).measure);
-      const booted = { provider: "wasm", capability: CAPABILITY, speed: this.speed } as const;
+      const { origin, measure } = payload as PoolToHost["boot"];
+      if (origin !== null) this.measureAsked.push(measure);
+      const booted = { provider: this.provider, capability: CAPABILITY, speed: this.speed };
       this.later(10, () => this.reports().booted({ ...lease, ...booted }));
     }
-    if (name === "load")
-      this.later(10, () => this.reports().ready({ ...lease, provider: "wasm", weightBytes: 8, ms: 10 }));
+    if (name === "load" && !this.deafToLoads)
+      this.later(10, () => this.reports().ready({ ...lease, provider: this.provider, weightBytes: 8, ms: 10 }));
     if (name === "ingest" && this.sendsModel) {
       const { options, planning } = payload as PoolToHost["ingest"];
       this.planning = planning;

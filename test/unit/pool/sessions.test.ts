@@ -268,6 +268,7 @@ describe("the owner", () => {
   it("is told by the port, whatever a call says", async () => {
     const browser = new FakeBrowser();
     const info = await browser.live(1);
+    await browser.pass(5_000);
     const { sessionId, secret } = info;
     const caller = { bridgeId: BRIDGE, origin: ORIGIN, framedBy: null };
     const forged = browser.calls("bridge-2");

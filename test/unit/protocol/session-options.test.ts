@@ -66,7 +66,7 @@ describe("a wrong option", () => {
     (level) => {
       const parse = () => parseSessionOptions({ faultToleranceLevel: level });
       expect(parse).toThrow(expect.objectContaining({ code: "LEVEL_UNSUPPORTED" }));
-      expect(parse).toThrow(new RegExp(`${level}.*none, low or medium`));
+      expect(parse).toThrow(new RegExp(`${level}.*none, low, medium or high`));
     },
   );
 

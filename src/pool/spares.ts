@@ -1,0 +1,190 @@
+import {
+  EXTRA_HOSTS_MAX,
+  GPU_LOSSES_MAX,
+  HOST_BOOT_DEADLINE_MS,
+  SPARE_AGAIN_MS,
+  SPARE_DELAY_MS,
+} from "../base/limits.ts";
+import type { Provider } from "../protocol/options.ts";
+import type { Lease } from "../protocol/pool.ts";
+import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import type { HostManager } from "./host-manager.ts";
+import type { PoolNeeds } from "./needs.ts";
+import { decideSpares } from "./spare-decision.ts";
+import { Standbys } from "./standbys.ts";
+
+const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set(["stage_ready", "update_session", "remove_session"]);
+
+/** The same needs, with a journal of which whoever tends the spares hears. */
+export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
+  const { journal } = needs;
+  return {
+    ...needs,
+    journal: {
+      get state() {
+        return journal.state;
+      },
+      append: (body) => {
+        const written = journal.append(body);
+        if (MATTERS.has(body.action)) tend();
+        return written;
+      },
+    },
+  };
+}
+
+/** Keeps one host a provider with onnxruntime loaded, so that a recovery does not wait for its start. */
+export class Spares {
+  /** No spare is opened before then: the last one failed, or the user closed its tab. */
+  private notBefore = 0;
+  private isDue = false;
+  private readonly standbys: Standbys;
+
+  constructor(
+    private readonly needs: PoolNeeds,
+    private readonly hosts: HostManager,
+  ) {
+    this.standbys = new Standbys(needs, hosts, this);
+  }
+
+  /** Closes what is too much now, opens what is missing soon. To be called whenever what spares hang on has changed. */
+  tend(): void {
+    this.standbys.tend();
+    const { close, boot, open } = this.decide();
+    for (const hostId of close) void this.close(hostId);
+    if (boot.length + open.length === 0 || this.isDue) return;
+    this.isDue = true;
+    const now = this.needs.now();
+    this.needs.after(Math.max(SPARE_DELAY_MS, this.notBefore - now), () => {
+      this.isDue = false;
+      const later = this.decide();
+      for (const spare of later.boot) this.boot(spare);
+      for (const provider of later.open) void this.open(provider);
+    });
+  }
+
+  /**
+   * Gives a stage its standby, or else the spare of its provider; false: there is neither. The GPU of a device that was just lost must be probed,
+   * and of that a spare knows nothing.
+   */
+  take(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
+    const record = session.stages[stage];
+    if (record === undefined || session.options.place !== "tab") return false;
+    const provider = session.gpuLosses > GPU_LOSSES_MAX ? "wasm" : record.provider;
+    if (lostDevice && provider !== "wasm") return false;
+    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
+    const spare = [this.standbys.of(session, stage), ...spares].find(
+      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
+    );
+    if (spare === undefined) return false;
+    // Higher than both: what either said before is fenced.
+    this.hosts.adopt(session, stage, spare, Math.max(record.attempt, spare.attempt) + 1);
+    return true;
+  }
+
+  /** A host whose stage went to a spare begins anew as the next one, in a frame of its own: nothing of it is kept. */
+  recycle(host: HostRecord, provider: Provider, attempt: number): void {
+    const { hostId, tabId, browserType = this.needs.history.reports.ownType } = host;
+    this.hosts.forget(hostId);
+    this.needs.toHost(hostId, "close", { hostId });
+    this.put({ hostId, tabId, browserType, provider, attempt, phase: "waiting", openedAt: this.needs.now() });
+    this.tend();
+  }
+
+  /** False: that is no spare, or not the one that is meant. */
+  booted({ hostId, attempt }: Lease): boolean {
+    const spare = this.find({ hostId, attempt });
+    if (spare === undefined) return false;
+    this.put({ ...spare, phase: "ready" });
+    this.tend();
+    return true;
+  }
+
+  /** A standby holds its shard. */
+  loaded(lease: Lease): void {
+    this.standbys.loaded(lease);
+  }
+
+  /** It died, or could not start. It is not repaired: the next one comes after a while. */
+  lost(lease: Lease): void {
+    if (this.find(lease) === undefined) return;
+    this.notBefore = this.needs.now() + SPARE_AGAIN_MS;
+    void this.close(lease.hostId);
+  }
+
+  /** Its page's process died, and that of every other host with it. */
+  pageLost(hostId: string): void {
+    void this.close(hostId);
+  }
+
+  /** The user closed its tab, or the browser froze it. */
+  tabLost(tabId: number): void {
+    const spare = this.all.find((one) => one.tabId === tabId);
+    if (spare !== undefined) this.lost(spare);
+  }
+
+  /** Takes it out of the books, then closes its tab. */
+  async close(hostId: string): Promise<void> {
+    const spare = this.needs.journal.state.spares?.[hostId];
+    if (spare === undefined) return;
+    this.hosts.pageLost(hostId);
+    this.hosts.forget(hostId);
+    // First out of the books, like every host.
+    await this.needs.journal.append({ action: "remove_spare", data: { hostId } }).catch(() => undefined);
+    await this.needs.closePage({ hostId, place: "tab", tabId: spare.tabId });
+    this.tend();
+  }
+
+  /** A start: what another service worker had begun with nobody goes on with. `isAlive`: its page is there. */
+  async reconcile(isAlive: (hostId: string) => boolean): Promise<void> {
+    for (const { hostId, phase, standby } of this.all)
+      if (phase !== "ready" || standby?.loaded === false || !isAlive(hostId)) await this.close(hostId);
+    this.tend();
+  }
+
+  private get all(): readonly SpareRecord[] {
+    return Object.values(this.needs.journal.state.spares ?? {});
+  }
+
+  private find({ hostId, attempt }: Lease): SpareRecord | undefined {
+    const spare = this.needs.journal.state.spares?.[hostId];
+    return spare?.attempt === attempt ? spare : undefined;
+  }
+
+  private decide(): ReturnType<typeof decideSpares> {
+    return decideSpares(this.needs.journal.state, this.needs.now(), EXTRA_HOSTS_MAX);
+  }
+
+  private put(spare: SpareRecord): void {
+    this.needs.journal.append({ action: "set_spare", data: spare }).catch(() => undefined);
+  }
+
+  private async open(provider: Provider): Promise<void> {
+    const { needs } = this;
+    const browserType = needs.history.reports.ownType;
+    const hostId = needs.newId();
+    const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
+    try {
+      // Journalled before the page opens, like every host.
+      await needs.journal.append({ action: "set_spare", data: { ...spare, phase: "waiting" } });
+      const tabId = await needs.openPage(hostId, "tab");
+      // The last session may have ended meanwhile; a page that nobody knows is told to leave.
+      if (this.find(spare) === undefined) return await needs.closePage({ hostId, place: "tab", tabId });
+      this.boot({ ...spare, tabId, phase: "waiting" });
+    } catch {
+      this.lost(spare);
+    }
+  }
+
+  private boot(spare: SpareRecord): void {
+    const { hostId, attempt, provider } = spare;
+    const lease = { hostId, attempt };
+    this.put({ ...spare, phase: "starting" });
+    this.hosts.whenReached(hostId, () =>
+      this.needs.toHost(hostId, "boot", { ...lease, origin: null, providers: [provider], gpuLosses: 0, measure: [] }),
+    );
+    this.needs.after(HOST_BOOT_DEADLINE_MS, () => {
+      if (this.find(lease)?.phase === "starting") this.lost(lease);
+    });
+  }
+}

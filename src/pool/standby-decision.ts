@@ -1,0 +1,41 @@
+import { LEVELS } from "../fault/levels.ts";
+import type { PoolState, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import { hasHosts } from "./room.ts";
+
+export interface StandbyDecision {
+  /** Host ids of standbys whose stage needs them no more. */
+  readonly close: readonly string[];
+  /** Spares that are ready, and the stages that they are to stand by. */
+  readonly assign: readonly { readonly spare: SpareRecord; readonly session: SessionRecord; readonly stage: number }[];
+}
+
+/**
+ * A standby for each stage of a live session whose level has them, on the stage's provider: a run that it replays gives the
+ * same bits. Decides and does nothing. None is loaded while something else starts.
+ */
+export function decideStandbys(state: PoolState): StandbyDecision {
+  const all = Object.values(state.spares ?? {});
+  const kept = new Set<string>();
+  const assign: StandbyDecision["assign"][number][] = [];
+  const free = all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
+  const isCalm = Object.values(state.sessions).every(
+    ({ status, stages }) => !hasHosts(status) || (status === "live" && stages.every(({ phase }) => phase === "ready")),
+  );
+  for (const session of Object.values(state.sessions)) {
+    const { status, options, stages } = session;
+    if (status !== "live" || !LEVELS[options.faultToleranceLevel].standbys) continue;
+    for (const [stage, { provider }] of stages.entries()) {
+      const own = all.find((spare) => isStandbyOf(spare, session, stage) && spare.provider === provider);
+      if (own !== undefined) kept.add(own.hostId);
+      const at = free.findIndex((spare) => spare.provider === provider);
+      const [spare] = own === undefined && isCalm && at >= 0 ? free.splice(at, 1) : [];
+      if (spare !== undefined) assign.push({ spare, session, stage });
+    }
+  }
+  const close = all.filter(({ standby, hostId }) => standby !== undefined && !kept.has(hostId));
+  return { close: close.map(({ hostId }) => hostId), assign };
+}
+
+export function isStandbyOf({ standby }: SpareRecord, { sessionId }: SessionRecord, stage: number): boolean {
+  return standby?.sessionId === sessionId && standby.stage === stage;
+}
