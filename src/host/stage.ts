@@ -21,6 +21,7 @@ import {
 } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
+import { takeInput } from "./take-input.ts";
 
 const STATE_LOST = toErrorData(
   new HoldfastError(
@@ -389,15 +390,4 @@ export class Stage {
       this.kept.delete(run);
     }
   }
-}
-
-function takeInput(tensors: WireTensors, name: string, lineage: Lineage | undefined): WireTensor {
-  const tensor: WireTensor | null | undefined = Object.hasOwn(tensors ?? {}, name) ? tensors[name] : undefined;
-  if (tensor && Array.isArray(tensor.dims) && ArrayBuffer.isView(tensor.data)) return tensor;
-  if (lineage !== undefined && Object.hasOwn(lineage.feeds, name))
-    throw new HoldfastError(
-      "BAD_FEEDS",
-      `The handle for the input ${name} lies in a later host than needs it; read() it and feed the tensor.`,
-    );
-  throw new HoldfastError("BAD_FEEDS", `The feeds hold no tensor named ${name}; compare them with session.inputs.`);
 }
