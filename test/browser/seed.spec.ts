@@ -167,11 +167,11 @@ test("performance history and recovery: a host that the page finds failed is rec
     async (own) => {
       const { ResourcePoolRecoveryManager } = window.holdfast;
       const { pool, recovery } = window.seed;
-      let high = "taken";
+      let critical = "taken";
       try {
-        new ResourcePoolRecoveryManager({ connectionPool: pool.connectionPool, faultToleranceLevel: "high" });
+        new ResourcePoolRecoveryManager({ connectionPool: pool.connectionPool, faultToleranceLevel: "critical" });
       } catch (error) {
-        high = (error as { code: string }).code;
+        critical = (error as { code: string }).code;
       }
       const entry = await recovery.trackOperation("inference", "bert-base-uncased", "browser-1", "chrome");
       const completed = await recovery.completeOperation(entry, { durationMs: 120, throughput: 10 }, "completed");
@@ -187,7 +187,7 @@ test("performance history and recovery: a host that the page finds failed is rec
         first?.success ? Array.from((Object.values(first.result.outputs)[0]?.data ?? []) as Float32Array) : [];
       const query = { modelName: "bert-base-uncased", operationType: "inference" };
       return {
-        high,
+        critical,
         completed,
         unknown,
         recovered,
@@ -206,7 +206,7 @@ test("performance history and recovery: a host that the page finds failed is rec
     },
     hostId,
   );
-  expect(found).toMatchObject({ high: "LEVEL_UNSUPPORTED", completed: true, mirrored: "chrome" });
+  expect(found).toMatchObject({ critical: "LEVEL_UNSUPPORTED", completed: true, mirrored: "chrome" });
   expect(found.unknown).toMatchObject({ success: false, failedBrowserId: "browser-1", recoveryType: "none" });
   expect(found.recovered).toEqual({
     success: true,
@@ -249,7 +249,7 @@ test("performance history and recovery: a host that the page finds failed is rec
   await close(page);
 });
 
-test("automated recovery, and the error handling of a browser's call, at a level that recovers no run", async ({
+test("automated recovery, and the error handling of a browser's call, at a level that recovers no run @long", async ({
   browser,
   page,
 }) => {
@@ -316,11 +316,13 @@ test("the pool: options, health, metrics, many models at once, hosts within maxC
   const found = await page.evaluateWithin(120_000, async () => {
     const { ResourcePoolBridgeIntegration } = window.holdfast;
     const { pool } = window.seed;
-    let high = "taken";
+    let critical = "taken";
     try {
-      new ResourcePoolBridgeIntegration({ faultToleranceOptions: { level: "high", recoveryStrategy: "progressive" } });
+      new ResourcePoolBridgeIntegration({
+        faultToleranceOptions: { level: "critical", recoveryStrategy: "progressive" },
+      });
     } catch (error) {
-      high = (error as { code: string }).code;
+      critical = (error as { code: string }).code;
     }
     const idle = await pool.getHealthStatus();
     const model = await pool.getModel("text_embedding", "bert-base-uncased");
@@ -331,7 +333,7 @@ test("the pool: options, health, metrics, many models at once, hosts within maxC
     const status = await pool.getHealthStatus();
     const metrics = await pool.getMetrics();
     return {
-      high,
+      critical,
       idle,
       same: model === again,
       reason: model.reason,
@@ -341,7 +343,7 @@ test("the pool: options, health, metrics, many models at once, hosts within maxC
       metrics,
     };
   });
-  expect(found).toMatchObject({ high: "LEVEL_UNSUPPORTED", same: true, successes: [true, true, false] });
+  expect(found).toMatchObject({ critical: "LEVEL_UNSUPPORTED", same: true, successes: [true, true, false] });
   expect(found).toMatchObject({ tooMany: "TOO_MANY_HOSTS", idle: { status: "idle" } });
   expect(found.reason).toContain("edge was preferred and is not at hand");
   expect(found.status).toMatchObject({ status: "healthy", browserCount: 1, healthyBrowserCount: 1 });

@@ -40,7 +40,9 @@ export function openFolder(
       ort.env.wasm.wasmPaths = "/ort/";
       ort.env.wasm.numThreads = 1;
       const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle(crypto.randomUUID(), {
+        create: true,
+      });
       const contents = new Map<string, Uint8Array>();
       for (const { name, from } of all) {
         const bytes = "url" in from ? await (await fetch(from.url)).bytes() : bytesOf(from.base64);
