@@ -281,6 +281,9 @@ test("each host's capability report shows in the status, and the history of its 
 
   // A load, and the times of both stages, which come within a second or two after the runs, and on disk a second later.
   await expect.poll(() => storedEntries(browser), { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  // Each host that boots reports of its device anew, the spare as the last of them.
+  const spares = async () => (await statusOf(browser)).spares.map(({ phase }) => phase);
+  await expect.poll(spares, SPARE_UP).toEqual(["ready"]);
   const before = await statusOf(browser);
   expect(before.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
   const stored = await storedEntries(browser);
@@ -288,9 +291,7 @@ test("each host's capability report shows in the status, and the history of its 
   const after = await statusOf(browser);
   expect(after.history).toMatchObject({ successRate: 1, operationTypes: ["inference", "load"] });
   expect(after.history.totalEntries).toBeGreaterThanOrEqual(stored);
-  // A spare that booted meanwhile has reported anew, of the same device.
-  const capabilities = ({ hosts: told }: typeof after) => told.map(({ report }) => report?.capability);
-  expect(capabilities(after)).toEqual(capabilities(before));
+  expect(after.hosts.map(({ report }) => report)).toEqual(before.hosts.map(({ report }) => report));
 
   // A history that cannot be read is done without: the session goes on, and new work is noted.
   expect(await storedEntries(browser, { sequence: 1_000_000, status: "damaged" })).toBeGreaterThan(stored);
