@@ -60,7 +60,8 @@ export class RecoveryManager {
     // The page chose the words: they classify the fault, and can be mistaken for nothing that the browser told.
     const told = `${PAGE_SAYS}: ${signal.slice(0, FAILURE_CHARS_MAX)}`;
     if (phase === "ready") this.fault({ hostId, attempt }, told, { pageGone: false, hostDropped: false });
-    return { sessionId: host.sessionId, stage: host.stage, attempt };
+    // Whoever waits, waits for a later attempt; one that is starting is that later attempt already.
+    return { sessionId: host.sessionId, stage: host.stage, attempt: phase === "starting" ? attempt - 1 : attempt };
   }
 
   /** Takes up a recovery that another service worker left unfinished. */

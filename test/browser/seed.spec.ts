@@ -249,7 +249,7 @@ test("performance history and recovery: a host that the page finds failed is rec
   await close(page);
 });
 
-test("automated recovery, and the error handling of a browser's call, at a level that recovers no run @long", async ({
+test("automated recovery, and the error handling of a browser's call, at a level that recovers no run", async ({
   browser,
   page,
 }) => {
