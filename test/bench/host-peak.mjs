@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
+import { peakBytes } from "../../src/demo/launch/peak-bytes.mjs";
 import { interval, median, result } from "./stats.mjs";
 
 const FIXED_BYTES = 160e6;
-const KILOBYTE = 1024;
 
 /** Peak memory of a host's process, less what any host costs, ÷ the weights of its shard. @type {import("./measures.mjs").Measure} */
 export async function hostPeak({ browser, page }, amount) {
@@ -27,11 +26,4 @@ export async function hostPeak({ browser, page }, amount) {
       "seeded Llama of 102 MB in two shards",
     ),
   };
-}
-
-/** The most that a process ever had resident; Linux tells. @param {number} pid */
-function peakBytes(pid) {
-  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  if (kilobytes === undefined) throw new Error(`process ${pid} tells no peak`);
-  return Number(kilobytes) * KILOBYTE;
 }

@@ -1,13 +1,12 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { launchBrowser } from "../../src/demo/launch/browser.mjs";
 import { findBrowser } from "../../src/demo/launch/find-browser.mjs";
+import { peakBytes } from "../../src/demo/launch/peak-bytes.mjs";
 import { serve } from "../../src/demo/launch/serve.mjs";
 import { ROOT } from "../../src/demo/launch/setup.mjs";
 
 const OPEN_MS_MAX = 25 * 60_000;
 const RUN_MS_MAX = 5 * 60_000;
-const KILOBYTE = 1024;
 
 /**
  * @typedef {{ bytes: number, peakBytes: number }} HostMemory
@@ -39,13 +38,13 @@ export async function loadInBrowser({ folder, model, shards, feeds }) {
     const digest = await page.evaluateWithin(RUN_MS_MAX, `large.run(${JSON.stringify(feeds)})`);
     const memory = [];
     for (const { hostId, bytes } of hosts)
-      memory.push({ bytes, peakBytes: peakOf(await browser.processes.pidOfHost(hostId)) });
+      memory.push({ bytes, peakBytes: peakBytes(await browser.processes.pidOfHost(hostId)) });
     const { processes } = browser;
     const others = [
-      { name: "host tabs, their keepers", peakBytes: peakOf(await processes.pidOfHostTabs()) },
-      { name: "service worker, bridge frame", peakBytes: peakOf(await processes.pidOfBridge(page.targetId)) },
-      { name: "the page", peakBytes: peakOf(await processes.pidOfPage(page.targetId)) },
-      { name: "the browser itself", peakBytes: peakOf(browser.pid) },
+      { name: "host tabs, their keepers", peakBytes: peakBytes(await processes.pidOfHostTabs()) },
+      { name: "service worker, bridge frame", peakBytes: peakBytes(await processes.pidOfBridge(page.targetId)) },
+      { name: "the page", peakBytes: peakBytes(await processes.pidOfPage(page.targetId)) },
+      { name: "the browser itself", peakBytes: peakBytes(browser.pid) },
     ];
     await page.evaluate("large.release()");
     return { hosts: memory, others, storeMs, loadMs, digest };
@@ -53,11 +52,4 @@ export async function loadInBrowser({ folder, model, shards, feeds }) {
     await browser.close();
     await site.close();
   }
-}
-
-/** The most that a process ever had resident. @param {number} pid */
-function peakOf(pid) {
-  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  if (kilobytes === undefined) throw new Error(`process ${pid} tells no peak`);
-  return Number(kilobytes) * KILOBYTE;
 }

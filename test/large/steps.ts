@@ -6,6 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync, write
 import { join } from "node:path";
 import { deserialize, serialize } from "node:v8";
 import type * as Ort from "onnxruntime-web/wasm";
+import { peakBytes } from "../../src/demo/launch/peak-bytes.mjs";
 import { extractShard } from "../../src/shard/extract.ts";
 import { planShards } from "../../src/shard/plan.ts";
 import { readSkeleton } from "../../src/shard/skeleton.ts";
@@ -68,7 +69,6 @@ class WeightOnDisk extends Uint8Array {
   }
 }
 
-const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 const say = (figures: object): void => console.log(JSON.stringify(figures));
 
 async function write(folder: string): Promise<void> {
@@ -96,7 +96,7 @@ function plan(folder: string, shards: number): void {
   for (const { index } of made.shards)
     writeFileSync(join(folder, `graph-${shards}-${index}`), extractShard(skeleton, made, index));
   const ms = performance.now() - begin;
-  const growthBytes = peakBytes() - idleBytes;
+  const growthBytes = peakBytes("self") - idleBytes;
   reader.close();
   writeFileSync(join(folder, `plan-${shards}`), serialize(made));
   const shardBytes = made.shards.map(({ weightBytes }) => weightBytes);
@@ -154,7 +154,7 @@ async function load(folder: string, shards: number, index: number, ortUrl: strin
   );
   writeFileSync(join(folder, `line-${shards}-${index + 1}`), serialize(next));
   const bytes = shard.weightBytes;
-  say({ bytes, loadMs, runMs, peakBytes: peakBytes(), isLast: index === shards - 1 });
+  say({ bytes, loadMs, runMs, peakBytes: peakBytes("self"), isLast: index === shards - 1 });
 }
 
 const [step, folder = "", shards = "1", index = "0", ortUrl = ""] = process.argv.slice(2);
