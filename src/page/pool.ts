@@ -1,5 +1,6 @@
 import { callAgain } from "../base/call-again.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
+import { Room } from "../base/room.ts";
 import type { EventHandlers } from "../base/rpc.ts";
 import type { ClientCalls, DriverEvents, EncodedText, OwnSession, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
@@ -48,7 +49,10 @@ export class Pool {
   private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
   private readonly bridge: PoolBridge;
+  /** Null: its frame is being replaced, which `bridged` waits for, unless `ended` says why there will be none. */
   private peer: DriverPeer | null = null;
+  private readonly bridged = new Room();
+  private ended: HoldfastError | null = null;
 
   private constructor(
     extensionId: string,
@@ -63,9 +67,11 @@ export class Pool {
       },
       restored: (peer, downMs) => {
         this.peer = peer;
+        this.bridged.look();
         for (const session of this.sessions.values()) void session.attach(peer, downMs);
       },
       failed: (error) => {
+        this.end(error);
         for (const session of this.sessions.values()) session.fail(error);
       },
     };
@@ -155,9 +161,9 @@ export class Pool {
    * SESSION_IN_USE while the page that has it lives, MODEL_DELETED, TOO_MANY_HOSTS, ABORTED, …); the session then stays as it
    * is.
    */
-  resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
+  async resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
     return resumeSession(id, options, {
-      peer: this.live(),
+      peer: await this.live(options.signal),
       page: this.page,
       sessions: this.sessions,
       opening: this.opening,
@@ -241,6 +247,7 @@ export class Pool {
     await this.bridge.close();
     await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
     this.connection.close();
+    this.end(new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."));
   }
 
   /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
@@ -250,15 +257,21 @@ export class Pool {
   ): Promise<ClientCalls[M]["result"]> {
     const { page } = this;
     const sleep = (ms: number): Promise<void> => new Promise((resolve) => page.after(ms, resolve));
-    return callAgain(async () => this.live().call(method, params), { now: () => page.now(), sleep });
+    return callAgain(async () => (await this.live()).call(method, params), { now: () => page.now(), sleep });
   }
 
-  private live(): DriverPeer {
+  /** A frame that is being replaced is waited for: trying again before it is there would help nobody. */
+  private async live(signal?: AbortSignal): Promise<DriverPeer> {
+    await this.bridged.wait(() => this.peer === null && this.ended === null, signal);
     if (this.peer !== null) return this.peer;
-    throw new HoldfastError(
-      "EXTENSION_DISCONNECTED",
-      "The extension's frame is being replaced; try again in a moment.",
+    throw (
+      this.ended ?? new HoldfastError("ABORTED", "The signal that was given aborted it.", { cause: signal?.reason })
     );
+  }
+
+  private end(error: HoldfastError): void {
+    this.ended = error;
+    this.bridged.look();
   }
 
   private async open(
@@ -268,9 +281,11 @@ export class Pool {
     signal: AbortSignal,
     onEvent: (event: SessionEvent) => void,
   ): Promise<Session> {
-    const peer = this.live();
-    if (signal.aborted)
-      throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    const aborted = (): HoldfastError =>
+      new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    if (signal.aborted) throw aborted();
+    const peer = await this.live(signal);
+    if (signal.aborted) throw aborted();
     const openId = this.page.newId();
     const { port1, port2 } = this.page.channel();
     const sending = new AbortController();

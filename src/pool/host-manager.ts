@@ -4,6 +4,7 @@ import { LEVELS } from "../fault/levels.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
 
 /** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
@@ -21,10 +22,14 @@ export class HostManager {
     private readonly onOverdue: (lease: Lease, signal: string, pageGone: boolean) => void,
   ) {}
 
-  /** A new host for a stage. Journalled before the page opens, so that no page is ever unaccounted for. */
+  /**
+   * A new host for a stage. Journalled before the page opens, so that no page is unaccounted for; with a full disk it opens
+   * all the same, and a start that does not know its page closes it.
+   */
   async open(session: SessionRecord, stage: number, attempt: number): Promise<string> {
     const { needs } = this;
-    const status = needs.journal.state.sessions[session.sessionId]?.status;
+    const { sessionId } = session;
+    const status = needs.journal.state.sessions[sessionId]?.status;
     if (status === undefined || !hasHosts(status))
       throw new HoldfastError("SESSION_RELEASED", "The session ended before this host of it was opened.");
     const hostId = needs.newId();
@@ -35,16 +40,13 @@ export class HostManager {
       browserType: needs.history.reports.ownType,
       tabId: null,
       origin: session.origin,
-      sessionId: session.sessionId,
+      sessionId,
       stage,
       status: "initialized",
       openedAt: needs.now(),
     };
-    void needs.journal.append({ action: "add_browser", data: host });
-    await needs.journal.append({
-      action: "add_model_to_browser",
-      data: { sessionId: session.sessionId, stage, hostId, attempt },
-    });
+    void note(needs, { action: "add_browser", data: host });
+    await note(needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
     let tabId: number | null;
     try {
       tabId = await needs.openPage(hostId, place);
@@ -59,7 +61,7 @@ export class HostManager {
       return hostId;
     }
     if (tabId !== null)
-      void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
+      void note(needs, { action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
     // The one offscreen document said hello before this host was thought of, and will not say it again.
     const { hosts } = needs.journal.state;
     if (place === "offscreen" && [...this.reached].some((other) => hosts[other]?.place === "offscreen"))
@@ -70,10 +72,8 @@ export class HostManager {
 
   /** A fresh frame in the page the host already has. */
   restart(session: SessionRecord, stage: number, hostId: string, attempt: number): void {
-    void this.needs.journal.append({
-      action: "add_model_to_browser",
-      data: { sessionId: session.sessionId, stage, hostId, attempt },
-    });
+    const { sessionId } = session;
+    void note(this.needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
     this.boot(hostId, attempt);
   }
 
@@ -87,8 +87,7 @@ export class HostManager {
       { action: "add_browser", data: { ...host, status: "initialized" } },
       { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } },
     ];
-    // What a full disk does not take goes out with the next transaction.
-    for (const body of taken) journal.append(body).catch(() => undefined);
+    for (const body of taken) void note(this.needs, body);
     this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
     this.loadIfBooted(journal.state.sessions[sessionId] ?? session, stage);
   }
@@ -167,8 +166,7 @@ export class HostManager {
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
-    // A full disk keeps no host alive: the journal writes what it could not with its next transaction.
-    await this.needs.journal.append({ action: "remove_browser", data: { hostId } }).catch(() => undefined);
+    await note(this.needs, { action: "remove_browser", data: { hostId } });
     this.needs.toHost(hostId, "close", { hostId });
     await this.needs.closePage(host);
     const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");

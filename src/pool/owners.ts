@@ -55,7 +55,7 @@ export class Owners {
 
   private take({ sessionId, status }: SessionRecord, bridgeId: string, anew: boolean): Promise<void> {
     const isKept = status === "parked" || status === "paused";
-    return this.update(sessionId, {
+    return this.append(sessionId, {
       bridgeId,
       ownerLostAt: null,
       ...(anew ? { secret: this.needs.newId() } : {}),
@@ -72,7 +72,7 @@ export class Owners {
   async bridgeLost(bridgeId: string): Promise<void> {
     for (const session of Object.values(this.needs.journal.state.sessions)) {
       if (session.bridgeId === bridgeId && session.status === "live" && session.ownerLostAt === null)
-        await this.update(session.sessionId, { ownerLostAt: this.needs.now() });
+        await this.note(session.sessionId, { ownerLostAt: this.needs.now() });
     }
     this.watch();
   }
@@ -87,9 +87,9 @@ export class Owners {
       const session = this.session(sessionId);
       if (session?.status !== "live") continue;
       if (bridges.has(session.bridgeId)) {
-        if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
+        if (session.ownerLostAt !== null) await this.note(session.sessionId, { ownerLostAt: null });
       } else if (session.ownerLostAt === null || !isWatched(session.ownerLostAt, now))
-        await this.update(session.sessionId, { ownerLostAt: now });
+        await this.note(session.sessionId, { ownerLostAt: now });
       else if (now - session.ownerLostAt >= PAGE_GRACE_MS) await this.parking.keep(session, "parked");
     }
     this.watch();
@@ -111,7 +111,12 @@ export class Owners {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(
+  /** Looks at owners go on when the disk is full: who is gone is parked all the same. */
+  private note(sessionId: string, changes: Pick<SessionRecord, "ownerLostAt">): Promise<void> {
+    return this.append(sessionId, changes).catch(() => undefined);
+  }
+
+  private append(
     sessionId: string,
     changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>,
   ): Promise<void> {

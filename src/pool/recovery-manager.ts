@@ -9,6 +9,7 @@ import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
 import type { Spares } from "./spares.ts";
 
@@ -38,7 +39,7 @@ export class RecoveryManager {
     if (session.stages[stage]?.phase === "lost") return;
     const category = classify(signal);
     const at = this.needs.now();
-    void this.needs.journal.append({
+    void note(this.needs, {
       action: "stage_fault",
       data: { sessionId: session.sessionId, stage, hostId, category, signal, at, recoveredMs: null },
     });
@@ -194,7 +195,7 @@ export class RecoveryManager {
     );
     if (recent.length > 1) return;
     const gpuLosses = Math.min(session.gpuLosses + 1, GPU_LOSSES_MAX + 1);
-    void this.needs.journal.append({
+    void note(this.needs, {
       action: "update_session",
       data: { sessionId: session.sessionId, gpuLosses, at: this.needs.now() },
     });

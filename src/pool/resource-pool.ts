@@ -8,6 +8,7 @@ import { BrowserReports } from "./browser-reports.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
 import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
@@ -134,7 +135,7 @@ export class ResourcePool {
           const stage = this.state.sessions[sessionId]?.stages[fault.stage];
           if (fault.sessionId !== sessionId || fault.recoveredMs !== null || stage?.phase !== "ready") continue;
           const data = { sessionId, stage: fault.stage, ms: now - fault.at };
-          void this.needs.journal.append({ action: "stage_recovered", data });
+          void note(this.needs, { action: "stage_recovered", data });
         }
         for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
           this.recovery.verified(sessionId, stage);
@@ -359,8 +360,6 @@ export class ResourcePool {
 
   /** A recovery that the end of a service worker cut short. */
   resumeRecovery(sessionId: string, stage: number): void {
-    const record = this.state.sessions[sessionId]?.stages[stage];
-    if (record === undefined) return;
     this.recovery.resume(sessionId, stage);
   }
 
@@ -375,7 +374,7 @@ export class ResourcePool {
     const transaction = { action: "stage_ready", data: { sessionId, stage, provider, weightBytes } } as const;
     // A full disk keeps no stage from working: it is written with the next transaction, and a pool that ends before that
     // finds a host that was starting, which it starts anew.
-    await this.needs.journal.append(transaction).catch(() => undefined);
+    await note(this.needs, transaction);
     this.recovery.ready(sessionId, stage);
     const now = this.state.sessions[sessionId];
     if (now === undefined) return;

@@ -8,6 +8,7 @@ import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { Owners, type Refuse } from "./owners.ts";
 import { Parking } from "./parking.ts";
 import { planningInput } from "./planning.ts";
@@ -121,9 +122,7 @@ export class SessionManager {
 
   async planned(sessionId: string, planId: string, plan: PlanSummary): Promise<void> {
     // A full disk keeps nobody waiting for a session: an opening ends with this service worker anyway.
-    await this.needs.journal
-      .append({ action: "plan_session", data: { sessionId, planId, plan } })
-      .catch(() => undefined);
+    await note(this.needs, { action: "plan_session", data: { sessionId, planId, plan } });
     const session = this.session(sessionId);
     if (session === undefined) return;
     if (plan.shards.length > HOSTS_MAX) {
@@ -196,7 +195,8 @@ export class SessionManager {
     const session = this.session(sessionId);
     // What was stored before is not lost with an attempt to take it up.
     const end = opening.isResume && session !== undefined ? this.park(session) : this.remove(sessionId);
-    void end.finally(() => opening.ready.reject(error));
+    const reject = (): void => opening.ready.reject(error);
+    end.then(reject, reject);
   }
 
   async abortOpen(ingestId: string): Promise<null> {
@@ -304,9 +304,9 @@ export class SessionManager {
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
     // From here on no recovery opens a host for it.
-    void this.update(sessionId, "closing");
+    void this.update(sessionId, "closing").catch(() => undefined);
     await this.closeHosts(sessionId);
-    await this.needs.journal.append({ action: "remove_session", data: { sessionId } }).catch(() => undefined);
+    await note(this.needs, { action: "remove_session", data: { sessionId } });
     await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
     this.refreshPopup();
   }

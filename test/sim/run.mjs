@@ -2,7 +2,7 @@
  * `npm run sim`: plays random histories of faults against pool, driver, client library, keepers and stages in simulated time.
  *
  *     npm run sim -- [--histories 10000] [--from 1] [--lanes 2]     so many seeds from that one on
- *     npm run sim -- --seed N                                       one history, shrunk when it fails
+ *     npm run sim -- --seed N [--verbose]                           one history, shrunk when it fails; all that happens in it
  *     npm run sim -- --mutants                                      that each broken rule is noticed
  *
  * A history is its seed: two plays are the same, event by event.
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     mutants: { type: "boolean", default: false },
     only: { type: "string" },
+    verbose: { type: "boolean", default: false },
   },
 });
 
@@ -35,7 +36,7 @@ async function histories() {
   const from = Number(one ? values.seed : values.from);
   const count = one ? 1 : Number(values.histories);
   const lanes = Number(values.lanes);
-  const result = await simulate({ from, count, lanes, failuresMax: 3, shrinks: true });
+  const result = await simulate({ from, count, lanes, failuresMax: 3, shrinks: true, verbose: values.verbose });
   for (const { seed, violations, kept, log } of result.failures) {
     console.log(`✗ ${violations.join("; ")}`);
     console.log(`  npm run sim -- --seed ${seed}      (its faults ${kept.join(", ")} are enough)`);

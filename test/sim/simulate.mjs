@@ -10,7 +10,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 /**
  * A change of the sources that the simulator must notice. `find` stands exactly once in `file`.
  * @typedef {{ name: string, file: string, find: string, replace: string }} Mutant
- * @typedef {{ from: number, count: number, lanes: number, failuresMax?: number, shrinks?: boolean }} SimOptions
+ * @typedef {{ from: number, count: number, lanes: number, failuresMax?: number, shrinks?: boolean, verbose?: boolean }} SimOptions
  * @typedef {Extract<import("./worker.ts").SimReport, { kind: "failure" }>} Failure
  * @typedef {{ failures: Failure[], histories: number, events: number, eventsMin: number, faults: number,
  *   coverage: Record<string, number>, seconds: number }} SimResult
@@ -20,7 +20,10 @@ const ROOT = resolve(import.meta.dirname, "../..");
  * Plays the histories of `count` seeds, `lanes` at a time.
  * @param {SimOptions} options @param {Mutant | null} [mutant] @returns {Promise<SimResult>}
  */
-export async function simulate({ from, count, lanes, failuresMax = 1, shrinks = false }, mutant = null) {
+export async function simulate(
+  { from, count, lanes, failuresMax = 1, shrinks = false, verbose = false },
+  mutant = null,
+) {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-sim-"));
   const begin = performance.now();
   /** @type {SimResult} */
@@ -30,7 +33,7 @@ export async function simulate({ from, count, lanes, failuresMax = 1, shrinks = 
     const orders = Array.from({ length: Math.min(lanes, count) }, (_, lane) => from + lane);
     await Promise.all(
       orders.map((first) =>
-        play(script, { from: first, to: from + count, step: orders.length, failuresMax, shrinks }, result),
+        play(script, { from: first, to: from + count, step: orders.length, failuresMax, shrinks, verbose }, result),
       ),
     );
   } finally {
@@ -79,6 +82,7 @@ function play(script, order, result) {
   return new Promise((settle, reject) => {
     worker.on("error", reject);
     worker.on("message", (/** @type {import("./worker.ts").SimReport} */ report) => {
+      if (report.kind === "log") return console.log(report.log.join("\n"));
       if (report.kind === "failure") return void result.failures.push(report);
       result.histories += report.histories;
       result.events += report.events;

@@ -1,8 +1,8 @@
 import "./setup.ts";
 import { parentPort, workerData } from "node:worker_threads";
 import { Coverage } from "./coverage.ts";
-import { play } from "./history.ts";
-import { planHistory } from "./plan.ts";
+import { type Outcome, play } from "./history.ts";
+import { type HistoryPlan, planHistory } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
 /** Which histories a worker plays: seeds `from`, `from + step`, … below `to`. */
@@ -13,11 +13,14 @@ export interface SimOrder {
   /** Failures after which it stops; each is shrunk first if asked for. */
   readonly failuresMax: number;
   readonly shrinks: boolean;
+  /** Logs hold all that happened, of histories that held as well. */
+  readonly verbose: boolean;
   /** How many were played so far, for whoever watches. */
   readonly clock: Int32Array;
 }
 
 export type SimReport =
+  | { readonly kind: "log"; readonly log: readonly string[] }
   | {
       readonly kind: "failure";
       readonly seed: number;
@@ -34,48 +37,68 @@ export type SimReport =
       readonly coverage: Readonly<Record<string, number>>;
     };
 
-/** Between two of these the worker's own event loop turns. */
-const TURN_MS = 50;
-
 const order = workerData as SimOrder;
 const coverage = new Coverage();
 const sums = { histories: 0, events: 0, faults: 0, eventsMin: Number.POSITIVE_INFINITY };
 let failures = 0;
 let seed = order.from;
-let stray: string | null = null;
+let strays: string[] = [];
 
 // What no one waits for must not fail either: here it is a fault of the history that was just played.
 process.on("unhandledRejection", (error) => {
-  stray ??= `unhandled: ${error instanceof Error ? error.message : String(error)}`;
+  strays.push(`unhandled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 });
 
+/** One history each time that the worker's own event loop turns: what it left unhandled is known then. */
 function turn(): void {
-  const until = performance.now() + TURN_MS;
-  while (seed < order.to && failures < order.failuresMax && performance.now() < until) one();
-  if (seed < order.to && failures < order.failuresMax) return void setImmediate(turn);
-  if (stray !== null) tell({ kind: "failure", seed, violations: [stray], kept: [], log: [] });
-  tell({ kind: "done", ...sums, coverage: coverage.counts });
+  const outcome = played();
+  setImmediate(() => {
+    const violations = [...outcome.violations, ...strays.splice(0, 1)];
+    strays = [];
+    if (violations.length > 0) failed({ ...outcome, violations });
+    else if (order.verbose) tell({ kind: "log", log: outcome.log });
+    seed += order.step;
+    next();
+  });
 }
 
-function one(): void {
-  const outcome = play(planHistory(seed));
+function next(): void {
+  if (seed < order.to && failures < order.failuresMax) setImmediate(turn);
+  else tell({ kind: "done", ...sums, coverage: coverage.counts });
+}
+
+function planned(): HistoryPlan {
+  return { ...planHistory(seed), isVerbose: order.verbose };
+}
+
+function played(): Outcome {
+  const outcome = play(planned());
   coverage.merge(outcome.coverage.counts);
   sums.histories++;
   sums.events += outcome.events;
   sums.faults += outcome.faults;
   sums.eventsMin = Math.min(sums.eventsMin, outcome.events);
   Atomics.add(order.clock, 0, 1);
-  if (outcome.violations.length > 0) {
-    failures++;
-    const least = order.shrinks ? shrink(planHistory(seed)) : null;
-    const { violations, log } = least?.outcome ?? outcome;
-    tell({ kind: "failure", seed, violations, kept: least?.kept ?? [], log });
-  }
-  seed += order.step;
+  return outcome;
+}
+
+function failed(outcome: Outcome): void {
+  failures++;
+  const isStray = outcome.violations.every((violation) => violation.startsWith("unhandled"));
+  // What is unhandled is known too late to leave out faults one after the other.
+  const least = order.shrinks && !isStray ? shrink(planned()) : null;
+  const { violations, log } = least?.outcome ?? outcome;
+  tell({
+    kind: "failure",
+    seed,
+    violations,
+    kept: least?.kept ?? planned().faults.map((_, index) => index),
+    log,
+  });
 }
 
 function tell(report: SimReport): void {
   parentPort?.postMessage(report);
 }
 
-setImmediate(turn);
+next();
