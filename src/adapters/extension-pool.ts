@@ -52,6 +52,11 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
         () => true,
         () => false,
       ),
+    // Of its own pages an extension sees the addresses.
+    hostTabs: async () =>
+      (await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) })).flatMap(({ id, url = "" }) =>
+        id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }) }],
+      ),
     closeOffscreen: () => chrome.offscreen.closeDocument().catch(() => undefined),
     livePages: async () => {
       const pages = await pagesOf();
@@ -112,7 +117,7 @@ function isPage(client: Client, path: string): boolean {
   return new URL(client.url).pathname === `/${path}`;
 }
 
-function hostOf(client: Client): string {
+function hostOf(client: Pick<Client, "url">): string {
   return new URL(client.url).searchParams.get("host") ?? "";
 }
 

@@ -23,6 +23,8 @@ export interface PoolNeeds {
   reloadPage(tabId: number): Promise<boolean>;
   tabExists(tabId: number): Promise<boolean>;
   closeOffscreen(): Promise<void>;
+  /** Tabs of hosts' pages, those too whose process died. */
+  hostTabs(): Promise<readonly { readonly hostId: string; readonly tabId: number }[]>;
   /** Hosts whose page is alive, as the browser says. */
   livePages(): Promise<{ readonly hostIds: ReadonlySet<string>; readonly offscreen: boolean }>;
   liveBridges(): Promise<ReadonlySet<string>>;

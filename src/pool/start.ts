@@ -1,4 +1,4 @@
-import type { HostRecord } from "../state/pool-state.ts";
+import { type HostRecord, isHost } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
@@ -46,6 +46,10 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   await pool.spares.reconcile((hostId) => pages.hostIds.has(hostId));
+  // Taken out of the books, and the service worker died before it had closed the tab. A page that lives is told to leave, one
+  // whose process died hears nothing.
+  for (const { hostId, tabId } of await needs.hostTabs())
+    if (!isHost(pool.state, hostId)) await needs.closePage({ hostId, place: "tab", tabId });
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
 }

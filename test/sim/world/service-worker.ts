@@ -156,6 +156,7 @@ export class ServiceWorker {
       reloadPage: (tabId) => slow(() => browser.reloadTab(tabId)),
       tabExists: (tabId) => slow(() => browser.tabs.has(tabId)),
       closeOffscreen: async () => undefined,
+      hostTabs: () => slow(() => [...browser.tabs.values()].map(({ tabId, hostId }) => ({ tabId, hostId }))),
       livePages: () =>
         slow(() => ({ hostIds: new Set(browser.hostPages(context).map(({ hostId }) => hostId)), offscreen: false })),
       liveBridges: () => slow(() => browser.bridgeIds()),

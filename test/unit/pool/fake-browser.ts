@@ -60,6 +60,8 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What is appended holds, and is not stored. */
+  diskFull = false;
   /** What hosts say of themselves when they are asked; milliseconds without a run. */
   idleMs = 0;
   /** What hosts measure when they boot, and what they were asked to measure. */
@@ -180,7 +182,7 @@ export class FakeBrowser {
     this.killWorker();
     await reconcile(this.pool, this.needs);
     // Pages that nobody knows are told to leave.
-    for (const [id, { hostId }] of this.tabs) if (!isHost(this.state, hostId)) this.tabs.delete(id);
+    for (const [id, { hostId, alive }] of this.tabs) if (alive && !isHost(this.state, hostId)) this.tabs.delete(id);
     for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pageConnected(hostId);
   }
   killWorker(): void {
@@ -256,6 +258,7 @@ export class FakeBrowser {
         },
         append: async (body) => {
           self.state = applyTransaction(self.state, { ...body, timestamp: self.now });
+          if (self.diskFull) throw new HoldfastError("QUOTA_EXCEEDED", "The disk is full.");
           self.writesLeft--;
           if (self.writesLeft > 0) return;
           self.life.over = true;
@@ -287,6 +290,7 @@ export class FakeBrowser {
         return true;
       },
       tabExists: async (tabId) => this.tabs.has(tabId),
+      hostTabs: async () => [...this.tabs].map(([tabId, { hostId }]) => ({ tabId, hostId })),
       closeOffscreen: async () => undefined,
       livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),
       liveBridges: async () => new Set(this.bridges),

@@ -42,6 +42,24 @@ describe("a host that is lost", () => {
     expect(browser.hostOf(1)).not.toBe(host);
     expect([browser.hostTabs, Object.keys(browser.state.hosts).length]).toEqual([2, 2]);
   });
+  it("is replaced although the disk is full", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    browser.diskFull = true;
+    await browser.closeTab(1);
+    await browser.pass(1_000);
+    expect(phases(browser)).toEqual(["0 ready", "1 ready"]);
+    expect(browser.hostTabs).toBe(2);
+  });
+  it("leaves no tab behind when the service worker dies before it has closed it", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    for (const tab of browser.tabs.values()) tab.alive = false;
+    // Out of the books, and the death comes before the tabs are closed.
+    browser.state = { ...browser.state, hosts: {}, sessions: {} };
+    await browser.restartWorker();
+    expect(browser.hostTabs).toBe(0);
+  });
   it("is one fault, however many report it", async () => {
     const browser = new FakeBrowser();
     await browser.live(2);

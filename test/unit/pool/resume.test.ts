@@ -46,6 +46,14 @@ async function expectResumable(browser: FakeBrowser, sessionId: string, what: st
   expect(Object.keys(browser.state.hosts).toSorted(), what).toEqual(stages.map(({ hostId }) => hostId).toSorted());
 }
 
+it("parks although the disk is full: its hosts are given back", async () => {
+  const browser = new FakeBrowser();
+  await browser.live(2);
+  browser.diskFull = true;
+  await loseOwner(browser);
+  expect([browser.session?.status, browser.hostTabs]).toEqual(["parked", 0]);
+});
+
 describe("a session that is taken up", () => {
   it("gets hosts from its plan, with no model sent and nothing planned, and a new secret", async () => {
     const { browser, info } = await parked();
