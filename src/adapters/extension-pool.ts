@@ -47,11 +47,6 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
         () => true,
         () => false,
       ),
-    tabExists: (tabId) =>
-      chrome.tabs.get(tabId).then(
-        () => true,
-        () => false,
-      ),
     // Of its own pages an extension sees the addresses.
     hostTabs: async () =>
       (await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) })).flatMap(({ id, url = "" }) =>

@@ -21,9 +21,8 @@ export interface PoolNeeds {
   closePage(host: { readonly hostId: string; readonly place: Place; readonly tabId: number | null }): Promise<void>;
   /** Brings a page back whose process died. False: there is no such tab any more. */
   reloadPage(tabId: number): Promise<boolean>;
-  tabExists(tabId: number): Promise<boolean>;
   closeOffscreen(): Promise<void>;
-  /** Tabs of hosts' pages, those too whose process died. */
+  /** Tabs of hosts' pages, those too whose process died or that were discarded. */
   hostTabs(): Promise<readonly { readonly hostId: string; readonly tabId: number }[]>;
   /** Hosts whose page is alive, as the browser says. */
   livePages(): Promise<{ readonly hostIds: ReadonlySet<string>; readonly offscreen: boolean }>;

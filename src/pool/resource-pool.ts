@@ -1,12 +1,13 @@
 import { HoldfastError } from "../base/errors.ts";
-import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { HANG_FLOOR_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
-import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
+import { HostPages } from "./host-pages.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
@@ -17,8 +18,6 @@ import { Settling } from "./settling.ts";
 import { Spares, tended } from "./spares.ts";
 import { ownSessions, poolStatus, stageInfos } from "./status.ts";
 
-const TAB_CLOSED = "host tab closed";
-
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
 export class ResourcePool {
   readonly consent: ConsentDesk;
@@ -26,6 +25,8 @@ export class ResourcePool {
   readonly spares: Spares;
   /** Durable points before the extension lets itself be replaced. */
   readonly settling: Settling;
+  /** What the browser tells of hosts' tabs and pages. */
+  readonly pages: HostPages;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
@@ -51,6 +52,8 @@ export class ResourcePool {
     this.settling = new Settling(needs);
     this.browsers = new BrowserReports(needs);
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
+    const pause = (session: SessionRecord): Promise<void> => this.sessions.pause(session);
+    this.pages = new HostPages(needs, pause, this.hosts, this.spares, this.recovery);
   }
 
   get state() {
@@ -174,7 +177,10 @@ export class ResourcePool {
           const record = this.state.sessions[sessionId]?.stages[stage];
           if (!isOnPage(hostId) || record?.hostId !== hostId || record.phase !== "ready") continue;
           if (!hosts.some((host) => host.hostId === hostId && host.attempt === record.attempt && host.ready))
-            this.lost(hostId, "the host was lost while the pool was away", false);
+            this.recovery.fault({ hostId, attempt: record.attempt }, "the host was lost while the pool was away", {
+              pageGone: false,
+              hostDropped: true,
+            });
         }
       },
       booted: (report) => {
@@ -238,70 +244,6 @@ export class ResourcePool {
     };
   }
 
-  /** A host's page is there and can be talked to. */
-  pageConnected(hostId: string): void {
-    this.hosts.pageReached(hostId);
-  }
-
-  /** A host page's port broke: its tab was closed or reloaded, or its process died. */
-  async pageDisconnected(hostId: string, looksLeft = GONE_LOOKS): Promise<void> {
-    // Before anybody takes it.
-    if (this.state.spares?.[hostId] !== undefined) this.hosts.pageLost(hostId);
-    const pages = await this.needs.livePages();
-    const host = this.state.hosts[hostId];
-    if (host === undefined && this.state.spares?.[hostId] === undefined) return;
-    if (host?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId)) {
-      // The browser may still list a page whose process has just died.
-      if (looksLeft > 0) this.needs.after(GONE_LOOK_MS, () => void this.pageDisconnected(hostId, looksLeft - 1));
-      return;
-    }
-    if (host === undefined) return this.spares.pageLost(hostId);
-    const tabGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
-    if (this.state.hosts[hostId] !== undefined) this.pageLost(host, tabGone);
-  }
-
-  /** The user closed a host's tab (our own closing removes the host first). */
-  tabRemoved(tabId: number): void {
-    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
-    if (host !== undefined) this.pageLost(host, true);
-    else this.spares.tabLost(tabId);
-  }
-
-  /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
-  tabFrozen(tabId: number): void {
-    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
-    this.spares.tabLost(tabId);
-    if (host === undefined) return;
-    this.hosts.pageLost(host.hostId);
-    this.lost(host.hostId, "host tab frozen", true);
-  }
-
-  /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */
-  pageLost(host: HostRecord, tabGone: boolean): void {
-    const { hostId, sessionId } = host;
-    const session = this.state.sessions[sessionId];
-    const now = this.needs.now();
-    const closedBefore = this.state.faults.some(
-      (fault) =>
-        fault.sessionId === sessionId &&
-        fault.hostId !== hostId &&
-        fault.signal === TAB_CLOSED &&
-        now - fault.at < USER_CLOSE_WINDOW_MS,
-    );
-    if (tabGone && closedBefore && session?.status === "live") {
-      void this.sessions.pause(session);
-      return;
-    }
-    this.hosts.pageLost(hostId);
-    this.lost(hostId, tabGone ? TAB_CLOSED : "page process gone", tabGone);
-  }
-
-  /** A page and its tab went, and not by the user's hand: an extension that was reloaded, say. */
-  pageVanished({ hostId }: HostRecord): void {
-    this.hosts.pageLost(hostId);
-    this.lost(hostId, "page process gone, and its tab", true);
-  }
-
   popupCalls(): {
     readonly [M in "status" | "withdraw" | "closeSession"]: (
       params: PopupCalls[M]["params"],
@@ -338,13 +280,6 @@ export class ResourcePool {
         return null;
       },
     };
-  }
-
-  private lost(hostId: string, signal: string, pageGone: boolean): void {
-    const host = this.state.hosts[hostId];
-    const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
-    if (record?.hostId === hostId)
-      this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
   }
 
   /** What time changes: called by an alarm while sessions live. */

@@ -11,7 +11,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   const { hosts, sessions } = pool.state;
   const isAlive = (host: HostRecord): boolean =>
     host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(host.hostId);
-  const tabLeft = async ({ tabId }: HostRecord): Promise<boolean> => tabId !== null && needs.tabExists(tabId);
+  const tabLeft = ({ hostId }: HostRecord): Promise<boolean> => pool.pages.findTab(hostId);
   // A tab whose process died is still there; with all bridges dead as well, it alone tells a crash from a new browser.
   const isLeft = async (host: HostRecord | undefined): Promise<boolean> =>
     host !== undefined && (isAlive(host) || tabLeft(host));
@@ -36,8 +36,8 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     const tabGone = !(await tabLeft(host));
     // A user closes one tab at a time; several that went while nobody looked went with the extension or the browser.
     const alone = gone.every(({ sessionId, hostId }) => sessionId !== host.sessionId || hostId === host.hostId);
-    if (tabGone && !alone) pool.pageVanished(host);
-    else pool.pageLost(host, tabGone);
+    if (tabGone && !alone) pool.pages.vanished(host);
+    else pool.pages.lost(host, tabGone);
   }
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {

@@ -14,7 +14,8 @@ export interface Target {
   readonly hostId: string | null;
   readonly frame: Frame | null;
   killBridge(): void;
-  reloadPage(): void;
+  /** `takesUp`: the new page goes on with the sessions of the old one. */
+  reloadPage(takesUp: boolean): void;
 }
 
 interface Fault {
@@ -80,6 +81,13 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       if (tab !== undefined) browser.freezeTab(tab.tabId);
     },
   },
+  tabDiscarded: {
+    boundMs: PAGE_BOUND_MS,
+    inject: ({ browser, hostId }) => {
+      const tab = hostId === null ? undefined : browser.tabOf(hostId);
+      if (tab !== undefined) browser.discardTab(tab.tabId);
+    },
+  },
   workerKilled: { boundMs: PAGE_BOUND_MS, inject: ({ browser }) => browser.killWorker() },
   bridgeKilled: { boundMs: BOUND_MS, inject: ({ killBridge }) => killBridge() },
   bridgesAndWorkerKilled: {
@@ -90,7 +98,19 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
     },
   },
   // The session of the page that went holds its hosts until its grace is over.
-  pageReloaded: { boundMs: BOUND_MS, mayFail: ["TOO_MANY_HOSTS"], inject: ({ reloadPage }) => reloadPage() },
+  pageReloaded: { boundMs: BOUND_MS, mayFail: ["TOO_MANY_HOSTS"], inject: ({ reloadPage }) => reloadPage(false) },
+  pageTakesUp: {
+    // Sometimes it comes when they are parked.
+    boundMs: PAGE_BOUND_MS + BOUND_MS,
+    inject: ({ reloadPage }) => reloadPage(true),
+  },
+  // Each channel keeps its order, and none keeps up with the others.
+  messagesReordered: {
+    boundMs: BOUND_MS,
+    inject: ({ browser, random }) => {
+      browser.reorderedUntil = browser.loop.now + 200 + random.next() * 1_500;
+    },
+  },
   diskFull: {
     boundMs: BOUND_MS,
     // Hosts are journalled before they open: while nothing can be written, none opens.

@@ -19,6 +19,9 @@ const END_MS = 400_000;
 /** A history that goes on for longer than this hangs. */
 const HISTORY_MS_MAX = 900_000;
 
+/** Faults that take away what was stored. */
+const DAMAGES: ReadonlySet<FaultKind> = new Set(["checkpointTorn", "checkpointLost", "journalTorn", "journalLost"]);
+
 export interface Outcome {
   readonly seed: number;
   /** What went wrong, each once; empty: all held. */
@@ -76,12 +79,17 @@ class History {
           page: () => this.pages[slot.page] as WebPage,
           isOver: () => this.allFired,
           mayFail: (one, code, since, isOpening) => this.mayFail(one, code, since, isOpening),
+          durableRun: (sessionId) => this.guard.durableRun(sessionId),
+          isUnsure: () => this.isDamaged || this.hasFired("hostNoMemory"),
+          opened: () => {
+            this.sessions++;
+          },
           violation: (what) => this.violation(what),
           note: (what) => this.note(what),
           event: (one, event) => {
             if (event.type !== "progress") this.note(`slot ${one.index}: ${JSON.stringify(event)}`);
             if (event.type === "durable" && one.session !== null)
-              this.guard.durable(one.session.id, one.plan, event.run);
+              this.guard.durable(one.session.id, one.plan, event.run, this.isDamaged);
           },
         }),
     );
@@ -181,8 +189,9 @@ class History {
       hostId,
       frame: hostId === null ? null : (browser.tabOf(hostId)?.page?.frame ?? null),
       killBridge: () => this.pages[page]?.bridge?.context.kill(),
-      reloadPage: () => {
+      reloadPage: (takesUp) => {
         const old = this.pages[page];
+        for (const one of this.slots) if (one.plan.page === page) one.takesUp = takesUp;
         this.pages[page] = new WebPage(browser, originOf(page));
         old?.leave();
       },
@@ -244,6 +253,17 @@ class History {
       if (slot.outstanding > 0 && now - Math.max(last, slot.outstandingSince) > boundMs)
         this.violation(`slot ${slot.index} at level ${slot.plan.level} has waited for ${boundMs} ms`);
     }
+    for (const stage of now - last > boundMs ? this.guard.lateSince(now - boundMs) : [])
+      this.violation(`the recovery of ${stage} has not ended within ${boundMs} ms`);
+  }
+
+  /** Stored state was damaged, and may be gone. */
+  private get isDamaged(): boolean {
+    return this.fired.some(({ kind }) => DAMAGES.has(kind));
+  }
+
+  private hasFired(kind: FaultKind): boolean {
+    return this.fired.some((one) => one.kind === kind);
   }
 
   private get slept(): number {

@@ -25,6 +25,7 @@ const { values } = parseArgs({
     mutants: { type: "boolean", default: false },
     only: { type: "string" },
     verbose: { type: "boolean", default: false },
+    failures: { type: "string", default: "3" },
   },
 });
 
@@ -36,7 +37,14 @@ async function histories() {
   const from = Number(one ? values.seed : values.from);
   const count = one ? 1 : Number(values.histories);
   const lanes = Number(values.lanes);
-  const result = await simulate({ from, count, lanes, failuresMax: 3, shrinks: true, verbose: values.verbose });
+  const result = await simulate({
+    from,
+    count,
+    lanes,
+    failuresMax: Number(values.failures),
+    shrinks: true,
+    verbose: values.verbose,
+  });
   for (const { seed, violations, kept, log } of result.failures) {
     console.log(`✗ ${violations.join("; ")}`);
     console.log(`  npm run sim -- --seed ${seed}      (its faults ${kept.join(", ")} are enough)`);

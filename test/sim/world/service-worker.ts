@@ -95,7 +95,7 @@ export class ServiceWorker {
     const early: unknown[] = [];
     let receive = (message: unknown): void => void early.push(message);
     port.onMessage = (message) => receive(message);
-    port.onDisconnect = () => this.withPool(({ pool }) => pool.pageDisconnected(hostId));
+    port.onDisconnect = () => this.withPool(({ pool }) => pool.pages.disconnected(hostId));
     const { pool, journal } = await this.started();
     if (!isHost(journal.state, hostId)) return this.tell(hostId, (page) => page.leave());
     const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
@@ -104,7 +104,7 @@ export class ServiceWorker {
       pool.hostReports((id) => id === hostId),
     );
     receive = (message) => peer.receive(message);
-    pool.pageConnected(hostId);
+    pool.pages.connected(hostId);
     for (const message of early) receive(message);
   }
 
@@ -154,7 +154,6 @@ export class ServiceWorker {
         else this.tell(hostId, (page) => page.leave());
       },
       reloadPage: (tabId) => slow(() => browser.reloadTab(tabId)),
-      tabExists: (tabId) => slow(() => browser.tabs.has(tabId)),
       closeOffscreen: async () => undefined,
       hostTabs: () => slow(() => [...browser.tabs.values()].map(({ tabId, hostId }) => ({ tabId, hostId }))),
       livePages: () =>

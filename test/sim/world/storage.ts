@@ -184,9 +184,9 @@ export class CheckpointDisk {
     return chainTo(records, run);
   }
 
-  /** Whether the state after `run` could be put back, as far as keys tell. */
-  holds(sessionId: string, stage: number, run: number): boolean {
-    return this.of({ sessionId, stage }).some((entry) => entry.run === run);
+  /** The last run whose state is stored; -1: none. */
+  newest(sessionId: string, stage: number): number {
+    return this.of({ sessionId, stage }).at(-1)?.run ?? -1;
   }
 
   isBusy(sessionId: string): boolean {

@@ -154,16 +154,16 @@ export class FakeBrowser {
     const tab = this.tabs.get(this.tabOf(stage));
     if (tab === undefined) return;
     tab.alive = false;
-    await this.pool.pageDisconnected(tab.hostId);
+    await this.pool.pages.disconnected(tab.hostId);
   }
   async killPageOf(hostId: string): Promise<void> {
     for (const tab of this.tabs.values()) if (tab.hostId === hostId) tab.alive = false;
-    await this.pool.pageDisconnected(hostId);
+    await this.pool.pages.disconnected(hostId);
   }
   /** All host pages share a process. */
   async killAllPages(): Promise<void> {
     for (const tab of this.tabs.values()) tab.alive = false;
-    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pageDisconnected(hostId)));
+    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pages.disconnected(hostId)));
   }
   freezeTab(stage: number): void {
     const tab = this.tabs.get(this.tabOf(stage));
@@ -173,8 +173,8 @@ export class FakeBrowser {
     const tabId = this.tabOf(stage);
     const hostId = this.hostOf(stage);
     this.tabs.delete(tabId);
-    this.pool.tabRemoved(tabId);
-    await this.pool.pageDisconnected(hostId);
+    this.pool.pages.tabRemoved(tabId);
+    await this.pool.pages.disconnected(hostId);
   }
 
   /** The service worker dies and starts again: what is not in the journal is gone. */
@@ -183,7 +183,7 @@ export class FakeBrowser {
     await reconcile(this.pool, this.needs);
     // Pages that nobody knows are told to leave.
     for (const [id, { hostId, alive }] of this.tabs) if (alive && !isHost(this.state, hostId)) this.tabs.delete(id);
-    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pageConnected(hostId);
+    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pages.connected(hostId);
   }
   killWorker(): void {
     this.timers = [];
@@ -275,7 +275,7 @@ export class FakeBrowser {
         this.tabs.set(tabId, { hostId, alive: true, frozen: false });
         // A service worker that dies now never hears of the tab.
         await new Promise<void>((resolve) => this.later(3, resolve));
-        this.later(5, () => this.pool.pageConnected(hostId));
+        this.later(5, () => this.pool.pages.connected(hostId));
         return tabId;
       },
       closePage: async ({ hostId, tabId }) => {
@@ -286,10 +286,9 @@ export class FakeBrowser {
         const tab = this.tabs.get(tabId);
         if (tab === undefined) return false;
         tab.alive = true;
-        this.later(20, () => this.pool.pageConnected(tab.hostId));
+        this.later(20, () => this.pool.pages.connected(tab.hostId));
         return true;
       },
-      tabExists: async (tabId) => this.tabs.has(tabId),
       hostTabs: async () => [...this.tabs].map(([tabId, { hostId }]) => ({ tabId, hostId })),
       closeOffscreen: async () => undefined,
       livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),

@@ -163,7 +163,7 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
   await browser.live(3);
   for (const stage of [0, 1]) {
     browser.freezeTab(stage);
-    browser.pool.tabFrozen(browser.tabOf(stage));
+    browser.pool.pages.tabFrozen(browser.tabOf(stage));
     await browser.pass(100);
   }
   expect([browser.session?.status, phases(browser), browser.tabs.size]).toEqual([
@@ -171,7 +171,7 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
     ["1 ready", "1 ready", "0 ready"],
     3,
   ]);
-  browser.pool.tabFrozen(4_711);
+  browser.pool.pages.tabFrozen(4_711);
   expect(browser.state.faults).toHaveLength(2);
 });
 
