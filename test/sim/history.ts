@@ -1,7 +1,9 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
+import { PARKED_KEPT_MS } from "../../src/base/limits.ts";
 import { Random } from "../unit/random.ts";
+import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
-import { leaksOf } from "./checks/leaks.ts";
+import { keptTooLong, leaksOf } from "./checks/leaks.ts";
 import { Coverage } from "./coverage.ts";
 import { FAULT_TABLE, type Target } from "./faults.ts";
 import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
@@ -121,9 +123,14 @@ class History {
     }
     if (this.violations.size === 0) {
       // What ends by itself ends now: deadlines, the service worker's own life, alarms.
-      const until = loop.now + END_MS;
-      while (loop.step(until));
-      for (const leak of leaksOf(this.browser, loop)) this.violation(leak);
+      this.pass(END_MS);
+      for (const leak of leaksOf(this.browser, loop, this.guard.state)) this.violation(leak);
+    }
+    if (this.violations.size === 0 && Object.keys(this.guard.state.sessions).length > 0) {
+      loop.wallOffset += PARKED_KEPT_MS;
+      this.browser.setAlarm("owners", 0);
+      this.pass(END_MS);
+      for (const leak of keptTooLong(this.browser, this.guard.state)) this.violation(leak);
     }
     return {
       seed: plan.seed,
@@ -135,6 +142,11 @@ class History {
       coverage: this.coverage,
       log: this.log,
     };
+  }
+
+  private pass(ms: number): void {
+    const until = this.loop.now + ms;
+    while (this.loop.step(until));
   }
 
   private async end(): Promise<void> {
@@ -252,6 +264,8 @@ class History {
     for (const slot of this.slots) {
       if (slot.outstanding > 0 && now - Math.max(last, slot.outstandingSince) > boundMs)
         this.violation(`slot ${slot.index} at level ${slot.plan.level} has waited for ${boundMs} ms`);
+      const full = overfull(slot.session, this.browser);
+      if (full !== null) this.violation(full);
     }
     for (const stage of now - last > boundMs ? this.guard.lateSince(now - boundMs) : [])
       this.violation(`the recovery of ${stage} has not ended within ${boundMs} ms`);

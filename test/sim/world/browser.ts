@@ -30,6 +30,13 @@ export interface Watch {
   falseAlarm(hostId: string, signal: string): void;
 }
 
+/** A stage of a session, as a host was told to serve it. */
+export interface Assignment {
+  readonly sessionId: string;
+  readonly stage: number;
+  readonly attempt: number;
+}
+
 interface Tab {
   readonly tabId: number;
   readonly hostId: string;
@@ -57,6 +64,8 @@ export class Browser {
   gpuBackAt = 0;
   /** Until then every message takes a time of its own. */
   reorderedUntil = 0;
+  /** The newest attempt of each stage that has computed. */
+  private readonly serving = new Map<string, number>();
   private lastEventAt = 0;
   private idleWatched = false;
   private ids = 0;
@@ -221,6 +230,15 @@ export class Browser {
 
   tabOf(hostId: string): Tab | undefined {
     return [...this.tabs.values()].find((tab) => tab.hostId === hostId);
+  }
+
+  /** Whether a later attempt of the stage has computed already; whoever asks is about to compute. */
+  isReplaced(assignment: Assignment | null): boolean {
+    if (assignment === null) return false;
+    const { sessionId, stage, attempt } = assignment;
+    const newest = this.serving.get(`${sessionId} ${stage}`) ?? -1;
+    if (attempt > newest) this.serving.set(`${sessionId} ${stage}`, attempt);
+    return attempt < newest;
   }
 
   private tell(action: (worker: ServiceWorker) => void): void {

@@ -9,7 +9,7 @@ import type { Provider } from "../../../src/protocol/options.ts";
 import type { Handover, HostCalls, HostToPool, PoolToHost } from "../../../src/protocol/pool.ts";
 import type { ShardPlan } from "../../../src/shard/types.ts";
 import { planOf, specsOf } from "../../unit/driver/world/model.ts";
-import type { Browser } from "./browser.ts";
+import type { Assignment, Browser } from "./browser.ts";
 import { Context } from "./context.ts";
 import { Frame } from "./frame.ts";
 import { Lane } from "./lane.ts";
@@ -22,6 +22,8 @@ export class HostPage {
   isFrozen = false;
   frame: Frame | null = null;
   keeper: HostKeeper;
+  /** The stage that its host is to serve. */
+  assignment: Assignment | null = null;
   private mounted: ((port: MessagePort) => void) | null = null;
   private ingest: PoolToHost["ingest"] | null = null;
   private ingestPort: MessagePort | null = null;
@@ -47,7 +49,10 @@ export class HostPage {
       {},
       {
         boot: (boot) => void this.keeper.boot(boot),
-        load: (load) => void this.keeper.load(load),
+        load: (load) => {
+          if (!load.standby) this.assignment = load;
+          void this.keeper.load(load);
+        },
         ingest: (ingest) => {
           this.ingest = ingest;
           this.serveIngest();
