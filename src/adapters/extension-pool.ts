@@ -49,8 +49,9 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
       ),
     // Of its own pages an extension sees the addresses.
     hostTabs: async () =>
-      (await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) })).flatMap(({ id, url = "" }) =>
-        id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }) }],
+      (await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) })).flatMap(
+        ({ id, url = "", frozen = false }) =>
+          id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }), frozen }],
       ),
     closeOffscreen: () => chrome.offscreen.closeDocument().catch(() => undefined),
     livePages: async () => {

@@ -202,7 +202,7 @@ export class FrameHost {
       {
         sync: () => stage.sync(),
         store: ({ run }) => stage.store(run),
-        restore: ({ run, from, answered }) => stage.restore(run, from, answered),
+        restore: ({ run, from, answered, durable }) => stage.restore(run, from, answered, durable),
       },
       {
         feed: (message) => stage.receive(message),

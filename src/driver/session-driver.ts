@@ -276,6 +276,7 @@ export class SessionDriver {
       ways: goesOn === null ? this.ways() : [goesOn],
       safe,
       acked,
+      durable: Math.min(acked, this.points.durable),
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
       restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
       isCurrent: () => epoch === this.epoch,

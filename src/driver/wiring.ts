@@ -4,22 +4,15 @@ import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type {
-  RestoreFrom,
-  StageCalls,
-  StageEvents,
-  StageMessage,
-  StageReports,
-  StageStatus,
-} from "../protocol/stage.ts";
+import type { StageCalls, StageEvents, StageMessage, StageReports, StageStatus } from "../protocol/stage.ts";
 
 /** The driver's end of one stage. Null: no answer came in time, or a newer wiring has closed this one. */
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
-  /** @throws HoldfastError: the stage could not be put back. */
   /** Stores the state after this run, if the stage stands there. */
   store(run: number): Promise<StageStatus | null>;
-  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
+  /** @throws HoldfastError: the stage could not be put back. */
+  restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
   close(): void;
@@ -120,8 +113,8 @@ class PortLink implements StageLink {
   sync(epoch: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("sync", { epoch }));
   }
-  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("restore", { run, from, answered }));
+  restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("restore", params));
   }
   store(run: number): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("store", { run }));

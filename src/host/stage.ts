@@ -132,15 +132,19 @@ export class Stage {
     });
   }
 
-  /** Runs up to `answered` are done again for those after them: they must not fail. */
-  restore(run: number, from: RestoreFrom, answered = -1): Promise<StageStatus> {
+  /**
+   * Runs up to `answered` are done again for those after them: they must not fail. What is stored up to `durable` stays:
+   * it was promised, and the runs that are done again give the same.
+   */
+  restore(run: number, from: RestoreFrom, answered = -1, durable = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
       const mayHaveStored = this.options.durable && (this.hasState || this.storedRuns.length > 0);
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       this.handles = from === "records";
-      if (mayHaveStored) await this.needs.forgetAfter(run);
+      const kept = Math.max(run, durable);
+      if (mayHaveStored) await this.needs.forgetAfter(kept);
       this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
@@ -148,7 +152,7 @@ export class Stage {
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
-      while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
+      while ((this.storedRuns.at(-1) ?? -1) > kept) this.storedRuns.pop();
       return this.status();
     });
   }
@@ -186,7 +190,8 @@ export class Stage {
     const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
     this.pump();
     if (checkpoint?.valid !== true) return false;
-    if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
+    if (!this.storedRuns.includes(run)) this.storedRuns.push(run);
+    this.storedRuns.sort((a, b) => a - b);
     return true;
   }
 

@@ -23,7 +23,7 @@ export interface PoolNeeds {
   reloadPage(tabId: number): Promise<boolean>;
   closeOffscreen(): Promise<void>;
   /** Tabs of hosts' pages, those too whose process died or that were discarded. */
-  hostTabs(): Promise<readonly { readonly hostId: string; readonly tabId: number }[]>;
+  hostTabs(): Promise<readonly { readonly hostId: string; readonly tabId: number; readonly frozen: boolean }[]>;
   /** Hosts whose page is alive, as the browser says. */
   livePages(): Promise<{ readonly hostIds: ReadonlySet<string>; readonly offscreen: boolean }>;
   liveBridges(): Promise<ReadonlySet<string>>;

@@ -65,21 +65,26 @@ export class RecoveryManager {
     return { sessionId: host.sessionId, stage: host.stage, attempt: phase === "starting" ? attempt - 1 : attempt };
   }
 
-  /** Takes up a recovery that another service worker left unfinished. */
-  resume(sessionId: string, stage: number): void {
+  /** Takes up a recovery that another service worker left unfinished. `pageGone`: nothing can start in its page any more. */
+  resume(sessionId: string, stage: number, pageGone: boolean): void {
     const record = this.needs.journal.state.sessions[sessionId]?.stages[stage];
     if (record === undefined || this.recoveries.has(`${sessionId} ${stage}`)) return;
     const host = this.needs.journal.state.hosts[record.hostId];
     const lease = { hostId: record.hostId, attempt: record.attempt };
     if (record.phase === "starting")
       this.fault(lease, "no sign of life since the pool restarted", {
-        pageGone: host === undefined,
+        pageGone: pageGone || host === undefined,
         hostDropped: true,
       });
     else
       this.step(sessionId, stage, {
         type: "fault",
-        fault: { category: "CRASH", signal: "recovery was cut short", pageGone: host === undefined, hostDropped: true },
+        fault: {
+          category: "CRASH",
+          signal: "recovery was cut short",
+          pageGone: pageGone || host === undefined,
+          hostDropped: true,
+        },
         now: this.needs.now(),
       });
   }

@@ -294,8 +294,8 @@ export class ResourcePool {
   }
 
   /** A recovery that the end of a service worker cut short. */
-  resumeRecovery(sessionId: string, stage: number): void {
-    this.recovery.resume(sessionId, stage);
+  resumeRecovery(sessionId: string, stage: number, pageGone: boolean): void {
+    this.recovery.resume(sessionId, stage, pageGone);
   }
 
   private async stageReady(

@@ -55,9 +55,12 @@ export interface StageCalls {
   store: { params: { run: number }; result: StageStatus };
   /**
    * Puts a stage at the state after `run` (-1: before the first). `answered`: runs up to this one are done again, and the
-   * caller has their answers: a host in which one of them fails now is of no use.
+   * caller has their answers: a host in which one of them fails now is of no use. What is stored up to `durable` stays.
    */
-  restore: { params: { run: number; from: RestoreFrom; answered: number }; result: StageStatus };
+  restore: {
+    params: { run: number; from: RestoreFrom; answered: number; durable: number };
+    result: StageStatus;
+  };
 }
 export interface StageEvents {
   /** A run for the first stage that the page does not feed: of the token loop, or one that failed before and is skipped. */

@@ -31,6 +31,8 @@ const BOUND_MS = 20_000;
 const PAGE_BOUND_MS = HOST_BOOT_DEADLINE_MS + BOUND_MS;
 /** A hang in a host's first run is found after a minute only. */
 const HANG_BOUND_MS = 90_000;
+/** What was waited for while nothing ran, or while the clock was set, is given its time again. */
+const SLEEP_BOUND_MS = HOST_BOOT_DEADLINE_MS + PAGE_BOUND_MS;
 /** Whatever the machine may be busy with in its sleep. */
 const SLEEPS_MS = [5_000, 60_000, 8 * 3_600_000];
 const HOUR_MS = 3_600_000;
@@ -97,8 +99,7 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       browser.killWorker();
     },
   },
-  // The session of the page that went holds its hosts until its grace is over.
-  pageReloaded: { boundMs: BOUND_MS, mayFail: ["TOO_MANY_HOSTS"], inject: ({ reloadPage }) => reloadPage(false) },
+  pageReloaded: { boundMs: BOUND_MS, inject: ({ reloadPage }) => reloadPage(false) },
   pageTakesUp: {
     // Sometimes it comes when they are parked.
     boundMs: PAGE_BOUND_MS + BOUND_MS,
@@ -137,9 +138,9 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
     mayFail: ["SESSION_UNKNOWN"],
     inject: (target) => damageJournal(target, "lost"),
   },
-  sleep: { boundMs: BOUND_MS, inject: ({ browser, random }) => browser.loop.sleep(random.pick(SLEEPS_MS)) },
+  sleep: { boundMs: SLEEP_BOUND_MS, inject: ({ browser, random }) => browser.loop.sleep(random.pick(SLEEPS_MS)) },
   clockJump: {
-    boundMs: BOUND_MS,
+    boundMs: SLEEP_BOUND_MS,
     inject: ({ browser, random }) => {
       browser.loop.wallOffset += (random.chance(0.5) ? 1 : -1) * random.next() * 2 * HOUR_MS;
     },

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
-import { PARKED_KEPT_MS } from "../../src/base/limits.ts";
+import { PAGE_GRACE_MS, PARKED_KEPT_MS } from "../../src/base/limits.ts";
 import { Random } from "../unit/random.ts";
 import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
@@ -240,6 +240,9 @@ class History {
     // Levels that keep no state lose it with any run that fails, be it on its own account.
     const losesState = stateful && (level === "none" || level === "low");
     if (losesState && code === "STATE_LOST") return true;
+    // The session of a page that went holds its hosts until its grace is over.
+    const holdsHosts = ({ kind, at }: Fired): boolean => kind === "pageReloaded" && at >= since - 2 * PAGE_GRACE_MS;
+    if (isOpening && code === "TOO_MANY_HOSTS" && this.fired.some(holdsHosts)) return true;
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
     const ended: readonly ErrorCode[] = ["RECOVERY_FAILED", "SESSION_UNKNOWN", "SESSION_RELEASED"];

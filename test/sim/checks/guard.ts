@@ -57,6 +57,8 @@ export class Guard implements Watch {
   durable(sessionId: string, { level, stateful, shards }: SlotPlan, run: number, isDamaged: boolean): void {
     this.promised.set(sessionId, Math.max(run, this.durableRun(sessionId)));
     if (!stateful || !LEVELS[level].keepsState || run < 0 || isDamaged) return;
+    // It has ended, and its page has not heard of it.
+    if (this.state.sessions[sessionId]?.status !== "live") return;
     for (let stage = 0; stage < shards; stage++)
       if (this.browser.checkpoints.newest(sessionId, stage) < run)
         this.violation(`run ${run} was called durable before stage ${stage} had stored it`);

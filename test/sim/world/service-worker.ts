@@ -155,7 +155,14 @@ export class ServiceWorker {
       },
       reloadPage: (tabId) => slow(() => browser.reloadTab(tabId)),
       closeOffscreen: async () => undefined,
-      hostTabs: () => slow(() => [...browser.tabs.values()].map(({ tabId, hostId }) => ({ tabId, hostId }))),
+      hostTabs: () =>
+        slow(() =>
+          [...browser.tabs.values()].map(({ tabId, hostId, page }) => ({
+            tabId,
+            hostId,
+            frozen: page?.isFrozen === true,
+          })),
+        ),
       livePages: () =>
         slow(() => ({ hostIds: new Set(browser.hostPages(context).map(({ hostId }) => hostId)), offscreen: false })),
       liveBridges: () => slow(() => browser.bridgeIds()),

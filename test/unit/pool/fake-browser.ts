@@ -289,7 +289,7 @@ export class FakeBrowser {
         this.later(20, () => this.pool.pages.connected(tab.hostId));
         return true;
       },
-      hostTabs: async () => [...this.tabs].map(([tabId, { hostId }]) => ({ tabId, hostId })),
+      hostTabs: async () => [...this.tabs].map(([tabId, { hostId, frozen }]) => ({ tabId, hostId, frozen })),
       closeOffscreen: async () => undefined,
       livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),
       liveBridges: async () => new Set(this.bridges),

@@ -5,7 +5,6 @@ import { Stage } from "../../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import type {
   FeedMessage,
-  RestoreFrom,
   StageCalls,
   StageEvents,
   StageMessage,
@@ -102,7 +101,7 @@ export class FakeHost {
       {
         sync: () => (this.dead ? never() : stage.sync()),
         store: ({ run }) => (this.dead ? never() : stage.store(run)),
-        restore: ({ run, from, answered }) => (this.dead ? never() : this.restore(run, from, answered)),
+        restore: (params) => (this.dead ? never() : this.restore(params)),
       },
       {
         feed: (message) => this.twice(() => stage.receive(message)),
@@ -123,10 +122,10 @@ export class FakeHost {
     input.start();
   }
 
-  private async restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus> {
+  private async restore({ run, from, answered, durable }: StageCalls["restore"]["params"]): Promise<StageStatus> {
     const { random, lostRestores } = this.setting;
     this.stuck ||= random.chance(lostRestores);
-    const status = await this.stage.restore(run, from, answered);
+    const status = await this.stage.restore(run, from, answered, durable);
     return this.stuck ? never() : status;
   }
 
