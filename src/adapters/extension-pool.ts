@@ -37,7 +37,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
       return tab.id;
     },
     closePage: async ({ hostId, place, tabId }) => {
-      if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => undefined);
+      if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => removeTabsOf(hostId));
       // The service worker died before it could note the tab: the page closes itself.
       else if (place === "tab")
         (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
@@ -47,12 +47,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
         () => true,
         () => false,
       ),
-    // Of its own pages an extension sees the addresses.
-    hostTabs: async () =>
-      (await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) })).flatMap(
-        ({ id, url = "", frozen = false }) =>
-          id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }), frozen }],
-      ),
+    hostTabs,
     closeOffscreen: () => chrome.offscreen.closeDocument().catch(() => undefined),
     livePages: async () => {
       const pages = await pagesOf();
@@ -79,6 +74,22 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     now: () => Date.now(),
     newId: () => crypto.randomUUID(),
   };
+}
+
+/** A tab that the browser has discarded has another id since. */
+async function removeTabsOf(hostId: string): Promise<void> {
+  const tabs = await hostTabs();
+  await Promise.all(tabs.filter((tab) => tab.hostId === hostId).map(({ tabId }) => chrome.tabs.remove(tabId))).catch(
+    () => undefined,
+  );
+}
+
+/** Of its own pages an extension sees the addresses. */
+async function hostTabs(): Promise<{ readonly hostId: string; readonly tabId: number; readonly frozen: boolean }[]> {
+  const tabs = await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) });
+  return tabs.flatMap(({ id, url = "", frozen = false }) =>
+    id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }), frozen }],
+  );
 }
 
 /** The page that holds this host: its tab, or the offscreen document. */

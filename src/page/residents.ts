@@ -104,6 +104,7 @@ export class ResidentTable {
   private readonly pins = new Map<ResidentKey, number>();
   private readonly disposed = new Set<ResidentKey>();
   private dropping = false;
+  private ended: HoldfastError | null = null;
   private readonly forgotten = new FinalizationRegistry<ResidentKey>((key) => this.drop(key));
 
   constructor(private readonly needs: ResidentNeeds) {}
@@ -209,7 +210,9 @@ export class ResidentTable {
     this.drops.push(...(lineage?.drop ?? []));
   }
 
-  clear(): void {
+  /** The session has ended, and why its handles are worth nothing any more. */
+  end(reason: HoldfastError): void {
+    this.ended = reason;
     this.kept.clear();
     this.drops = [];
   }
@@ -235,6 +238,7 @@ export class ResidentTable {
   }
 
   private keyOf(handle: Resident): ResidentKey {
+    if (this.ended !== null) throw this.ended;
     const key = this.keys.get(handle);
     if (key === undefined || !this.kept.has(key))
       throw new HoldfastError(

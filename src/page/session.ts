@@ -303,7 +303,7 @@ export class Session {
     if (this.ended !== null) return;
     this.ended = error;
     this.waiting.fail(error);
-    this.residents.clear();
+    this.residents.end(error);
     this.generating.fail(error);
     this.ports.close();
     this.room.look();

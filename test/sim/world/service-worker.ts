@@ -150,7 +150,7 @@ export class ServiceWorker {
       },
       closePage: async ({ hostId, tabId }) => {
         await slow(() => undefined);
-        if (tabId !== null) browser.closeTab(tabId);
+        if (tabId !== null) browser.closeTab(browser.tabs.has(tabId) ? tabId : (browser.tabOf(hostId)?.tabId ?? tabId));
         else this.tell(hostId, (page) => page.leave());
       },
       reloadPage: (tabId) => slow(() => browser.reloadTab(tabId)),
