@@ -233,7 +233,7 @@ export class SessionDriver {
   }
 
   private failRuns(error: HoldfastError): void {
-    for (const run of this.runs.fail(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+    this.needs.runsLost(this.runs.fail(this.acked, error), toErrorData(error));
     this.acked = Math.max(this.acked, this.lastRun());
     this.runs.submitted.clear();
     this.refreshSafe();

@@ -17,6 +17,8 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   safe(run: number): void;
   durable(run: number): void;
   runFailed(run: number, error: ErrorData): void;
+  /** They failed with their host, and the page's ports count for nothing until they are given anew. */
+  runsLost(runs: readonly number[], error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
   journal(entry: TokensEntry): Promise<unknown>;
@@ -67,6 +69,10 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     tell: (event) => client.emit("session", { sessionId, event }),
     safe: (run) => safe.grow(run),
     durable: durableReports(info, ways),
+    runsLost: (runs, error) => {
+      client.emit("unwired", { sessionId });
+      for (const run of runs) client.emit("runFailed", { sessionId, run, error });
+    },
     runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
     sessionFailed: (error) => {
       client.emit("sessionFailed", { sessionId, error });

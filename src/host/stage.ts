@@ -68,6 +68,7 @@ export class Stage {
   /** Handles have kept something, here or in another stage. */
   private handles = false;
   private answered = -1;
+  private dropped = -1;
   /** What handles kept up to this run was lost with the state; null: nothing was. */
   private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
@@ -148,6 +149,7 @@ export class Stage {
       this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
+      this.dropped = run;
       this.answered = answered;
       this.owed = false;
       for (const checkpoint of this.storing) checkpoint.valid = false;
@@ -190,8 +192,8 @@ export class Stage {
     const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
     this.pump();
     if (checkpoint?.valid !== true) return false;
-    if (!this.storedRuns.includes(run)) this.storedRuns.push(run);
-    this.storedRuns.sort((a, b) => a - b);
+    const earlier = this.storedRuns.filter((one) => one < run).length;
+    if (this.storedRuns[earlier] !== run) this.storedRuns.splice(earlier, 0, run);
     return true;
   }
 
@@ -206,7 +208,7 @@ export class Stage {
   }
 
   private status(): StageStatus {
-    return { run: this.run, stored: [...this.storedRuns], storeError: this.storeError };
+    return { run: this.run, stored: [...this.storedRuns], dropped: this.dropped, storeError: this.storeError };
   }
 
   private pump(): void {
@@ -390,6 +392,7 @@ export class Stage {
 
   private keep(answer: StageMessage): void {
     this.kept.set(answer.head.run, answer);
+    this.dropped = Math.max(this.dropped, answer.head.safe);
     for (const run of this.kept.keys()) {
       if (run > answer.head.safe) break;
       this.kept.delete(run);

@@ -326,13 +326,17 @@ export class Pool {
     const find = (sessionId: string): Session | undefined =>
       this.sessions.get(sessionId) ?? [...this.arriving.values()].find((session) => session.id === sessionId);
     return {
-      arrived: ({ openId, sessionId }) => this.arriving.get(openId)?.named(sessionId),
+      arrived: ({ openId, sessionId }) => {
+        const session = this.arriving.get(openId);
+        if (session !== undefined) session.name = sessionId;
+      },
       progress: ({ openId, event }) => this.opening.get(openId)?.(event),
       session: ({ sessionId, event }) => find(sessionId)?.event(event),
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>
         source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
       durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
+      unwired: ({ sessionId }) => find(sessionId)?.unwired(),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
       prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),

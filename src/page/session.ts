@@ -225,20 +225,16 @@ export class Session {
   /** Ends the session, closes its hosts and deletes its stored state. */
   async release(): Promise<void> {
     if (this.ended !== null) return;
-    const { id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    await this.attachment.release(id);
+    await this.attachment.release(this.id);
   }
 
   get busy(): boolean {
     return this.ended === null && (this.waiting.size > 0 || this.generating.current !== null);
   }
 
-  private name: string | null = null;
-  /** Its events come before the answer that opens it, and name it. */
-  named(sessionId: string): void {
-    this.name = sessionId;
-  }
+  /** @internal Its id, where events come before the answer that opens it. */
+  name: string | null = null;
 
   opened(info: SessionInfo): void {
     this.info = info;
@@ -263,6 +259,11 @@ export class Session {
   wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
     this.ports.wire(source, sink);
     for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
+  }
+
+  /** Answers that still come are of a state that the runs which failed are part of. Other ports follow. */
+  unwired(): void {
+    this.ports.close();
   }
 
   event(event: SessionEvent): void {
@@ -371,7 +372,7 @@ export class Session {
   /** Waits until a generation may begin. */
   private async free(signal: AbortSignal | undefined): Promise<void> {
     await this.enter(signal);
-    await this.passing;
+    for (let passed: unknown; passed !== this.passing; await passed) passed = this.passing;
     if (this.generating.current !== null || this.waiting.size > 0) throw busy();
   }
 

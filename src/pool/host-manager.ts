@@ -2,7 +2,7 @@ import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord, SpareRecord, StageRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
@@ -15,6 +15,8 @@ export class HostManager {
   private readonly reached = new Set<string>();
   private readonly waiting = new Map<string, (() => void)[]>();
   private readonly deadlines = new Map<string, number>();
+  /** The attempts that pages say their hosts are at: a full disk may have kept a later one out of the books. */
+  private readonly heard = new Map<string, number>();
 
   constructor(
     private readonly needs: PoolNeeds,
@@ -100,6 +102,16 @@ export class HostManager {
     for (const action of waiting) action();
   }
 
+  /** True: the host is ahead of the books, and would take an order of the attempt that stands there for an old one. */
+  hostSays({ hostId, attempt }: Lease, record: StageRecord | undefined): boolean {
+    this.heard.set(hostId, attempt);
+    return record?.hostId === hostId && attempt > record.attempt;
+  }
+
+  nextAttempt({ hostId, attempt }: StageRecord): number {
+    return Math.max(attempt, this.heard.get(hostId) ?? -1) + 1;
+  }
+
   /** A page that is still loading hears nothing: what is meant for it waits. */
   whenReached(hostId: string, action: () => void): void {
     if (this.reached.has(hostId)) action();
@@ -178,6 +190,7 @@ export class HostManager {
     this.booted.delete(hostId);
     this.deadlines.delete(hostId);
     this.waiting.delete(hostId);
+    this.heard.delete(hostId);
   }
 
   private boot(hostId: string, attempt: number): void {

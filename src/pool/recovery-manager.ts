@@ -150,7 +150,7 @@ export class RecoveryManager {
       this.events.tell(session, { type: "recovering", stage, step, attempt });
       return this.makeSpare(host, record, step, attempt);
     }
-    const attempt = record.attempt + 1;
+    const attempt = this.hosts.nextAttempt(record);
     this.events.tell(session, { type: "recovering", stage, step, attempt });
     if (step !== "failover" && host !== undefined) {
       const pages = await this.needs.livePages();

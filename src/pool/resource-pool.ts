@@ -168,7 +168,18 @@ export class ResourcePool {
       hello: ({ hosts }) => {
         for (const { hostId, attempt } of hosts) {
           if (this.state.spares?.[hostId] !== undefined) continue;
-          if (this.state.hosts[hostId] === undefined) this.needs.toHost(hostId, "close", { hostId });
+          const host = this.state.hosts[hostId];
+          const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
+          if (this.hosts.hostSays({ hostId, attempt }, record)) {
+            this.hosts.pageReached(hostId);
+            const lease = { hostId, attempt: record?.attempt ?? attempt };
+            this.recovery.fault(lease, "the host was started while the pool was away", {
+              pageGone: false,
+              hostDropped: true,
+            });
+            continue;
+          }
+          if (host === undefined) this.needs.toHost(hostId, "close", { hostId });
           else if (current({ hostId, attempt }) === null) continue;
           this.hosts.pageReached(hostId);
         }

@@ -55,7 +55,7 @@ export class Spares {
     if (boot.length + open.length === 0 || this.isDue) return;
     this.isDue = true;
     const now = this.needs.now();
-    this.needs.after(Math.max(SPARE_DELAY_MS, this.notBefore - now), () => {
+    this.needs.after(Math.max(SPARE_DELAY_MS, Math.min(SPARE_AGAIN_MS, this.notBefore - now)), () => {
       this.isDue = false;
       const later = this.decide();
       for (const spare of later.boot) this.boot(spare);
@@ -78,7 +78,7 @@ export class Spares {
     );
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
-    this.hosts.adopt(session, stage, spare, Math.max(record.attempt, spare.attempt) + 1);
+    this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
     return true;
   }
 

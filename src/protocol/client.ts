@@ -178,6 +178,8 @@ export interface DriverEvents {
   safe: { sessionId: string; run: number };
   /** Runs up to this one survive everything. */
   durable: { sessionId: string; run: number };
+  /** Said before runs that failed with a host: whatever still comes over the session's ports counts for nothing. */
+  unwired: { sessionId: string };
   runFailed: { sessionId: string; run: number; error: ErrorData };
   /** No run of the session will be answered any more. */
   sessionFailed: { sessionId: string; error: ErrorData };

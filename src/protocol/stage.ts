@@ -73,6 +73,8 @@ export interface StageStatus {
   readonly run: number | null;
   /** Runs whose state this stage has stored, ascending. */
   readonly stored: readonly number[];
+  /** Outputs of runs up to this one are not kept any more: they cannot be sent again. */
+  readonly dropped: number;
   /** A checkpoint that could not be stored; the driver may not have been there to hear it. */
   readonly storeError: ErrorData | null;
 }

@@ -282,6 +282,7 @@ export class World {
         },
         safe: ({ run }) => session().safe(run),
         durable: ({ run }) => session().durable(run),
+        unwired: () => session().unwired(),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
         prompt: ({ base, promptIds }) => session().prompt(base, promptIds),
