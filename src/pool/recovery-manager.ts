@@ -65,15 +65,15 @@ export class RecoveryManager {
     return { sessionId: host.sessionId, stage: host.stage, attempt: phase === "starting" ? attempt - 1 : attempt };
   }
 
-  /** Takes up a recovery that another service worker left unfinished. `pageGone`: nothing can start in its page any more. */
-  resume(sessionId: string, stage: number, pageGone: boolean): void {
+  /** Takes up a recovery that another service worker left unfinished. */
+  resume(sessionId: string, stage: number): void {
     const record = this.needs.journal.state.sessions[sessionId]?.stages[stage];
     if (record === undefined || this.recoveries.has(`${sessionId} ${stage}`)) return;
     const host = this.needs.journal.state.hosts[record.hostId];
     const lease = { hostId: record.hostId, attempt: record.attempt };
     if (record.phase === "starting")
       this.fault(lease, "no sign of life since the pool restarted", {
-        pageGone: pageGone || host === undefined,
+        pageGone: host === undefined,
         hostDropped: true,
       });
     else
@@ -82,7 +82,7 @@ export class RecoveryManager {
         fault: {
           category: "CRASH",
           signal: "recovery was cut short",
-          pageGone: pageGone || host === undefined,
+          pageGone: host === undefined,
           hostDropped: true,
         },
         now: this.needs.now(),
@@ -153,11 +153,13 @@ export class RecoveryManager {
     const attempt = this.hosts.nextAttempt(record);
     this.events.tell(session, { type: "recovering", stage, step, attempt });
     if (step !== "failover" && host !== undefined) {
-      const pages = await this.needs.livePages();
+      const [pages, tabs] = await Promise.all([this.needs.livePages(), this.needs.hostTabs()]);
+      // In a frozen tab nothing starts; that it froze may have been told while its stage was lost already.
+      const frozen = tabs.some((tab) => tab.hostId === host.hostId && tab.frozen);
       const alive = host.tabId === null ? pages.offscreen : pages.hostIds.has(host.hostId);
       // A page whose process died keeps its tab: reloading brings it back, and its hello lets the boot go on.
       if (!alive) this.hosts.pageLost(host.hostId);
-      if (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId)))) {
+      if (!frozen && (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId))))) {
         this.hosts.restart(session, stage, host.hostId, attempt);
         return;
       }

@@ -305,8 +305,8 @@ export class ResourcePool {
   }
 
   /** A recovery that the end of a service worker cut short. */
-  resumeRecovery(sessionId: string, stage: number, pageGone: boolean): void {
-    this.recovery.resume(sessionId, stage, pageGone);
+  resumeRecovery(sessionId: string, stage: number): void {
+    this.recovery.resume(sessionId, stage);
   }
 
   private async stageReady(

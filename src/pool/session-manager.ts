@@ -168,7 +168,8 @@ export class SessionManager {
       const now = this.needs.now();
       // The machine slept: the page could send nothing.
       if (now - due > TIMER_LATE_MS) opening.progressAt = now;
-      const left = opening.progressAt + OPEN_STALL_MS - now;
+      // Nor does it wait longer because somebody set the clock back.
+      const left = Math.min(OPEN_STALL_MS, opening.progressAt + OPEN_STALL_MS - now);
       if (left > 0) return this.watchOpening(sessionId, left);
       const seconds = OPEN_STALL_MS / 1000;
       const message = `Nothing of the model came for ${seconds} seconds while the session opened. Open it again.`;

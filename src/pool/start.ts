@@ -39,13 +39,11 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     if (tabGone && !alone) pool.pages.vanished(host);
     else pool.pages.lost(host, tabGone);
   }
-  // A stage whose recovery ended with the last service worker is recovered again; its attempt grows. In a frozen tab nothing
-  // starts.
-  const frozen = new Set((await needs.hostTabs()).flatMap((tab) => (tab.frozen ? [tab.hostId] : [])));
+  // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {
     if (session.status !== "live") continue;
     for (const [stage, record] of session.stages.entries())
-      if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage, frozen.has(record.hostId));
+      if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   await pool.spares.reconcile((hostId) => pages.hostIds.has(hostId));
   // Taken out of the books, and the service worker died before it had closed the tab. A page that lives is told to leave, one

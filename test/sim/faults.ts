@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
-import { HOST_BOOT_DEADLINE_MS } from "../../src/base/limits.ts";
+import { HOST_BOOT_DEADLINE_MS, PAGE_GRACE_MS } from "../../src/base/limits.ts";
 import type { Random } from "../unit/random.ts";
 import type { FaultKind } from "./plan.ts";
 import type { Browser } from "./world/browser.ts";
@@ -22,6 +22,8 @@ interface Fault {
   inject(target: Target): void;
   /** Errors that the fault table predicts beside those of the session's level. */
   readonly mayFail?: readonly ErrorCode[];
+  /** It goes on for so long; 0 when left out. */
+  readonly lastsMs?: number;
   /** Within this many milliseconds after the last fault, whatever is waited for has come. */
   readonly boundMs: number;
 }
@@ -36,6 +38,10 @@ const SLEEP_BOUND_MS = HOST_BOOT_DEADLINE_MS + PAGE_BOUND_MS;
 /** Whatever the machine may be busy with in its sleep. */
 const SLEEPS_MS = [5_000, 60_000, 8 * 3_600_000];
 const HOUR_MS = 3_600_000;
+/** Longer than every host waits for its start that a ladder may try. */
+const BOOTS_FAIL_MS = 4 * 31_000;
+/** The session of a page that went holds its hosts until its grace is over. */
+const GRACE_MS = 2 * PAGE_GRACE_MS;
 
 export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   hostCrash: { boundMs: BOUND_MS, inject: ({ frame }) => frame?.context.kill() },
@@ -99,9 +105,10 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       browser.killWorker();
     },
   },
-  pageReloaded: { boundMs: BOUND_MS, inject: ({ reloadPage }) => reloadPage(false) },
+  pageReloaded: { boundMs: BOUND_MS, lastsMs: GRACE_MS, inject: ({ reloadPage }) => reloadPage(false) },
   pageTakesUp: {
     // Sometimes it comes when they are parked.
+    lastsMs: GRACE_MS,
     boundMs: PAGE_BOUND_MS + BOUND_MS,
     inject: ({ reloadPage }) => reloadPage(true),
   },
@@ -114,7 +121,7 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   },
   diskFull: {
     boundMs: BOUND_MS,
-    // Hosts are journalled before they open: while nothing can be written, none opens.
+    lastsMs: 2_100,
     mayFail: ["QUOTA_EXCEEDED", "RECOVERY_FAILED"],
     inject: ({ browser, random }) => {
       browser.trouble.fullUntil = browser.loop.now + 100 + random.next() * 2_000;
@@ -122,6 +129,7 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   },
   diskSlow: {
     boundMs: HANG_BOUND_MS,
+    lastsMs: 4_000,
     inject: ({ browser, random }) => {
       browser.trouble.slowUntil = browser.loop.now + random.next() * 4_000;
     },
@@ -148,10 +156,11 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   bootsFail: {
     // Every step of the ladder waits for a host to start, in vain.
     boundMs: 5 * 30_000 + BOUND_MS,
+    lastsMs: BOOTS_FAIL_MS,
     mayFail: ["RECOVERY_FAILED", "HOST_LOST", "MODEL_FETCH_STALLED"],
     inject: ({ browser, frame }) => {
       browser.bootsFail = true;
-      browser.loop.after(4 * 31_000, () => {
+      browser.loop.after(BOOTS_FAIL_MS, () => {
         browser.bootsFail = false;
       });
       frame?.context.kill();

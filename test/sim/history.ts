@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
-import { PAGE_GRACE_MS, PARKED_KEPT_MS } from "../../src/base/limits.ts";
+import { PARKED_KEPT_MS, RECOVERY_ATTEMPTS_MAX } from "../../src/base/limits.ts";
 import { Random } from "../unit/random.ts";
 import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
@@ -18,6 +18,8 @@ const PHASE_WAIT_MS = 1_000;
 const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 5, idle: 3, running: 1.5, storing: 0.7, recovering: 5 };
 /** After the last word: whatever is still to end by itself ends within this. */
 const END_MS = 400_000;
+/** A fault may be felt so long after it has ended. */
+const FELT_LATE_MS = 5_000;
 /** A history that goes on for longer than this hangs. */
 const HISTORY_MS_MAX = 900_000;
 
@@ -234,23 +236,26 @@ class History {
   }
 
   private mayFail(slot: Slot, code: ErrorCode, since: number, isOpening: boolean): boolean {
-    const { level, stateful } = slot.plan;
+    const { level, stateful, strategy } = slot.plan;
     // A fault may have come just before, and be felt only now.
-    const faults = this.fired.filter(({ at }) => at >= since - 5_000);
+    const felt = ({ kind, at }: Fired): boolean => at + (FAULT_TABLE[kind].lastsMs ?? 0) >= since - FELT_LATE_MS;
+    const faults = this.fired.filter(felt);
     // Levels that keep no state lose it with any run that fails, be it on its own account.
     const losesState = stateful && (level === "none" || level === "low");
     if (losesState && code === "STATE_LOST") return true;
-    // The session of a page that went holds its hosts until its grace is over.
-    const holdsHosts = ({ kind, at }: Fired): boolean => kind === "pageReloaded" && at >= since - 2 * PAGE_GRACE_MS;
-    if (isOpening && code === "TOO_MANY_HOSTS" && this.fired.some(holdsHosts)) return true;
+    // What was never stored, or was damaged, cannot be taken up; what has ended neither.
+    const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
+    if (isGone && this.isDamaged) return true;
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
-    const ended: readonly ErrorCode[] = ["RECOVERY_FAILED", "SESSION_UNKNOWN", "SESSION_RELEASED"];
-    if (ended.includes(code) && slot.plan.strategy === "reconnect" && level !== "none") return true;
+    if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;
+    // The restart intensity is bounded: so many faults in a row are too many.
+    if (code === "RECOVERY_FAILED" && faults.length > RECOVERY_ATTEMPTS_MAX) return true;
     // The first frame of a page is not waited for when it dies before it answered.
     if (slot.isConnecting && (code === "EXTENSION_ABSENT" || code === "EXTENSION_DISCONNECTED")) return true;
+    const holdsHosts = ({ kind }: Fired): boolean => kind === "pageReloaded" || kind === "pageTakesUp";
+    if (isOpening && code === "TOO_MANY_HOSTS" && faults.some(holdsHosts)) return true;
     // It ended for a reason that its page could not hear.
-    const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
     if (isGone && faults.some(({ kind }) => FAULT_TABLE[kind].mayFail !== undefined)) return true;
     if (faults.some(({ kind }) => FAULT_TABLE[kind].mayFail?.includes(code))) return true;
     // An opening is made again twice when what it needs dies.

@@ -11,7 +11,8 @@ export function leaksOf(browser: Browser, loop: Loop, { hosts, spares = {}, sess
     leaks.push(
       `${leaked.length} channels are left, one from ${leaked[0]?.owner?.name} to ${leaked[0]?.peer.owner?.name}`,
     );
-  if (loop.pending > 0) leaks.push(`${loop.pending} timers are left`);
+  const { pending } = loop;
+  if (pending.length > 0) leaks.push(`${pending.length} timers are left, one for ${(pending[0] ?? 0) - loop.now} ms`);
   const booked = Object.keys(hosts).length + Object.keys(spares).length;
   if (booked > 0) leaks.push(`${booked} hosts are left in the books`);
   // Pages that were reloaded leave parked sessions behind, which a page may take up for a day.
