@@ -15,7 +15,7 @@ import { WebPage } from "./world/web-page.ts";
 /** A fault waits so long for its session to be in its phase, then comes anyway. */
 const PHASE_WAIT_MS = 1_000;
 /** How often it is looked at: some phases are over soon. */
-const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 5, idle: 3, running: 1.5, storing: 0.7, recovering: 5 };
+const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 10, idle: 5, running: 2.5, storing: 1.5, recovering: 10 };
 /** After the last word: whatever is still to end by itself ends within this. */
 const END_MS = 400_000;
 /** A fault may be felt so long after it has ended. */
@@ -173,13 +173,21 @@ class History {
     slot.quietSteps = 0;
     const until = this.loop.now + PHASE_WAIT_MS;
     let helped = false;
-    while (this.phaseOf(slot) !== phase && this.loop.now < until) {
-      if (phase === "recovering" && !helped && this.phaseOf(slot) !== "opening") {
-        helped = true;
-        this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
-      }
-      await this.sleep(LOOK_MS[phase]);
-    }
+    await new Promise<void>((come) => {
+      const look = (): void => {
+        const now = this.phaseOf(slot);
+        if (now === phase || this.loop.now >= until) {
+          come();
+          return;
+        }
+        if (phase === "recovering" && !helped && now !== "opening") {
+          helped = true;
+          this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
+        }
+        this.loop.after(LOOK_MS[phase], look);
+      };
+      look();
+    });
   }
 
   private fire(kind: FaultKind, { slot: index, stage: share }: PlannedFault): void {

@@ -29,6 +29,8 @@ export interface SlotNeeds {
   event(slot: Slot, event: SessionEvent): void;
 }
 
+/** Between two steps, when nothing has happened for long. */
+const QUIET_MS_MAX = 15_000;
 /** A page that takes a session up sometimes comes so late that it was parked. */
 const PARKED_AFTER_MS = 32_000;
 
@@ -85,7 +87,7 @@ export class Slot {
     // The longer nothing happens, the less it does: what matters is what it does around faults.
     const { quietSteps } = this;
     this.quietSteps++;
-    await this.needs.sleep(random.next() * Math.min(4_000, 15 * 1.5 ** quietSteps));
+    await this.needs.sleep(random.next() * Math.min(QUIET_MS_MAX, 15 * 1.8 ** quietSteps));
     if (this.wantsReopen) return false;
     const code = await work.step(session);
     if (code === null || code === "goes on") return code === null;

@@ -89,7 +89,7 @@ export class Work {
   private async runs(session: Session): Promise<StepEnd> {
     const { random, oracle } = this;
     const base = session.nextRun;
-    const count = 1 + random.below(random.chance(0.2) ? 20 : 6);
+    const count = 1 + random.below(random.chance(0.15) ? 20 : 4);
     const answers: Promise<Answer>[] = [];
     this.asked = [];
     for (let index = 0; index < count; index++) {
@@ -147,9 +147,12 @@ export class Work {
   /** Keeps the state as it is, reads a handle, or forgets one. */
   private async useHandles(session: Session): Promise<StepEnd> {
     const { random, oracle } = this;
+    // Either takes a run of its own, which computes nothing. What is forgotten goes along: so no other run is needed for it.
+    oracle.passed(session.nextRun);
     try {
       const kept = this.any();
       if (kept === undefined || random.chance(0.4)) {
+        while (this.kept.length >= HANDLES_MAX) this.kept.shift()?.handle.dispose();
         this.keep({ handle: await this.needs.counted(session.keepState()), version: oracle.version });
         return null;
       }
@@ -164,7 +167,11 @@ export class Work {
 
   private generate(session: Session): Promise<StepEnd> {
     const { random } = this;
-    const generation = { base: session.nextRun, prompt: someIds(random), count: 1 + random.below(20) };
+    const generation = {
+      base: session.nextRun,
+      prompt: someIds(random),
+      count: 1 + random.below(random.chance(0.3) ? 20 : 6),
+    };
     const { prompt, count } = generation;
     return this.stream(generation, () => session.generate(prompt, { maxNewTokens: count }));
   }
@@ -223,7 +230,6 @@ export class Work {
 
   private keep(kept: Kept): void {
     this.kept.push(kept);
-    if (this.kept.length > HANDLES_MAX) this.kept.shift()?.handle.dispose();
   }
 
   private report(wrong: string | null): void {

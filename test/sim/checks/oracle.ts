@@ -49,6 +49,11 @@ export class Oracle {
     this.versions.set(run, this.version);
   }
 
+  /** A run that computes nothing. */
+  passed(run: number): void {
+    this.versions.set(run, this.version);
+  }
+
   lost(): void {
     this.isLost = true;
   }

@@ -15,6 +15,10 @@ import { Frame } from "./frame.ts";
 import { Lane } from "./lane.ts";
 import { graphOf, modelOf, planIdOf } from "./models.ts";
 
+/** As late as a tick can be and still count in full. */
+const LATE_TICK_MS = 4 * KEEPER_TICK_MS;
+const PUNCTUAL = 0.1;
+
 /** A host's tab: its page and keeper in one process, its frame in another. What host-page.ts and KeeperRoom do. */
 export class HostPage {
   readonly context: Context;
@@ -30,6 +34,8 @@ export class HostPage {
   private readonly pool: RpcPeer<HostCalls, HostToPool, Record<never, never>, PoolToHost>;
   private port: WorkPort | null = null;
   private readonly lane: Lane;
+  /** Of its keeper's timer: on most machines that do so much else it is late. */
+  private readonly tickMs: number;
   /** The last frame that was taken down was well. */
   private tookDownHealthy = false;
 
@@ -40,6 +46,7 @@ export class HostPage {
   ) {
     const { loop, random } = browser;
     this.context = new Context(loop, `page of ${hostId}`);
+    this.tickMs = random.chance(PUNCTUAL) ? KEEPER_TICK_MS : LATE_TICK_MS;
     this.lane = new Lane(loop, () => browser.messageMs());
     this.keeper = new HostKeeper(this.needs(), hostId);
     this.pool = new RpcPeer<HostCalls, HostToPool, Record<never, never>, PoolToHost>(
@@ -131,7 +138,7 @@ export class HostPage {
       this.keeper.frameGone();
     }
     this.keeper.tick(context.loop.now);
-    context.after(KEEPER_TICK_MS, () => this.tick());
+    context.after(this.tickMs, () => this.tick());
   }
 
   private mount(): Promise<MessagePort> {
