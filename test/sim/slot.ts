@@ -187,7 +187,7 @@ export class Slot {
     const { session, work } = this;
     const goesOn = this.takesUp && session !== null && !this.isReleasing;
     if (goesOn) {
-      work.leave();
+      work.leave(session);
       this.left = { id: session.id, work };
     } else if (!this.takesUp) this.left = null;
     this.takesUp = false;

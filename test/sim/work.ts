@@ -25,6 +25,13 @@ interface Answer {
   readonly handle: Resident | null;
 }
 
+interface Generation {
+  /** Its first run. Known for certain only while it is under way: others may take numbers before it begins. */
+  base: number;
+  readonly prompt: readonly number[];
+  readonly count: number;
+}
+
 interface Kept {
   readonly handle: Resident;
   readonly version: WireTensors;
@@ -42,8 +49,7 @@ export class Work {
   private readonly kept: Kept[] = [];
   /** Asked, and not held against the model yet. */
   private asked: AskedRun[] = [];
-  private generation: { readonly base: number; readonly prompt: readonly number[]; readonly count: number } | null =
-    null;
+  private generation: Generation | null = null;
   private readonly keepsState: boolean;
 
   constructor(
@@ -62,9 +68,10 @@ export class Work {
   }
 
   /** The page is gone: what it had asked for may have been done. */
-  leave(): void {
+  leave(session: Session): void {
     this.oracle.unheard(this.asked);
     const { generation } = this;
+    if (generation !== null) generation.base = baseOf(session) ?? generation.base;
     if (generation !== null) this.oracle.unheardGeneration(generation.base, generation.prompt, generation.count);
     this.asked = [];
     this.kept.length = 0;
@@ -173,21 +180,21 @@ export class Work {
       count: 1 + random.below(random.chance(0.3) ? 20 : 6),
     };
     const { prompt, count } = generation;
-    return this.stream(generation, () => session.generate(prompt, { maxNewTokens: count }));
+    return this.stream(session, generation, () => session.generate(prompt, { maxNewTokens: count }));
   }
 
-  private goOn(session: Session, generation: NonNullable<Work["generation"]>): Promise<StepEnd> {
-    return this.stream(generation, () => session.resumeGeneration());
+  private goOn(session: Session, generation: Generation): Promise<StepEnd> {
+    return this.stream(session, generation, () => session.resumeGeneration());
   }
 
   private async stream(
-    generation: NonNullable<Work["generation"]>,
+    session: Session,
+    generation: Generation,
     tokens: () => AsyncIterable<{ readonly index: number; readonly id: number }>,
   ): Promise<StepEnd> {
     const ids: number[] = [];
     this.generation = generation;
     this.started = true;
-    const { base } = generation;
     let end: StepEnd = null;
     try {
       await this.needs.counted(
@@ -195,15 +202,16 @@ export class Work {
           for await (const { index, id } of tokens()) {
             if (index !== ids.length) this.report(`token ${index} came as the ${ids.length}th`);
             ids.push(id);
+            generation.base = baseOf(session) ?? generation.base;
             this.needs.settled();
           }
         })(),
       );
-      this.report(this.oracle.generated(base, generation, ids, true));
+      this.report(this.oracle.generated(generation, ids, true));
     } catch (error) {
       const code = codeOf(error);
       if (code === "BAD_OPTIONS" && ids.length === 0) return code;
-      this.report(this.oracle.generated(base, generation, ids, false));
+      this.report(this.oracle.generated(generation, ids, false));
       // What it did to the state depends on the token that failed.
       this.started = false;
       end = this.goesOn(code) && code !== "OUT_OF_MEMORY" ? "goes on" : this.ended(code);
@@ -235,6 +243,12 @@ export class Work {
   private report(wrong: string | null): void {
     if (wrong !== null) this.needs.violation(wrong);
   }
+}
+
+/** The first run of the generation under way. */
+function baseOf(session: Session): number | null {
+  const { generating } = session as unknown as { readonly generating: { readonly current: Generation | null } };
+  return generating.current?.base ?? null;
 }
 
 function someIds(random: Random): number[] {
