@@ -4,7 +4,7 @@ import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type { StageCalls, StageEvents, StageMessage, StageReports, StageStatus } from "../protocol/stage.ts";
+import type { Pace, StageCalls, StageEvents, StageMessage, StageReports, StageStatus } from "../protocol/stage.ts";
 
 /** The driver's end of one stage. Null: no answer came in time, or a newer wiring has closed this one. */
 export interface StageLink {
@@ -15,13 +15,14 @@ export interface StageLink {
   restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
+  pace(pace: Pace): void;
   close(): void;
 }
 
 export interface WiringEvents {
   output(message: StageMessage): void;
   stored(stage: number, run: number): void;
-  storeFailed(error: ErrorData): void;
+  storeFailed(stage: number, run: number, error: ErrorData): void;
 }
 
 export interface Wiring {
@@ -68,7 +69,12 @@ export class ChannelWirer implements Wirer {
         missing.delete(index);
         if (missing.size === 0) allArrived();
       };
-      const told = { ...events, stored: (run: number) => events.stored(index, run), wired };
+      const told: LinkEvents = {
+        output: (message) => events.output(message),
+        stored: (run) => events.stored(index, run),
+        storeFailed: (run, error) => events.storeFailed(index, run, error),
+        wired,
+      };
       const link = new PortLink(driver.port1, this.limits.answerMs, platform, told);
       this.carrier.toHost(sessionId, stage, [driver.port2, input, output]);
       return link;
@@ -87,6 +93,12 @@ export class ChannelWirer implements Wirer {
   }
 }
 
+interface LinkEvents extends Pick<WiringEvents, "output"> {
+  stored(run: number): void;
+  storeFailed(run: number, error: ErrorData): void;
+  wired(): void;
+}
+
 class PortLink implements StageLink {
   private closed = false;
   private readonly peer: RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>;
@@ -95,7 +107,7 @@ class PortLink implements StageLink {
     private readonly port: MessagePort,
     private readonly answerMs: number,
     private readonly platform: Pick<Platform, "after">,
-    events: Omit<WiringEvents, "stored"> & { stored(run: number): void; wired(): void },
+    events: LinkEvents,
   ) {
     this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
       (message) => port.postMessage(message),
@@ -104,7 +116,7 @@ class PortLink implements StageLink {
         wired: () => events.wired(),
         output: (message) => events.output(message),
         stored: ({ run }) => events.stored(run),
-        storeFailed: ({ error }) => events.storeFailed(error),
+        storeFailed: ({ run, error }) => events.storeFailed(run, error),
       },
     );
     servePort(port, this.peer);
@@ -124,6 +136,9 @@ class PortLink implements StageLink {
   }
   resend(from: number): void {
     this.peer.emit("resend", { from });
+  }
+  pace(pace: Pace): void {
+    this.peer.emit("pace", pace);
   }
   close(): void {
     this.port.close();

@@ -335,6 +335,7 @@ export class Pool {
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>
         source !== undefined && sink !== undefined && find(sessionId)?.wire(source, sink, feedsFrom),
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
+      stored: ({ sessionId, run }) => find(sessionId)?.stored(run),
       durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
       unwired: ({ sessionId }) => find(sessionId)?.unwired(),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),

@@ -176,6 +176,8 @@ export interface DriverEvents {
   ports: { sessionId: string; feedsFrom: number };
   /** Runs up to this one are never replayed: their feeds may go. */
   safe: { sessionId: string; run: number };
+  /** All state after this run is stored: so much less would have to be done again. */
+  stored: { sessionId: string; run: number };
   /** Runs up to this one survive everything. */
   durable: { sessionId: string; run: number };
   /** Said before runs that failed with a host: whatever still comes over the session's ports counts for nothing. */

@@ -88,7 +88,9 @@ export class Work {
       if (end !== "BAD_OPTIONS") return end;
       // The journal had not heard of it.
     }
-    this.report(this.oracle.takenUp(session.nextRun - 1));
+    // A generation that had begun and done nothing is where it began: at initial state.
+    const isBegun = generation !== null && knows(session, generation) && session.nextRun === generation.base;
+    this.report(this.oracle.takenUp(isBegun ? -1 : session.nextRun - 1));
     this.started = session.nextRun > 0;
     return this.runs(session);
   }
@@ -243,6 +245,14 @@ export class Work {
   private report(wrong: string | null): void {
     if (wrong !== null) this.needs.violation(wrong);
   }
+}
+
+/** The session was taken up with this generation. */
+function knows(session: Session, { base }: Generation): boolean {
+  const { generating } = session as unknown as {
+    readonly generating: { readonly known: { readonly head: { readonly base: number } } | null };
+  };
+  return generating.known?.head.base === base;
 }
 
 /** The first run of the generation under way. */
