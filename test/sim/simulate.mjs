@@ -9,19 +9,19 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 /**
  * A change of the sources that the simulator must notice. `find` stands exactly once in `file`.
- * @typedef {{ name: string, file: string, find: string, replace: string }} Mutant
- * @typedef {{ from: number, count: number, lanes: number, failuresMax?: number, shrinks?: boolean, verbose?: boolean }} SimOptions
+ * @typedef {{ name: string, file: string, find: string, replace: string, seeds: readonly number[] }} Mutant
+ * @typedef {{ from?: number, count?: number, seeds?: readonly number[], lanes: number, failuresMax?: number, shrinks?: boolean, verbose?: boolean }} SimOptions
  * @typedef {Extract<import("./worker.ts").SimReport, { kind: "failure" }>} Failure
  * @typedef {{ failures: Failure[], histories: number, events: number, eventsMin: number, faults: number,
  *   coverage: Record<string, number>, seconds: number }} SimResult
  */
 
 /**
- * Plays the histories of `count` seeds, `lanes` at a time.
+ * Plays the histories of these seeds, or of `count` from `from` on, `lanes` at a time.
  * @param {SimOptions} options @param {Mutant | null} [mutant] @returns {Promise<SimResult>}
  */
 export async function simulate(
-  { from, count, lanes, failuresMax = 1, shrinks = false, verbose = false },
+  { from = 1, count = 0, seeds, lanes, failuresMax = 1, shrinks = false, verbose = false },
   mutant = null,
 ) {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-sim-"));
@@ -30,12 +30,11 @@ export async function simulate(
   const result = { failures: [], histories: 0, events: 0, eventsMin: Infinity, faults: 0, coverage: {}, seconds: 0 };
   try {
     const script = await bundle(folder, mutant);
-    const orders = Array.from({ length: Math.min(lanes, count) }, (_, lane) => from + lane);
-    await Promise.all(
-      orders.map((first) =>
-        play(script, { from: first, to: from + count, step: orders.length, failuresMax, shrinks, verbose }, result),
-      ),
-    );
+    const step = Math.min(lanes, seeds?.length ?? count);
+    const orders = Array.from({ length: step }, (_, lane) => ({
+      seeds: seeds?.filter((_, at) => at % step === lane) ?? { from: from + lane, to: from + count, step },
+    }));
+    await Promise.all(orders.map((order) => play(script, { ...order, failuresMax, shrinks, verbose }, result)));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -5,11 +5,9 @@ import { type Outcome, play } from "./history.ts";
 import { type HistoryPlan, planHistory } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
-/** Which histories a worker plays: seeds `from`, `from + step`, … below `to`. */
+/** Which histories a worker plays. */
 export interface SimOrder {
-  readonly from: number;
-  readonly to: number;
-  readonly step: number;
+  readonly seeds: readonly number[] | { readonly from: number; readonly to: number; readonly step: number };
   /** Failures after which it stops; each is shrunk first if asked for. */
   readonly failuresMax: number;
   readonly shrinks: boolean;
@@ -41,7 +39,8 @@ const order = workerData as SimOrder;
 const coverage = new Coverage();
 const sums = { histories: 0, events: 0, faults: 0, eventsMin: Number.POSITIVE_INFINITY };
 let failures = 0;
-let seed = order.from;
+let played = 0;
+let seed = 0;
 let strays: string[] = [];
 
 // What no one waits for must not fail either: here it is a fault of the history that was just played.
@@ -51,27 +50,32 @@ process.on("unhandledRejection", (error) => {
 
 /** One history each time that the worker's own event loop turns: what it left unhandled is known then. */
 function turn(): void {
-  const outcome = played();
+  const outcome = playOne();
   setImmediate(() => {
     const violations = [...outcome.violations, ...strays.splice(0, 1)];
     strays = [];
     if (violations.length > 0) failed({ ...outcome, violations });
     else if (order.verbose) tell({ kind: "log", log: outcome.log });
-    seed += order.step;
+    played++;
     next();
   });
 }
 
 function next(): void {
-  if (seed < order.to && failures < order.failuresMax) setImmediate(turn);
-  else tell({ kind: "done", ...sums, coverage: coverage.counts });
+  const { seeds } = order;
+  const due = "from" in seeds ? seeds.from + played * seeds.step : seeds[played];
+  const isLeft = due !== undefined && ("from" in seeds ? due < seeds.to : true);
+  if (isLeft && failures < order.failuresMax) {
+    seed = due;
+    setImmediate(turn);
+  } else tell({ kind: "done", ...sums, coverage: coverage.counts });
 }
 
 function planned(): HistoryPlan {
   return { ...planHistory(seed), isVerbose: order.verbose };
 }
 
-function played(): Outcome {
+function playOne(): Outcome {
   const outcome = play(planned());
   coverage.merge(outcome.coverage.counts);
   sums.histories++;
