@@ -98,6 +98,8 @@ export class Durability {
   answered(before: number, acked: number): void {
     this.costs.end(before, acked, this.needs.now());
     this.setPace(false);
+    // What a run takes is known better now, and one that was held for what it seemed to take may go on.
+    this.needs.changed();
     this.watchIdle();
   }
 

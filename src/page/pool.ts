@@ -309,7 +309,7 @@ export class Pool {
       return session;
     } catch (error) {
       sending.abort(error);
-      peer.emit("abortOpen", { openId });
+      this.abandon(peer, openId);
       throw error;
     } finally {
       this.arriving.delete(openId);
@@ -317,6 +317,13 @@ export class Pool {
       signal.removeEventListener("abort", abort);
       port1.close();
     }
+  }
+
+  /** Nobody takes what it gives. A frame that died hears nothing: the next one says it, or its hosts would be held for the grace of a page. */
+  private abandon(peer: DriverPeer, openId: string): void {
+    const tell = (to: DriverPeer): void => to.emit("abortOpen", { openId });
+    if (peer.isClosed) this.live().then(tell, () => undefined);
+    else tell(peer);
   }
 
   /** By the name of the call that opens each. */
