@@ -5,6 +5,7 @@ import { PLATFORM, type Platform } from "../base/platform.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type {
+  Pace,
   RestoreFrom,
   StageCalls,
   StageEvents,
@@ -22,13 +23,14 @@ export interface StageLink {
   restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
+  pace(pace: Pace): void;
   close(): void;
 }
 
 export interface WiringEvents {
   output(message: StageMessage): void;
   stored(stage: number, run: number): void;
-  storeFailed(error: ErrorData): void;
+  storeFailed(stage: number, run: number, error: ErrorData): void;
 }
 
 export interface Wiring {
@@ -75,7 +77,12 @@ export class ChannelWirer implements Wirer {
         missing.delete(index);
         if (missing.size === 0) allArrived();
       };
-      const told = { ...events, stored: (run: number) => events.stored(index, run), wired };
+      const told: LinkEvents = {
+        output: (message) => events.output(message),
+        stored: (run) => events.stored(index, run),
+        storeFailed: (run, error) => events.storeFailed(index, run, error),
+        wired,
+      };
       const link = new PortLink(driver.port1, this.limits.answerMs, platform, told);
       this.carrier.toHost(sessionId, stage, [driver.port2, input, output]);
       return link;
@@ -94,6 +101,12 @@ export class ChannelWirer implements Wirer {
   }
 }
 
+interface LinkEvents extends Pick<WiringEvents, "output"> {
+  stored(run: number): void;
+  storeFailed(run: number, error: ErrorData): void;
+  wired(): void;
+}
+
 class PortLink implements StageLink {
   private closed = false;
   private readonly peer: RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>;
@@ -102,7 +115,7 @@ class PortLink implements StageLink {
     private readonly port: MessagePort,
     private readonly answerMs: number,
     private readonly platform: Pick<Platform, "after">,
-    events: Omit<WiringEvents, "stored"> & { stored(run: number): void; wired(): void },
+    events: LinkEvents,
   ) {
     this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
       (message) => port.postMessage(message),
@@ -111,7 +124,7 @@ class PortLink implements StageLink {
         wired: () => events.wired(),
         output: (message) => events.output(message),
         stored: ({ run }) => events.stored(run),
-        storeFailed: ({ error }) => events.storeFailed(error),
+        storeFailed: ({ run, error }) => events.storeFailed(run, error),
       },
     );
     servePort(port, this.peer);
@@ -131,6 +144,9 @@ class PortLink implements StageLink {
   }
   resend(from: number): void {
     this.peer.emit("resend", { from });
+  }
+  pace(pace: Pace): void {
+    this.peer.emit("pace", pace);
   }
   close(): void {
     this.port.close();

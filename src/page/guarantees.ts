@@ -1,6 +1,7 @@
 import { LEVELS } from "../fault/levels.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { SessionOptions } from "../protocol/options.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
 
 export interface Guarantees {
   /** True: what is recovered equals the undisturbed result bit for bit. */
@@ -35,4 +36,9 @@ export function guaranteesOf(options: SessionOptions, stages: readonly StageInfo
     reason: `All stages run on the same wasm build with one thread, so a replayed run gives the same bits.${standby}`,
     crashDomains,
   };
+}
+
+/** Whether state is stored, so that runs which are not durable yet may be bounded. */
+export function keepsState({ options, plan }: Pick<SessionInfo, "options" | "plan">): boolean {
+  return LEVELS[options.faultToleranceLevel].keepsState && plan.stateInputs.length > 0;
 }

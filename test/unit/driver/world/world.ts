@@ -31,6 +31,7 @@ export interface WorldOptions {
   readonly idleMs?: number;
   /** Share of checkpoints that cannot be stored. */
   readonly failedWrites?: number;
+  readonly checkpointIntervalMs?: number;
 }
 
 const SESSION_ID = "session";
@@ -47,6 +48,8 @@ export class World {
   session!: Session;
   /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
   losingPorts = false;
+  /** Whether this stage's next checkpoint cannot be stored. */
+  writesFail: (stage: number) => boolean = () => false;
   /** What the driver had journalled, in order. */
   readonly entries: TokensEntry[] = [];
   durableRun = -1;
@@ -64,7 +67,11 @@ export class World {
   ) {
     this.random = new Random(seed);
     const specs = specsOf(options.stages, options.stateful);
-    const asked = parseSessionOptions({ shards: options.stages, faultToleranceLevel: options.level ?? "medium" });
+    const asked = parseSessionOptions({
+      shards: options.stages,
+      faultToleranceLevel: options.level ?? "medium",
+      checkpointIntervalMs: options.checkpointIntervalMs,
+    });
     this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
     this.hosts = specs.map((_, stage) => this.newHost(stage));
     this.stages = specs.map((_, stage) => stageInfo(stage, 0));
@@ -218,7 +225,7 @@ export class World {
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
       lostRestores: this.options.lostRestores ?? 0,
-      failedWrites: this.options.failedWrites ?? 0,
+      writeFails: () => this.writesFail(stage) || this.random.chance(this.options.failedWrites ?? 0),
     });
   }
 
@@ -281,6 +288,7 @@ export class World {
           if (source !== undefined && sink !== undefined) session().wire(source, sink, feedsFrom);
         },
         safe: ({ run }) => session().safe(run),
+        stored: ({ run }) => session().stored(run),
         durable: ({ run }) => session().durable(run),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
