@@ -5,6 +5,7 @@ import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../pro
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
+import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import { HostPages } from "./host-pages.ts";
@@ -31,6 +32,7 @@ export class ResourcePool {
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
   private readonly browsers: BrowserReports;
+  private readonly sync = new BrowserSync();
   private readonly needs: PoolNeeds;
 
   constructor(given: PoolNeeds) {
@@ -110,9 +112,9 @@ export class ResourcePool {
       parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
-      originStatus: async (caller) => {
+      originStatus: async ({ known, ...caller }) => {
         await admit(caller);
-        return originStatus(this.state, this.needs.history, caller.origin);
+        return this.sync.news(bridgeId, known, originStatus(this.state, this.needs.history, caller.origin));
       },
       failHost: async (params) => {
         await admit(params);
