@@ -11,6 +11,8 @@ export interface SimOrder {
   /** Failures after which it stops; each is shrunk first if asked for. */
   readonly failuresMax: number;
   readonly shrinks: boolean;
+  /** No history begins later than so many seconds after the first. */
+  readonly seconds: number;
   /** Logs hold all that happened, of histories that held as well. */
   readonly verbose: boolean;
   /** How many were played so far, for whoever watches. */
@@ -32,12 +34,16 @@ export type SimReport =
       readonly events: number;
       readonly faults: number;
       readonly eventsMin: number;
+      readonly faultsMin: number;
+      readonly sessionsMin: number;
       readonly coverage: Readonly<Record<string, number>>;
     };
 
 const order = workerData as SimOrder;
 const coverage = new Coverage();
-const sums = { histories: 0, events: 0, faults: 0, eventsMin: Number.POSITIVE_INFINITY };
+const NONE = Number.POSITIVE_INFINITY;
+const sums = { histories: 0, events: 0, faults: 0, eventsMin: NONE, faultsMin: NONE, sessionsMin: NONE };
+const begunAt = performance.now();
 let failures = 0;
 let played = 0;
 let seed = 0;
@@ -65,7 +71,8 @@ function next(): void {
   const { seeds } = order;
   const due = "from" in seeds ? seeds.from + played * seeds.step : seeds[played];
   const isLeft = due !== undefined && ("from" in seeds ? due < seeds.to : true);
-  if (isLeft && failures < order.failuresMax) {
+  const isInTime = performance.now() - begunAt < order.seconds * 1000;
+  if (isLeft && isInTime && failures < order.failuresMax) {
     seed = due;
     setImmediate(turn);
   } else tell({ kind: "done", ...sums, coverage: coverage.counts });
@@ -82,6 +89,8 @@ function playOne(): Outcome {
   sums.events += outcome.events;
   sums.faults += outcome.faults;
   sums.eventsMin = Math.min(sums.eventsMin, outcome.events);
+  sums.faultsMin = Math.min(sums.faultsMin, outcome.faults);
+  sums.sessionsMin = Math.min(sums.sessionsMin, outcome.sessions);
   Atomics.add(order.clock, 0, 1);
   return outcome;
 }
