@@ -42,6 +42,13 @@ export class HostPages {
     if (this.state.hosts[hostId] !== undefined) this.lost(host, !hasTab);
   }
 
+  /** These are thought to be alive, and so connect soon; of those that do not the browser is asked again. */
+  expect(hosts: readonly HostRecord[]): void {
+    this.needs.after(GONE_LOOK_MS, () => {
+      for (const { hostId } of hosts) if (!this.hosts.isReached(hostId)) void this.disconnected(hostId);
+    });
+  }
+
   /** Whether a host has a tab. A tab that the browser discarded has another id since. */
   async findTab(hostId: string): Promise<boolean> {
     const { needs } = this;

@@ -39,6 +39,8 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     if (tabGone && !alone) pool.pages.vanished(host);
     else pool.pages.lost(host, tabGone);
   }
+  // The browser may still list a page whose process has just died, and whose port broke when nobody was there to see it.
+  pool.pages.expect(Object.values(pool.state.hosts).filter(isAlive));
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {
     if (session.status !== "live") continue;

@@ -178,9 +178,10 @@ export class FakeBrowser {
   }
 
   /** The service worker dies and starts again: what is not in the journal is gone. */
-  async restartWorker(): Promise<void> {
+  async restartWorker(afterwards: () => Promise<void> = async () => undefined): Promise<void> {
     this.killWorker();
     await reconcile(this.pool, this.needs);
+    await afterwards();
     // Pages that nobody knows are told to leave.
     for (const [id, { hostId, alive }] of this.tabs) if (alive && !isHost(this.state, hostId)) this.tabs.delete(id);
     for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pages.connected(hostId);

@@ -60,6 +60,15 @@ describe("a host that is lost", () => {
     await browser.restartWorker();
     expect(browser.hostTabs).toBe(0);
   });
+  it("is found out although nobody was there when its page's port broke, and the browser still lists it", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(1);
+    await browser.restartWorker(async () => {
+      for (const tab of browser.tabs.values()) tab.alive = false;
+    });
+    await browser.pass(3_000);
+    expect(phases(browser)).toEqual(["1 ready"]);
+  });
   it("is one fault, however many report it", async () => {
     const browser = new FakeBrowser();
     await browser.live(2);
