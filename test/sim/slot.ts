@@ -87,7 +87,7 @@ export class Slot {
     // The longer nothing happens, the less it does: what matters is what it does around faults.
     const { quietSteps } = this;
     this.quietSteps++;
-    await this.needs.sleep(random.next() * Math.min(QUIET_MS_MAX, 15 * 1.8 ** quietSteps));
+    await this.sleep(random.next() * Math.min(QUIET_MS_MAX, 15 * 1.8 ** quietSteps));
     if (this.wantsReopen) return false;
     const code = await work.step(session);
     if (code === null || code === "goes on") return code === null;
@@ -114,7 +114,7 @@ export class Slot {
   /** The page was reloaded, and the new one goes on where the old one was. */
   private async takeUp({ id, work }: { readonly id: string; readonly work: Work }): Promise<boolean> {
     const { needs, random } = this;
-    if (random.chance(0.15)) await needs.sleep(PARKED_AFTER_MS);
+    if (random.chance(0.15)) await this.sleep(PARKED_AFTER_MS);
     const known = needs.durableRun(id);
     const isUp = await this.opening((pool) => pool.resumeSession(id, { onEvent: (event) => needs.event(this, event) }));
     const { session } = this;
@@ -143,7 +143,7 @@ export class Slot {
       return true;
     } catch (error) {
       this.check(codeOf(error), true);
-      await needs.sleep(200);
+      await this.sleep(200);
       return false;
     } finally {
       this.isOpening = false;
@@ -209,9 +209,21 @@ export class Slot {
     try {
       return await call;
     } finally {
-      if (page === this.needs.page() && this.outstanding > 0) this.outstanding--;
+      await this.goOn(page);
+      if (this.outstanding > 0) this.outstanding--;
       this.outstandingSince = this.needs.now();
     }
+  }
+
+  private async sleep(ms: number): Promise<void> {
+    const page = this.needs.page();
+    await this.needs.sleep(ms);
+    await this.goOn(page);
+  }
+
+  /** What a page that is gone would have done is never done. */
+  private goOn(page: WebPage): Promise<void> {
+    return page === this.needs.page() ? Promise.resolve() : new Promise(() => undefined);
   }
 }
 

@@ -30,6 +30,8 @@ interface Generation {
   base: number;
   readonly prompt: readonly number[];
   readonly count: number;
+  /** The page has all of it, or an error. */
+  isOver: boolean;
 }
 
 interface Kept {
@@ -49,6 +51,7 @@ export class Work {
   private readonly kept: Kept[] = [];
   /** Asked, and not held against the model yet. */
   private asked: AskedRun[] = [];
+  /** The last one. */
   private generation: Generation | null = null;
   private readonly keepsState: boolean;
 
@@ -71,26 +74,23 @@ export class Work {
   leave(session: Session): void {
     this.oracle.unheard(this.asked);
     const { generation } = this;
-    if (generation !== null) generation.base = baseOf(session) ?? generation.base;
-    if (generation !== null) this.oracle.unheardGeneration(generation.base, generation.prompt, generation.count);
     this.asked = [];
     this.kept.length = 0;
+    if (generation === null || generation.isOver) return;
+    generation.base = baseOf(session) ?? generation.base;
+    this.oracle.unheardGeneration(generation.base, generation.prompt, generation.count);
   }
 
   /** Another page has taken the session up. `isSure`: the state is there, and which it is can be known. */
   async takenUp(session: Session, run: number, isSure: boolean): Promise<StepEnd> {
     const { generation } = this;
-    this.generation = null;
     this.started = false;
     if (!isSure) return null;
-    if (generation !== null && run >= generation.base - 1 && this.random.chance(0.7)) {
-      const end = await this.goOn(session, generation);
-      if (end !== "BAD_OPTIONS") return end;
-      // The journal had not heard of it.
-    }
+    // What the journal had heard of; the page may have had more.
+    const known = knownBase(session);
+    if (known !== null && generation?.base === known && this.random.chance(0.7)) return this.goOn(session, generation);
     // A generation that had begun and done nothing is where it began: at initial state.
-    const isBegun = generation !== null && knows(session, generation) && session.nextRun === generation.base;
-    this.report(this.oracle.takenUp(isBegun ? -1 : session.nextRun - 1));
+    this.report(this.oracle.takenUp(known === session.nextRun ? -1 : run));
     this.started = session.nextRun > 0;
     return this.runs(session);
   }
@@ -180,6 +180,7 @@ export class Work {
       base: session.nextRun,
       prompt: someIds(random),
       count: 1 + random.below(random.chance(0.3) ? 20 : 6),
+      isOver: false,
     };
     const { prompt, count } = generation;
     return this.stream(session, generation, () => session.generate(prompt, { maxNewTokens: count }));
@@ -196,6 +197,7 @@ export class Work {
   ): Promise<StepEnd> {
     const ids: number[] = [];
     this.generation = generation;
+    generation.isOver = false;
     this.started = true;
     let end: StepEnd = null;
     try {
@@ -212,13 +214,12 @@ export class Work {
       this.report(this.oracle.generated(generation, ids, true));
     } catch (error) {
       const code = codeOf(error);
-      if (code === "BAD_OPTIONS" && ids.length === 0) return code;
       this.report(this.oracle.generated(generation, ids, false));
       // What it did to the state depends on the token that failed.
       this.started = false;
       end = this.goesOn(code) && code !== "OUT_OF_MEMORY" ? "goes on" : this.ended(code);
     }
-    this.generation = null;
+    generation.isOver = true;
     return end;
   }
 
@@ -247,12 +248,15 @@ export class Work {
   }
 }
 
-/** The session was taken up with this generation. */
-function knows(session: Session, { base }: Generation): boolean {
+/** The first run of the generation that the session was taken up in the middle of. */
+function knownBase(session: Session): number | null {
   const { generating } = session as unknown as {
-    readonly generating: { readonly known: { readonly head: { readonly base: number } } | null };
+    readonly generating: {
+      readonly known: { readonly head: { readonly base: number; readonly runs: number | null } } | null;
+    };
   };
-  return generating.known?.head.base === base;
+  const head = generating.known?.head;
+  return head?.runs === null ? head.base : null;
 }
 
 /** The first run of the generation under way. */

@@ -15,9 +15,9 @@ export function leaksOf(browser: Browser, loop: Loop, { hosts, spares = {}, sess
   if (pending.length > 0) leaks.push(`${pending.length} timers are left, one for ${(pending[0] ?? 0) - loop.now} ms`);
   const booked = Object.keys(hosts).length + Object.keys(spares).length;
   if (booked > 0) leaks.push(`${booked} hosts are left in the books`);
-  // Pages that were reloaded leave parked sessions behind, which a page may take up for a day.
+  // Pages that were reloaded leave parked (or paused) sessions behind, which a page may take up for a day.
   for (const { sessionId, status } of Object.values(sessions))
-    if (status !== "parked") leaks.push(`session ${sessionId} is left, ${status}`);
+    if (status !== "parked" && status !== "paused") leaks.push(`session ${sessionId} is left, ${status}`);
   for (const sessionId of browser.checkpoints.sessions)
     if (sessions[sessionId] === undefined) leaks.push(`checkpoints of session ${sessionId} are left`);
   return leaks;
