@@ -3,6 +3,7 @@ import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, OWNER_LOOK_LATE_MS, PAGE_GRAC
 import type { Caller } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import type { Parking } from "./parking.ts";
 
 export type Claim = Pick<Caller, "bridgeId" | "origin"> & {
@@ -55,7 +56,7 @@ export class Owners {
 
   private take({ sessionId, status }: SessionRecord, bridgeId: string, anew: boolean): Promise<void> {
     const isKept = status === "parked" || status === "paused";
-    return this.append(sessionId, {
+    return this.note(sessionId, {
       bridgeId,
       ownerLostAt: null,
       ...(anew ? { secret: this.needs.newId() } : {}),
@@ -111,19 +112,12 @@ export class Owners {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  /** Looks at owners go on when the disk is full: who is gone is parked all the same. */
-  private note(sessionId: string, changes: Pick<SessionRecord, "ownerLostAt">): Promise<void> {
-    return this.append(sessionId, changes).catch(() => undefined);
-  }
-
-  private append(
+  /** With a full disk as well: who is gone is parked, and who has come has the session, which nobody else would end. */
+  private note(
     sessionId: string,
     changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>,
   ): Promise<void> {
-    return this.needs.journal.append({
-      action: "update_session",
-      data: { sessionId, at: this.needs.now(), ...changes },
-    });
+    return note(this.needs, { action: "update_session", data: { sessionId, at: this.needs.now(), ...changes } });
   }
 }
 

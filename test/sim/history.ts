@@ -84,7 +84,7 @@ class History {
           isOver: () => this.allFired,
           mayFail: (one, code, since, isOpening) => this.mayFail(one, code, since, isOpening),
           durableRun: (sessionId) => this.guard.durableRun(sessionId),
-          isUnsure: () => this.isDamaged || this.hasFired("hostNoMemory"),
+          isUnsure: () => this.isDamaged || this.hasFired("hostNoMemory") || this.hasFired("diskFull"),
           opened: () => {
             this.sessions++;
           },
@@ -254,6 +254,7 @@ class History {
     // What was never stored, or was damaged, cannot be taken up; what has ended neither.
     const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
     if (isGone && this.isDamaged) return true;
+    if (code === "STATE_LOST" && slot.isTakenUp && (this.isDamaged || this.hasFired("diskFull"))) return true;
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
     if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;

@@ -46,6 +46,8 @@ export class Slot {
   wantsReopen = false;
   /** Should the page be reloaded, the next one takes the session up. */
   takesUp = false;
+  /** The session was another page's before. */
+  isTakenUp = false;
   isDone = false;
   /** Steps since the last fault. */
   quietSteps = 0;
@@ -98,6 +100,7 @@ export class Slot {
   private open(): Promise<boolean> {
     const { plan, needs } = this;
     this.work = this.newWork();
+    this.isTakenUp = false;
     return this.opening(async (pool) => {
       const model = nameOf(plan);
       pool.registerModel(model, new Uint8Array(16));
@@ -121,6 +124,7 @@ export class Slot {
     this.left = null;
     if (!isUp || session === null) return false;
     this.work = work;
+    this.isTakenUp = true;
     const run = session.nextRun - 1;
     needs.note(`slot ${this.index} took ${id} up after run ${run}`);
     if (run < known && this.keepsState && !needs.isUnsure())
