@@ -253,8 +253,9 @@ class History {
     if (losesState && code === "STATE_LOST") return true;
     // What was never stored, or was damaged, cannot be taken up; what has ended neither.
     const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
-    if (isGone && this.isDamaged) return true;
-    if (code === "STATE_LOST" && slot.isTakenUp && (this.isDamaged || this.hasFired("diskFull"))) return true;
+    const isUnstored = this.isDamaged || this.hasFired("diskFull");
+    if (isGone && isUnstored) return true;
+    if (code === "STATE_LOST" && slot.isTakenUp && isUnstored) return true;
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
     if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;
