@@ -150,6 +150,18 @@ export class CheckpointStore {
     this.tell({ of: nameOf({ sessionId, stage }) });
   }
 
+  /** Those of which something is stored. */
+  async sessions(): Promise<string[]> {
+    const sessions: string[] = [];
+    let cursor = await this.db.transaction("checkpoints").store.openKeyCursor();
+    while (cursor !== null) {
+      const [sessionId] = cursor.key;
+      sessions.push(sessionId);
+      cursor = await cursor.continue([sessionId, Infinity, Infinity]);
+    }
+    return sessions;
+  }
+
   async forget(sessionId: string): Promise<void> {
     await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
   }
@@ -166,6 +178,10 @@ function stageRange(sessionId: string, stage: number): IDBKeyRange {
 /** All stored state of a session; for the service worker, which holds no store open. */
 export async function deleteCheckpoints(sessionId: string): Promise<void> {
   await (await CheckpointStore.open()).forget(sessionId);
+}
+
+export async function storedSessions(): Promise<readonly string[]> {
+  return (await CheckpointStore.open()).sessions();
 }
 
 export async function storedBytes(sessionId: string): Promise<number> {

@@ -1,7 +1,7 @@
 import type { RpcMessage } from "../base/rpc.ts";
 import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
 import type { Journal } from "../state/journal.ts";
-import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
+import { deleteCheckpoints, storedBytes, storedSessions } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
 import { checkStoredPlan } from "./model-store.ts";
 
@@ -66,6 +66,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     checkModel: checkStoredPlan,
     forgetCheckpoints: deleteCheckpoints,
     storedBytes,
+    storedSessions,
     askConsent: (origin) => consent.ask(origin),
     setAlarm: (name, delayMs) => void chrome.alarms.create(name, { when: Date.now() + delayMs }),
     // An open action popup would make the death of the host pages' process fatal to the extension: see background.ts.

@@ -52,6 +52,14 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   // whose process died hears nothing.
   for (const { hostId, tabId } of await needs.hostTabs())
     if (!isHost(pool.state, hostId)) await needs.closePage({ hostId, place: "tab", tabId });
+  // Nobody waits for it.
+  void forgetOrphans(pool, needs).catch(() => undefined);
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
+}
+
+/** Of sessions whose records a full or damaged disk has lost, what is stored is of no use to anybody. */
+async function forgetOrphans(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
+  for (const sessionId of await needs.storedSessions())
+    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId);
 }

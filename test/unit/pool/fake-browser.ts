@@ -303,6 +303,7 @@ export class FakeBrowser {
       checkModel: async () => {
         if (this.modelDeleted) throw new HoldfastError("MODEL_DELETED", "The model was deleted.");
       },
+      storedSessions: async () => [...this.stored.keys()],
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
       askConsent: async (origin) => {

@@ -46,6 +46,14 @@ async function expectResumable(browser: FakeBrowser, sessionId: string, what: st
   expect(Object.keys(browser.state.hosts).toSorted(), what).toEqual(stages.map(({ hostId }) => hostId).toSorted());
 }
 
+it("what is stored of a session that the journal does not know is deleted by the next start", async () => {
+  const { browser, info } = await parked();
+  browser.stored.set("unknown", 5).set(info.sessionId, 7);
+  await browser.restartWorker();
+  await browser.pass(100);
+  expect(browser.forgotten).toEqual(["unknown"]);
+});
+
 it("parks although the disk is full: its hosts are given back", async () => {
   const browser = new FakeBrowser();
   await browser.live(2);
