@@ -34,7 +34,8 @@ export interface Watch {
 export interface Assignment {
   readonly sessionId: string;
   readonly stage: number;
-  readonly attempt: number;
+  /** A host that was told later has a higher one. Attempts may be given twice where books were lost with a full disk. */
+  readonly order: number;
 }
 
 interface Tab {
@@ -64,7 +65,8 @@ export class Browser {
   gpuBackAt = 0;
   /** Until then every message takes a time of its own. */
   reorderedUntil = 0;
-  /** The newest attempt of each stage that has computed. */
+  private assignments = 0;
+  /** The newest assignment of each stage that has computed. */
   private readonly serving = new Map<string, number>();
   private lastEventAt = 0;
   private idleWatched = false;
@@ -232,13 +234,17 @@ export class Browser {
     return [...this.tabs.values()].find((tab) => tab.hostId === hostId);
   }
 
-  /** Whether a later attempt of the stage has computed already; whoever asks is about to compute. */
+  assign({ sessionId, stage }: Pick<Assignment, "sessionId" | "stage">): Assignment {
+    return { sessionId, stage, order: ++this.assignments };
+  }
+
+  /** Whether a host that was assigned later has computed already; whoever asks is about to compute. */
   isReplaced(assignment: Assignment | null): boolean {
     if (assignment === null) return false;
-    const { sessionId, stage, attempt } = assignment;
-    const newest = this.serving.get(`${sessionId} ${stage}`) ?? -1;
-    if (attempt > newest) this.serving.set(`${sessionId} ${stage}`, attempt);
-    return attempt < newest;
+    const { sessionId, stage, order } = assignment;
+    const newest = this.serving.get(`${sessionId} ${stage}`) ?? 0;
+    if (order > newest) this.serving.set(`${sessionId} ${stage}`, order);
+    return order < newest;
   }
 
   private tell(action: (worker: ServiceWorker) => void): void {

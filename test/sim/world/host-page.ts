@@ -57,7 +57,7 @@ export class HostPage {
       {
         boot: (boot) => void this.keeper.boot(boot),
         load: (load) => {
-          if (!load.standby) this.assignment = load;
+          if (!load.standby) this.assignment = this.browser.assign(load);
           void this.keeper.load(load);
         },
         ingest: (ingest) => {
