@@ -22,9 +22,8 @@ import { TokenJournal } from "./token-journal.ts";
 import type { StageLink } from "./wiring.ts";
 
 /**
- * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
- * may be sent twice, because every receiver drops what it has done; so recovery is: wire anew, ask each stage how far
- * it is, send again what is missing.
+ * Drives one session: its runs' numbers and heads, what is replayed after a loss, what is safe. Everything may be sent
+ * twice, as every receiver drops what it has done; so recovery is: wire anew, ask each stage, send what is missing.
  */
 export class SessionDriver {
   private readonly stages: StageTable;
@@ -56,9 +55,9 @@ export class SessionDriver {
     readonly info: SessionInfo,
     { acked, initialAt, takeUp }: DriverStart,
   ) {
-    this.stages = new StageTable(info.stages);
+    this.stages = new StageTable(info.stages, info.plan.shards.length);
     this.acked = acked;
-    this.points = new SafePoints(info.stages.length, initialAt);
+    this.points = new SafePoints(info.plan.shards.length, initialAt);
     this.takeUp = takeUp;
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
@@ -105,7 +104,7 @@ export class SessionDriver {
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
     this.started = true;
-    if (this.stages.allReady) await this.rewire();
+    if (this.stages.canWire) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
@@ -158,7 +157,7 @@ export class SessionDriver {
     if (event.type === "fault") this.stageLost(event.stage, event.attempt, event.category);
     else if (event.type === "stage") {
       this.stages.told(event.stage);
-      if (this.stages.allReady) void this.rewire();
+      if (this.stages.canWire) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -171,7 +170,8 @@ export class SessionDriver {
       told = await this.needs.attach();
     } catch (error) {
       const reason = HoldfastError.from(toErrorData(error));
-      return this.rest.refused(reason) ? this.skipRuns(reason) : this.end(reason);
+      // Hosts are not to be had now: what was asked for fails, and is skipped when there are some.
+      return this.rest.refused(reason) ? this.failed(this.runs.skip(this.acked, reason), reason) : this.end(reason);
     }
     const parkedMs = this.rest.attached(since);
     if (this.ended !== null) return;
@@ -181,13 +181,7 @@ export class SessionDriver {
     else this.needs.tell({ type: "resumed", ms: parkedMs });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
-    if (this.stages.allReady) await this.rewire();
-  }
-
-  /** Hosts are not to be had now: what was asked for fails, and is skipped when there are some. */
-  private skipRuns(error: HoldfastError): void {
-    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
-    this.acked = Math.max(this.acked, this.lastRun());
+    if (this.stages.canWire) await this.rewire();
   }
 
   private noteLoss(stage: number): void {
@@ -225,16 +219,23 @@ export class SessionDriver {
 
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
     if (!this.stages.lost(stage, attempt)) return;
-    this.wired = false;
-    this.epoch++;
     this.noteLoss(stage);
+    // The other replicas go on.
+    if (this.wired && this.stages.canWire) return;
+    this.wired = false;
+    if (this.stages.canWire) void this.rewire();
+    else this.epoch++;
     const error = lossError(this.info.options.faultToleranceLevel, this.stateful, category);
     if (error !== null) this.failRuns(error);
   }
 
-  private failRuns(error: HoldfastError): void {
-    for (const run of this.runs.fail(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+  private failed(runs: Iterable<number>, error: HoldfastError): void {
+    for (const run of runs) this.needs.runFailed(run, toErrorData(error));
     this.acked = Math.max(this.acked, this.lastRun());
+  }
+
+  private failRuns(error: HoldfastError): void {
+    this.failed(this.runs.fail(this.acked, error), error);
     this.runs.submitted.clear();
     this.refreshSafe();
   }
@@ -267,9 +268,7 @@ export class SessionDriver {
     const goesOn = this.takeUp?.point(this.points.stored, this.stateful, this.keepsState) ?? null;
     if (goesOn !== null) this.goOnAt(goesOn.run, goesOn.from === "initial");
     this.moveSafe();
-    const { acked } = this;
-    const { safe } = this.points;
-    const begin = this.needs.now();
+    const [{ acked }, { safe }, begin] = [this, this.points, this.needs.now()];
     const back = await putBack({
       links: wiring.links,
       statuses,
@@ -302,10 +301,11 @@ export class SessionDriver {
     const replayed = [...this.runs.submitted.values()].filter(({ run }) => run >= plan.feedsFrom);
     for (const run of replayed) this.sendHead(run);
     const lastRun = this.lastRun();
-    this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
+    const replay = (stage: number) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed.length,
       restoredRun: way.run,
-    }));
+    });
+    this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, replay, this.stages);
     this.refreshSafe();
     this.prove();
     this.rest.changed();

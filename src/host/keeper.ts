@@ -19,6 +19,7 @@ import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
+import { AgreedRecords } from "./agreed-records.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { WarmState, type WarmStores } from "./warm-state.ts";
@@ -69,6 +70,8 @@ export class HostKeeper {
   private weightBytes = 0;
   /** Of a standby. */
   private warm: WarmState | null = null;
+  /** Where replicas vote: what they have stored, of which most say the same. */
+  private copies: AgreedRecords | null = null;
   /** The last told of the shard that is loading. */
   private progress: HostToPool["progress"] | null = null;
 
@@ -114,7 +117,8 @@ export class HostKeeper {
   }
 
   async load(order: PoolToHost["load"]): Promise<void> {
-    const { attempt, bootedAs, sessionId, stage, planId, durable, standby } = order;
+    const { attempt, bootedAs, sessionId, stage, planId, durable, standby, replicas = 1 } = order;
+    const votes = replicas > 1;
     if (bootedAs !== this.lease.attempt) return;
     const lease = { ...this.lease, attempt };
     this.lease = lease;
@@ -127,13 +131,15 @@ export class HostKeeper {
     try {
       const stores = this.needs.stores;
       const { plan, files } = await stores.readPlan(planId);
-      const spec = plan.shards[stage];
+      const shard = stage % plan.shards.length;
+      const spec = plan.shards[shard];
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const key = { sessionId, stage, planId, weights: await weightsDigest(spec, files) };
       if (lease !== this.lease) return;
       this.key = key;
-      const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
-      const last = stage === plan.shards.length - 1;
+      this.copies = votes ? new AgreedRecords(stores, spec, key, { stages: plan.shards.length, replicas }) : null;
+      const [graph, stored] = await Promise.all([stores.readGraph(planId, shard), stores.checkpointRuns(key)]);
+      const last = shard === plan.shards.length - 1;
       const stateful = plan.shards.some(({ state }) => state.length > 0);
       const stopsAtFailure = stateful && plan.shards.length > 1;
       const weights = {
@@ -145,7 +151,7 @@ export class HostKeeper {
         },
       };
       for (const keepsAll of [false, true]) {
-        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored });
+        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored, votes });
         await streamWeights(spec.weights, keepsAll, weights);
         if (!(await frame.call("create", null)).askedAgain) break;
       }
@@ -278,7 +284,9 @@ export class HostKeeper {
     // From here on the stage makes its state itself.
     this.coolDown();
     if (isWarm) return "warm";
-    const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+    const { key, copies } = this;
+    const stores = this.needs.stores;
+    const chain = copies !== null ? await copies.read(run) : key && (await stores.checkpointChain(key, run));
     if (chain === null)
       throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
     return chain;

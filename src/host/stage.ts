@@ -21,6 +21,7 @@ import {
 } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { Residents } from "./residents.ts";
+import { rowsDigest } from "./rows-digest.ts";
 import { takeInput } from "./take-input.ts";
 
 const STATE_LOST = toErrorData(
@@ -85,6 +86,8 @@ export class Stage {
       readonly stateful: boolean;
       /** The pipeline ends here. */
       readonly last: boolean;
+      /** Other hosts do the same runs, and answers are compared. */
+      readonly votes?: boolean;
     },
   ) {
     this.residents = new Residents(spec.state);
@@ -149,6 +152,8 @@ export class Stage {
       for (const checkpoint of this.storing) checkpoint.valid = false;
       this.run = run;
       while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
+      // It may have come from another replica.
+      if (from === "records" && this.storedRuns.at(-1) !== run) this.storedRuns.push(run);
       return this.status();
     });
   }
@@ -315,7 +320,9 @@ export class Stage {
       // A kept feed that a later stage adds is not there yet.
       if (tensor !== undefined) emitted[name] = tensor;
     }
-    return lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    const answer = lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    if (!this.options.votes || "error" in answer) return answer;
+    return { ...answer, rows: rowsDigest(this.spec, inputs, outputs, lineage?.keepOutputs) };
   }
 
   /** Keeps what the run's head asks for; the answer says what that is, of this stage and those before. */

@@ -1,6 +1,7 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
+import { replicasOf } from "../protocol/options.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -141,7 +142,9 @@ export class HostManager {
     const { sessionId, planId, origin, options } = session;
     if (planId === null) return;
     const durable = LEVELS[options.faultToleranceLevel].keepsState;
-    this.needs.toHost(host.hostId, "load", { ...host, origin, sessionId, stage, planId, durable });
+    const replicas = replicasOf(options);
+    const voting = replicas > 1 ? { replicas } : {};
+    this.needs.toHost(host.hostId, "load", { ...host, ...voting, origin, sessionId, stage, planId, durable });
   }
 
   progressed(hostId: string, attempt: number): void {

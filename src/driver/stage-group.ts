@@ -1,0 +1,246 @@
+import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { BALLOTS_OPEN_MAX } from "../base/limits.ts";
+import { forPosting } from "../base/post.ts";
+import { agree, majorityOf, type Reply, vote } from "../fault/vote.ts";
+import type { StageInfo } from "../protocol/events.ts";
+import type { FeedMessage, RestoreFrom, StageMessage, StageStatus } from "../protocol/stage.ts";
+import type { Doubts } from "./doubts.ts";
+import type { StageLink } from "./wiring.ts";
+
+/** One of the hosts that run a stage, over the ports of one wiring. */
+export interface Replica {
+  readonly host: StageInfo;
+  readonly link: StageLink;
+  readonly input: MessagePort;
+  readonly output: MessagePort;
+  /** It takes no ports, does not answer, or was outvoted: it has no say until the next wiring. */
+  isOut: boolean;
+}
+
+export interface GroupEvents {
+  /** What the majority says of a run, once and in the order of runs. */
+  decided(message: StageMessage): void;
+  stored(run: number): void;
+  outvoted(host: StageInfo, run: number): void;
+  unreachable(host: StageInfo): void;
+}
+
+interface Ballot {
+  readonly replies: Map<number, Cast>;
+  winner: Cast | null;
+  /** What goes on: the winner's answer, or that there is none. */
+  outcome: StageMessage | null;
+}
+type Cast = Reply & { readonly message: StageMessage };
+
+/**
+ * The replicas of one stage, which look like one stage to the driver: each run goes to all of them, and what the majority
+ * answers goes on as soon as there is a majority. A reply that comes after it is still held against it. Whoever differs is
+ * out. Some may be missing: a majority is one of all, so two that disagree wait for
+ * the third.
+ */
+export class StageGroup implements StageLink {
+  private readonly ballots = new Map<number, Ballot>();
+  private readonly storedBy = new Map<number, Set<number>>();
+  /** The next run to go on; null: the driver has not said yet. */
+  private due: number | null = null;
+  /** After a split the replicas' states differ: nothing of theirs goes on until they are put back. */
+  private isHalted = false;
+
+  constructor(
+    readonly replicas: readonly Replica[],
+    /** Numbers of all its hosts, those too that are not there. */
+    private readonly hosts: readonly number[],
+    private readonly doubts: Doubts,
+    private readonly events: GroupEvents,
+    /** Closed with it. */
+    private readonly ports: readonly MessagePort[] = [],
+  ) {
+    for (const replica of replicas) {
+      replica.output.onmessage = ({ data }: MessageEvent<StageMessage>) => this.replied(replica, data);
+      replica.output.start();
+    }
+  }
+
+  /** A run for the stage, from the page or from what the stage before decided. */
+  take(message: FeedMessage | StageMessage): void {
+    for (const { input, isOut } of this.replicas) {
+      if (isOut) continue;
+      if (!("tensors" in message)) input.postMessage(message);
+      else {
+        const { tensors, transfer } = forPosting(message.tensors);
+        input.postMessage({ ...message, tensors }, transfer);
+      }
+    }
+  }
+
+  /** What one replica says of a run, over whichever port. */
+  replied(replica: Replica, message: StageMessage): void {
+    const { run } = message.head;
+    const voter = replica.host.stage;
+    if (replica.isOut || this.isHalted || this.due === null) return;
+    // Nobody waits for it: the stage after this one has it.
+    if (run < this.due && !this.ballots.has(run)) return;
+    const ballot = this.ballots.get(run) ?? { replies: new Map(), winner: null, outcome: null };
+    this.ballots.set(run, ballot);
+    if (ballot.replies.has(voter)) return;
+    const answer = "error" in message ? { error: message.error } : { tensors: message.tensors };
+    const rows = "error" in message ? "" : (message.rows ?? "");
+    const reply = { voter, build: replica.host.provider ?? "", answer, rows, message };
+    ballot.replies.set(voter, reply);
+    if (ballot.winner === null) this.count(run, ballot);
+    else if (!agree(ballot.winner, reply)) this.outvoted(replica, run);
+    this.goOn();
+  }
+
+  private count(run: number, ballot: Ballot): void {
+    const casts = [...ballot.replies.values()];
+    const verdict = vote(casts, this.hosts.length);
+    const [first] = casts;
+    if (verdict.is === "split" && first !== undefined)
+      ballot.outcome = { head: first.message.head, error: toErrorData(splitError(run, casts.length)) };
+    if (verdict.is !== "decided") return;
+    ballot.winner = casts.find(({ voter }) => voter === verdict.winner) ?? null;
+    ballot.outcome = ballot.winner === null ? null : withoutRows(ballot.winner.message);
+    for (const replica of this.replicas) if (verdict.liars.includes(replica.host.stage)) this.outvoted(replica, run);
+    for (const stored of [...this.storedBy.keys()]) this.lookStored(stored);
+  }
+
+  private goOn(): void {
+    while (this.due !== null && !this.isHalted) {
+      const ballot = this.ballots.get(this.due);
+      if (ballot === undefined || ballot.outcome === null) break;
+      this.due++;
+      this.isHalted = ballot.winner === null;
+      this.events.decided(ballot.outcome);
+    }
+    this.forget();
+  }
+
+  /** Ballots that all have voted in, or that are so old that nobody needs them. */
+  private forget(): void {
+    const voting = this.replicas.filter(({ isOut }) => !isOut);
+    for (const [run, { winner, replies }] of this.ballots) {
+      if (winner === null || run >= (this.due ?? 0)) continue;
+      if (voting.every(({ host }) => replies.has(host.stage)) || this.ballots.size > BALLOTS_OPEN_MAX)
+        this.ballots.delete(run);
+    }
+  }
+
+  private outvoted(replica: Replica, run: number): void {
+    replica.isOut = true;
+    this.doubts.outvoted(replica.host.stage, run);
+    this.events.outvoted(replica.host, run);
+  }
+
+  /** One replica has stored its state after a run: it counts once most have, all of them in the majority so far. */
+  stored({ host, isOut }: Replica, run: number): void {
+    if (isOut) return;
+    const by = this.storedBy.get(run) ?? new Set();
+    this.storedBy.set(run, by.add(host.stage));
+    this.lookStored(run);
+  }
+
+  private lookStored(run: number): void {
+    // What is stored before the vote is over may be a lie.
+    if (this.due === null || (run >= this.due && !this.ballots.get(run)?.winner)) return;
+    const by = this.replicas.filter(({ host, isOut }) => !isOut && this.storedBy.get(run)?.has(host.stage));
+    if (by.length < majorityOf(this.hosts.length)) return;
+    this.storedBy.delete(run);
+    this.events.stored(run);
+  }
+
+  async sync(epoch: number): Promise<StageStatus | null> {
+    return this.together((link) => link.sync(epoch));
+  }
+  async store(run: number): Promise<StageStatus | null> {
+    return this.together((link) => link.store(run));
+  }
+  /** All of them, those too that are further: they are one stage, and stand at one run. */
+  async restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
+    this.ballots.clear();
+    return this.together(
+      (link) => link.restore(run, from, answered),
+      (present) => {
+        const absent = this.hosts.filter((host) => !present.includes(host));
+        this.doubts.putBack(present, absent, run);
+      },
+    );
+  }
+  feed(message: StageMessage): void {
+    for (const { link, isOut } of this.replicas) if (!isOut) link.feed(message);
+  }
+  resend(from: number): void {
+    this.due = from;
+    for (const { link, isOut } of this.replicas) if (!isOut) link.resend(from);
+  }
+  close(): void {
+    for (const { link, input, output } of this.replicas) {
+      link.close();
+      input.close();
+      output.close();
+    }
+    for (const port of this.ports) port.close();
+  }
+
+  /** Null: no majority answered. Throws what most of them throw. */
+  private async together(
+    ask: (link: StageLink) => Promise<StageStatus | null>,
+    answered: (hosts: readonly number[]) => void = () => undefined,
+  ): Promise<StageStatus | null> {
+    const asked = this.replicas.filter(({ isOut }) => !isOut);
+    const answers = await Promise.all(
+      asked.map(({ link }) =>
+        ask(link).catch((error: unknown) => HoldfastError.from(toErrorData(error, "STATE_LOST"))),
+      ),
+    );
+    const statuses = new Map<number, StageStatus>();
+    const silent: Replica[] = [];
+    for (const [index, replica] of asked.entries()) {
+      const answer = answers[index] ?? null;
+      if (answer === null || answer instanceof HoldfastError) silent.push(replica);
+      else statuses.set(replica.host.stage, answer);
+    }
+    if (statuses.size < majorityOf(this.hosts.length)) {
+      const error = answers.find((answer) => answer instanceof HoldfastError);
+      if (error !== undefined) throw error;
+      return null;
+    }
+    for (const replica of silent) {
+      replica.isOut = true;
+      this.events.unreachable(replica.host);
+    }
+    answered([...statuses.keys()]);
+    const counted = [...statuses].map(([host, status]) => ({
+      ...status,
+      stored: this.doubts.without(host, status.stored),
+    }));
+    return statusOf(counted, majorityOf(this.hosts.length));
+  }
+}
+
+/** As far as all of them are; stored is what most have stored. */
+function statusOf(statuses: readonly StageStatus[], needed: number): StageStatus {
+  const runs = statuses.map(({ run }) => run);
+  const counts = new Map<number, number>();
+  for (const { stored } of statuses) for (const run of stored) counts.set(run, (counts.get(run) ?? 0) + 1);
+  const failed = statuses.filter(({ storeError }) => storeError !== null);
+  return {
+    run: runs.includes(null) ? null : Math.min(...(runs as number[])),
+    stored: [...counts].flatMap(([run, count]) => (count >= needed ? [run] : [])).sort((a, b) => a - b),
+    storeError: statuses.length - failed.length >= needed ? null : (failed[0]?.storeError ?? null),
+  };
+}
+
+function withoutRows(message: StageMessage): StageMessage {
+  if ("error" in message) return message;
+  const { rows: _, ...rest } = message;
+  return rest;
+}
+
+function splitError(run: number, voters: number): HoldfastError {
+  return new HoldfastError(
+    "VOTE_SPLIT",
+    `The ${voters} hosts of a stage gave ${voters} answers to run ${run}, and no majority; nothing is guessed. Run it again; if it happens again, use executionProviders ["wasm"] or more replicas.`,
+  );
+}
