@@ -3,24 +3,36 @@ import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord, CheckpointTensor, VersionId, VersionRecord } from "../protocol/host.ts";
 import { EVERY_KEY, type ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
-import { joinRows, rowsFrom } from "../state/delta.ts";
+import { layRows, rowsFrom } from "../state/delta.ts";
+import { writtenRows } from "./written-rows.ts";
+
+/** Rows by input, of states that have an append axis. */
+type RowCounts = ReadonlyMap<string, number>;
+const NONE: RowCounts = new Map();
 
 /** One state of a sequence, or one kept output. Immutable: who goes on from it shares its tensors. */
 interface Version {
   /** null: the initial state. */
   readonly id: VersionId | null;
   readonly tensors: WireTensors;
+  /** Rows that something lies in; behind them a buffer of fixed length is empty. */
+  readonly used: RowCounts;
   readonly origin: Origin;
 }
 
 /** A version's place in the lineage. Outlives the tensors where a descendant may be stored as what it has beyond them. */
 interface Origin {
   readonly id: VersionId | null;
-  parent: Origin | null;
+  parent: Line | null;
   /** Handles that keep it. */
   handles: number;
-  /** Rows by input once it is stored; null before. */
-  stored: ReadonlyMap<string, number> | null;
+  isStored: boolean;
+}
+
+/** From an origin down: the rows of it that are still as they were, the first ones of each state. */
+interface Line {
+  readonly origin: Origin;
+  readonly same: RowCounts;
 }
 
 /** The tensors that stay in the host between runs: the newest state (KV cache, recurrent state), and what handles keep. */
@@ -31,7 +43,11 @@ export class Residents {
   private recorded: number | null = null;
   private readonly appends: boolean;
 
-  constructor(private readonly bindings: readonly StateBinding[]) {
+  /** `shapes`: what the shard's graph tells the shapes of. */
+  constructor(
+    private readonly bindings: readonly StateBinding[],
+    private readonly shapes: readonly string[] = [],
+  ) {
     this.newest = initialState(bindings);
     this.appends = bindings.some(({ appendAxis }) => appendAxis !== null);
   }
@@ -72,16 +88,23 @@ export class Residents {
     return true;
   }
 
-  /** Takes the new state from a run's outputs. */
-  take(outputs: WireTensors, run: number): void {
+  /** Takes the new state from a run's outputs; `inputs`: what the run was given. */
+  take(outputs: WireTensors, run: number, inputs: WireTensors = {}): void {
     if (this.bindings.length === 0) return;
     const tensors: Record<string, WireTensor> = {};
-    for (const { input, output } of this.bindings) {
+    const [same, used] = [new Map<string, number>(), new Map<string, number>()];
+    const values = this.shapes.length === 0 ? outputs : { ...inputs, ...outputs };
+    for (const binding of this.bindings) {
+      const { input, output, appendAxis } = binding;
       const tensor = outputs[output];
       if (tensor === undefined) throw new Error(`the graph gave no output ${output}`);
       tensors[input.name] = tensor;
+      if (appendAxis === null) continue;
+      const rows = writtenRows(binding, tensor, this.newest.used.get(input.name) ?? 0, values, this.shapes);
+      same.set(input.name, rows.from);
+      used.set(input.name, rows.used);
     }
-    this.newest = versionOf(String(run), tensors, storable(this.newest.origin));
+    this.newest = versionOf(String(run), tensors, used, storable({ origin: this.newest.origin, same }));
   }
 
   /** Keeps the newest state under this key. Returns its tensors. */
@@ -92,7 +115,7 @@ export class Residents {
 
   /** Keeps an output under this key. */
   keepOutput(key: ResidentKey, name: string, tensor: WireTensor): void {
-    this.hold(key, versionOf(key, { [name]: tensor }, null));
+    this.hold(key, versionOf(key, { [name]: tensor }, NONE, null));
   }
 
   /** What is kept under this key; undefined: nothing. */
@@ -121,16 +144,17 @@ export class Residents {
     let continues = false;
     for (const version of new Set([...this.held.values(), this.newest])) {
       if (version.id === null) continue;
-      if (version.origin.stored !== null) {
+      if (version.origin.isStored) {
         continues ||= !here.has(version.id);
         continue;
       }
       const base = this.appends ? storedBefore(version.origin) : null;
-      continues ||= base !== null && !here.has(base.id as VersionId);
-      const tensors = this.beyond(version, base?.stored ?? new Map());
-      versions.push({ version: version.id, base: base?.id ?? null, tensors });
+      const baseId = base?.origin.id ?? null;
+      continues ||= baseId !== null && !here.has(baseId);
+      const tensors = this.beyond(version, base?.same ?? NONE);
+      versions.push({ version: version.id, base: baseId, tensors });
       here.add(version.id);
-      version.origin.stored = rowsOf(version.tensors, this.bindings);
+      version.origin.isStored = true;
       version.origin.parent = null;
     }
     const previous = continues ? this.recorded : null;
@@ -139,12 +163,15 @@ export class Residents {
     return { run, previous, state: this.newest.id, kept, versions };
   }
 
-  /** A version's tensors; where rows are appended, only those after the ones that its base has. */
-  private beyond({ tensors }: Version, rows: ReadonlyMap<string, number>): CheckpointTensor[] {
+  /** A version's tensors; where rows are appended, only those after the ones that are its base's. */
+  private beyond({ tensors, used }: Version, same: RowCounts): CheckpointTensor[] {
     return Object.entries(tensors).map(([input, tensor]) => {
-      const appendAxis = this.bindings.find((binding) => binding.input.name === input)?.appendAxis ?? null;
+      const { appendAxis = null, written } = this.bindings.find((binding) => binding.input.name === input) ?? {};
       if (appendAxis === null) return { input, appendAxis, tensor };
-      return { input, appendAxis, tensor: rowsFrom(tensor, appendAxis, rows.get(input) ?? 0) };
+      const from = same.get(input) ?? 0;
+      const rows = rowsFrom(tensor, appendAxis, from, used.get(input));
+      if (written === undefined) return { input, appendAxis, tensor: rows };
+      return { input, appendAxis, at: { from, size: tensor.dims[appendAxis] ?? 0 }, tensor: rows };
     });
   }
 
@@ -160,7 +187,7 @@ export class Residents {
     const version = (id: VersionId | null): Version => {
       const known = made.get(id) ?? joined(id as VersionId, parts);
       made.set(id, known);
-      if (known.id !== null) known.origin.stored = rowsOf(known.tensors, this.bindings);
+      if (known.id !== null) known.origin.isStored = true;
       return known;
     };
     for (const { key, version: id } of last.kept) this.hold(key, version(id));
@@ -168,37 +195,44 @@ export class Residents {
   }
 }
 
-function versionOf(id: VersionId | null, tensors: WireTensors, parent: Origin | null): Version {
-  return { id, tensors, origin: { id, parent, handles: 0, stored: null } };
+function versionOf(id: VersionId | null, tensors: WireTensors, used: RowCounts, parent: Line | null): Version {
+  return { id, tensors, used, origin: { id, parent, handles: 0, isStored: false } };
 }
 
-/** Zeros, with no rows where rows are appended; an unnamed or symbolic dimension is 1 (one sequence). */
+/**
+ * Zeros, with no rows where rows are appended, unless that is to a buffer of fixed length; an unnamed or symbolic dimension is 1
+ * (one sequence).
+ */
 function initialState(bindings: readonly StateBinding[]): Version {
-  const tensors = bindings.map(({ input, appendAxis }) => {
-    const dims = (input.dims ?? []).map((dim, axis) => (axis === appendAxis ? 0 : typeof dim === "number" ? dim : 1));
+  const tensors = bindings.map(({ input, appendAxis, written }) => {
+    const dims = (input.dims ?? []).map((dim, axis) => {
+      const isFixed = typeof dim === "number";
+      if (axis === appendAxis && !(isFixed && written !== undefined)) return 0;
+      return isFixed ? dim : 1;
+    });
     return [input.name, zeros(input.type, dims)] as const;
   });
-  return versionOf(null, Object.fromEntries(tensors), null);
+  return versionOf(null, Object.fromEntries(tensors), NONE, null);
 }
 
 /** The nearest in a line of ancestors that is stored or may come to be: nobody will ever store the others. */
-function storable(origin: Origin): Origin | null {
-  let at: Origin | null = origin;
-  while (at !== null && at.stored === null && at.handles === 0) at = at.parent;
+function storable(line: Line): Line | null {
+  let at: Line | null = line;
+  while (at !== null && !at.origin.isStored && at.origin.handles === 0) at = further(at);
   return at;
 }
 
-function storedBefore(origin: Origin): Origin | null {
-  let at = origin.parent;
-  while (at !== null && at.stored === null) at = at.parent;
+function storedBefore({ parent }: Origin): Line | null {
+  let at = parent;
+  while (at !== null && !at.origin.isStored) at = further(at);
   return at;
 }
 
-function rowsOf(tensors: WireTensors, bindings: readonly StateBinding[]): ReadonlyMap<string, number> {
-  const rows = new Map<string, number>();
-  for (const { input, appendAxis } of bindings)
-    if (appendAxis !== null) rows.set(input.name, tensors[input.name]?.dims[appendAxis] ?? 0);
-  return rows;
+/** One step back in a line: rows are the same if they were at every step. */
+function further({ origin: { parent }, same }: Line): Line | null {
+  if (parent === null) return null;
+  const both = Array.from(parent.same, ([input, rows]) => [input, Math.min(rows, same.get(input) ?? 0)] as const);
+  return { origin: parent.origin, same: new Map(both) };
 }
 
 /** A version from its parts: what is replaced as it is, what is appended joined once. */
@@ -211,18 +245,16 @@ function joined(id: VersionId, parts: ReadonlyMap<VersionId, VersionRecord>): Ve
     line.unshift(part);
     at = part.base;
   }
-  const tensors = (line.at(-1) as VersionRecord).tensors.map(({ input, appendAxis, tensor }) => {
-    if (appendAxis === null || line.length === 1) return [input, tensor] as const;
-    const rows = line.flatMap((part) => part.tensors.filter((each) => each.input === input));
-    return [
-      input,
-      joinRows(
-        rows.map((each) => each.tensor),
-        appendAxis,
-      ),
-    ] as const;
+  const last = line.at(-1) as VersionRecord;
+  const used = new Map<string, number>();
+  const tensors = last.tensors.map(({ input, appendAxis, at, tensor }) => {
+    if (appendAxis === null) return [input, tensor] as const;
+    const parts = line.flatMap((part) => part.tensors.filter((each) => each.input === input));
+    const whole = layRows(parts, appendAxis);
+    used.set(input, at === undefined ? (whole.dims[appendAxis] ?? 0) : at.from + (tensor.dims[appendAxis] ?? 0));
+    return [input, whole] as const;
   });
-  return versionOf(id, Object.fromEntries(tensors), null);
+  return versionOf(id, Object.fromEntries(tensors), used, null);
 }
 
 function bytesOf(versions: Iterable<Version>): number {

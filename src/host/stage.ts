@@ -90,7 +90,7 @@ export class Stage {
       readonly votes?: boolean;
     },
   ) {
-    this.residents = new Residents(spec.state);
+    this.residents = new Residents(spec.state, spec.shapes);
     this.storedRuns = [...options.stored];
   }
 
@@ -313,7 +313,7 @@ export class Stage {
     const outputs = await this.needs.execute(inputs);
     this.needs.runEnded(head.run);
     await this.needs.hold("answer", head.run);
-    this.residents.take(outputs, head.run);
+    this.residents.take(outputs, head.run, inputs);
     const emitted: Record<string, WireTensor> = {};
     for (const name of this.spec.emits) {
       const tensor = outputs[name] ?? tensors[name];

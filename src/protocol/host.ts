@@ -185,5 +185,7 @@ export interface VersionRecord {
 export interface CheckpointTensor {
   readonly input: string;
   readonly appendAxis: number | null;
+  /** The tensor's rows go here: those of the base from `from` on are gone, `size` rows there are. Absent: behind all of the base's. */
+  readonly at?: { readonly from: number; readonly size: number };
   readonly tensor: WireTensor;
 }

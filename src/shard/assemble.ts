@@ -78,13 +78,19 @@ function shardSpec(
 ): ShardSpec {
   const stateInputs = state.map((binding) => binding.input.name);
   const arrived = new Set(receives);
-  const outputs = new Set([...emits.filter((name) => !arrived.has(name)), ...state.map((binding) => binding.output)]);
+  const tell = state.flatMap(({ written }) => written ?? []);
+  const told = tell.map(({ lengths }) => lengths);
+  const outputs = new Set([
+    ...[...emits, ...told].filter((name) => !arrived.has(name)),
+    ...state.map((binding) => binding.output),
+  ]);
+  const shapes = [...new Set(tell.map(({ attended }) => attended))];
   const closure = closureOf(graph, [...outputs], new Set([...receives, ...stateInputs]));
   const inputs = [...closure.sources].filter((name) => arrived.has(name)).sort();
   const weights = weightsOf(closure);
   const { weightBytes } = closure;
   const own = { outputs: [...outputs].sort(), state, weights, weightBytes, nodes: closure.nodes.length };
-  return { index, receives, emits, inputs, ...own };
+  return { index, receives, emits, inputs, ...own, ...(shapes.length > 0 && { shapes }) };
 }
 
 function weightsOf({ nodes, constants, ranges }: Closure): ShardWeight[] {

@@ -1,5 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
-import type { Graph, GraphNode } from "./graph.ts";
+import { appendProof } from "./append-proof.ts";
+import type { Graph } from "./graph.ts";
 import type { StateBinding, ValueSpec } from "./types.ts";
 import { valueSpec } from "./values.ts";
 
@@ -31,7 +32,9 @@ export function findBindings(graph: Graph, option: BindingOption = "auto"): Stat
   }
   return [...inputs.values()].flatMap((input) => {
     const output = pairs.get(input.name);
-    return output === undefined ? [] : [{ input, output, appendAxis: appendAxis(graph, input, output) }];
+    if (output === undefined) return [];
+    const { axis = null, written } = appendProof(graph, input, output) ?? {};
+    return [{ input, output, appendAxis: axis, ...(written && { written }) }];
   });
 }
 
@@ -54,23 +57,4 @@ function misfit(input: ValueSpec | undefined, output: ValueSpec | undefined): st
   if (input.type !== output.type) return `the input is ${input.type}, the output ${output.type}`;
   if (input.dims === null || output.dims === null || input.dims.length === output.dims.length) return null;
   return `the input has ${input.dims.length} dimensions, the output ${output.dims.length}`;
-}
-
-/** The axis along which the output is the input with rows appended: proved if Concat makes it with the input first. */
-function appendAxis(graph: Graph, input: ValueSpec, output: string): number | null {
-  const concat = graph.producers.get(behindIdentity(graph, output));
-  if (concat === undefined || concat.proto.opType !== "Concat" || concat.proto.domain !== "") return null;
-  if (behindIdentity(graph, concat.proto.input[0] ?? "") !== input.name) return null;
-  const axis = Number(concat.proto.attribute.find((attribute) => attribute.name === "axis")?.i ?? 0n);
-  if (axis >= 0) return axis;
-  return input.dims === null ? null : axis + input.dims.length;
-}
-
-function behindIdentity(graph: Graph, name: string): string {
-  const isIdentity = (node: GraphNode | undefined): node is GraphNode => node?.proto.opType === "Identity";
-  let current = name;
-  for (let node = graph.producers.get(name); isIdentity(node); node = graph.producers.get(current)) {
-    current = node.proto.input[0] ?? "";
-  }
-  return current;
 }

@@ -4,10 +4,20 @@ import { dimsOf, isDeclaredRight } from "./dims-of.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { FLOAT, isShippedWide, shipWide } from "./halves.ts";
 import { type Hoisted, hoistWeights } from "./hoist.ts";
-import { copyTensor, createGraph, createValueInfo, serialiseModel, type ValueInfoProto, withGraph } from "./model.ts";
+import {
+  copyTensor,
+  createGraph,
+  createShapes,
+  createValueInfo,
+  serialiseModel,
+  type ValueInfoProto,
+  withGraph,
+} from "./model.ts";
 import type { Skeleton } from "./skeleton.ts";
-import type { ShardPlan } from "./types.ts";
+import { ROWS_WRITTEN, ROWS_WRITTEN_RANK, type ShardPlan } from "./types.ts";
 import { dataTypesOf } from "./types-of.ts";
+
+const INT64 = 7;
 
 /**
  * A shard as an ONNX model of its own, without its large weights: each is external data, its `location` the path of a WeightRange
@@ -23,6 +33,7 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
   const missing = [...closure.sources].find((name) => !given.includes(name));
   if (missing !== undefined)
     throw new HoldfastError("INTERNAL", `shard ${index} needs ${missing}, which the plan does not give it`);
+  const { shapes = [] } = shard;
   const declare = declarationsOf(graph);
   const { name, docString, metadataProps } = graph.model.graph;
   const inside = new Set([...given, ...closure.nodes.flatMap((node) => node.outputs)]);
@@ -34,14 +45,21 @@ export function extractShard(skeleton: Skeleton, plan: ShardPlan, index: number)
   );
   const own = createGraph({
     ...{ name: `${name}/${index}`, docString, metadataProps },
-    node: shipWide(graph, nodes, given, shard.outputs),
+    node: [
+      ...shipWide(graph, nodes, given, shard.outputs),
+      ...(shapes.length > 0 ? createShapes(shapes, ROWS_WRITTEN) : []),
+    ],
     initializer: [...constants, ...hoisted],
     input: given.map((input) => declare(input)),
-    output: shard.outputs.map((output) => declare(output)),
+    output: [...shard.outputs.map((output) => declare(output)), ...tellsShapes(shapes)],
     valueInfo: valueInfoOf(graph).filter((value) => inside.has(value.name) && !around.has(value.name)),
     quantizationAnnotation: graph.model.graph.quantizationAnnotation.filter((note) => inside.has(note.tensorName)),
   });
   return serialiseModel(withGraph(graph.model, own));
+}
+
+function tellsShapes({ length }: readonly string[]): ValueInfoProto[] {
+  return length === 0 ? [] : [createValueInfo(ROWS_WRITTEN, INT64, [length * ROWS_WRITTEN_RANK])];
 }
 
 /** A name as a graph input or output: as the original declares it, else with its element type and what is known of its shape. */

@@ -63,6 +63,16 @@ export function createCast(name: string, input: string, output: string, to: numb
   return createNode({ name, opType: "Cast", input: [input], output: [output], attribute });
 }
 
+/** The shapes of tensors, one behind the other, as one int64 output. */
+export function createShapes(tensors: readonly string[], output: string): NodeProto[] {
+  const shapes = tensors.map((name, index) => ({ name, shape: `${output}/${index}` }));
+  const attribute = [create(AttributeProtoSchema, { name: "axis", type: INT, i: 0n })];
+  return [
+    ...shapes.map(({ name, shape }) => createNode({ opType: "Shape", input: [name], output: [shape] })),
+    createNode({ opType: "Concat", input: shapes.map(({ shape }) => shape), output: [output], attribute }),
+  ];
+}
+
 /** The same node with its bodies changed. */
 export function changeBodies(node: NodeProto, change: (body: GraphProto) => GraphProto): NodeProto {
   return changeAttributes(node, (attribute) => attribute, change);

@@ -34,6 +34,21 @@ export interface StateBinding {
   readonly input: ValueSpec;
   readonly output: string;
   readonly appendAxis: number | null;
+  /** Absent: a run adds its rows behind all that there are. */
+  readonly written?: RowsWritten;
+}
+
+/** Name of an output that Holdfast adds to a shard's graph. */
+export const ROWS_WRITTEN = "holdfast/rows_written";
+/** Dimensions of each tensor whose shape it tells: [batch, rows, width]. */
+export const ROWS_WRITTEN_RANK = 3;
+
+/** What tells which rows of a state a run wrote: all before them are as they were, and none behind them is of use. */
+export interface RowsWritten {
+  /** int32 [batch] of the shard: rows that each sequence has after the run, less one. */
+  readonly lengths: string;
+  /** A tensor of the shard whose dimension 1 is the rows that the run wrote of each sequence. */
+  readonly attended: string;
 }
 
 /** Bytes of one weight: `path` names it in the shard's graph, `file` is "" for the model file, else the external file's path. */
@@ -57,8 +72,10 @@ export interface ShardSpec {
   readonly emits: readonly string[];
   /** Inputs of the shard's graph that come from `receives` (state inputs are not among them). */
   readonly inputs: readonly string[];
-  /** Outputs of the shard's graph that are emitted or are state. */
+  /** Outputs of the shard's graph that are emitted, are state, or tell which of its rows a run wrote. */
   readonly outputs: readonly string[];
+  /** Tensors whose shapes the shard's graph gives out beside them, as one int64 output ROWS_WRITTEN, joined in this order; absent: none. */
+  readonly shapes?: readonly string[];
   readonly state: readonly StateBinding[];
   readonly weights: readonly ShardWeight[];
   /** Bytes of weights: the external ranges plus what stays inline in the shard's graph. */

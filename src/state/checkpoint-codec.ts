@@ -26,6 +26,7 @@ interface Header extends CheckpointKey {
     readonly tensors: readonly {
       readonly input: string;
       readonly appendAxis: number | null;
+      readonly at?: { readonly from: number; readonly size: number };
       readonly type: ElementType;
       readonly dims: readonly number[];
       readonly bytes: number;
@@ -48,8 +49,8 @@ export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRec
   const versions = record.versions.map(({ version, base, tensors }) => ({
     version,
     base,
-    tensors: tensors.map(({ input, appendAxis, tensor: { type, dims, data } }) => {
-      return { input, appendAxis, type, dims, bytes: data.byteLength };
+    tensors: tensors.map(({ input, appendAxis, at, tensor: { type, dims, data } }) => {
+      return { input, appendAxis, ...(at && { at }), type, dims, bytes: data.byteLength };
     }),
   }));
   const all = record.versions.flatMap(({ tensors }) => tensors.map(({ tensor }) => tensor));
@@ -83,14 +84,14 @@ export async function decodeCheckpoint(key: CheckpointKey, stored: StoredCheckpo
     header.run !== stored.run
   )
     return null;
-  let at = 0;
+  let read = 0;
   const versions = header.versions.map(({ version, base, tensors }) => ({
     version,
     base,
-    tensors: tensors.map(({ input, appendAxis, type, dims, bytes }) => {
-      const data = new (arrayOf(type))(stored.payload.slice(at, at + bytes).buffer as ArrayBuffer);
-      at += bytes;
-      return { input, appendAxis, tensor: { type, dims, data } };
+    tensors: tensors.map(({ input, appendAxis, at, type, dims, bytes }) => {
+      const data = new (arrayOf(type))(stored.payload.slice(read, read + bytes).buffer as ArrayBuffer);
+      read += bytes;
+      return { input, appendAxis, ...(at && { at }), tensor: { type, dims, data } };
     }),
   }));
   const { run, previous, state, kept } = header;

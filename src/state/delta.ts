@@ -14,10 +14,10 @@ function withRows(dims: readonly number[], axis: number, rows: number): number[]
   return dims.map((dim, index) => (index === axis ? rows : dim));
 }
 
-/** Copies rows `from` … end along `axis` into a tensor of their own. Same dtype; other dims unchanged. */
-export function rowsFrom(tensor: WireTensor, axis: number, from: number): WireTensor {
+/** Copies rows `from` … `to` (without it: all) along `axis` into a tensor of their own. Same dtype; other dims unchanged. */
+export function rowsFrom(tensor: WireTensor, axis: number, from: number, to?: number): WireTensor {
   const { outer, rows, inner } = layout(tensor, axis);
-  const taken = Math.max(0, rows - from);
+  const taken = Math.max(0, Math.min(rows, to ?? rows) - from);
   const data = new (arrayOf(tensor.type))(outer * taken * inner);
   for (let block = 0; block < outer; block++) {
     const start = (block * rows + from) * inner;
@@ -26,22 +26,34 @@ export function rowsFrom(tensor: WireTensor, axis: number, from: number): WireTe
   return { type: tensor.type, dims: withRows(tensor.dims, axis, taken), data };
 }
 
-/** Joins tensors of one dtype along `axis`; the other dims must be equal. */
-export function joinRows(parts: readonly WireTensor[], axis: number): WireTensor {
+/** Rows that take the place of all that lay from row `from` on; `size`: rows of the whole, zeros behind these. Absent: added behind all. */
+export interface RowsPart {
+  readonly tensor: WireTensor;
+  readonly at?: { readonly from: number; readonly size: number };
+}
+
+/** Lays tensors of one dtype upon each other along `axis`, the oldest first; the other dims must be equal. */
+export function layRows(parts: readonly RowsPart[], axis: number): WireTensor {
   const [first] = parts;
   if (first === undefined) throw new Error("no rows to join");
-  const total = parts.reduce((sum, part) => sum + (part.dims[axis] ?? 0), 0);
-  const { outer, inner } = layout(first, axis);
-  const data = new (arrayOf(first.type))(outer * total * inner);
-  for (let block = 0; block < outer; block++) {
-    let row = 0;
-    for (const part of parts) {
-      const rows = part.dims[axis] ?? 0;
-      copy(data, (block * total + row) * inner, part, block * rows * inner, rows * inner);
-      row += rows;
-    }
+  let size = 0;
+  const placed = parts.map(({ tensor, at }) => {
+    const from = at?.from ?? size;
+    size = at?.size ?? size + (tensor.dims[axis] ?? 0);
+    return { tensor, from };
+  });
+  const { outer, inner } = layout(first.tensor, axis);
+  const { type, dims } = first.tensor;
+  const data = new (arrayOf(type))(outer * size * inner);
+  let end = size;
+  for (const { tensor, from } of placed.reverse()) {
+    const rows = tensor.dims[axis] ?? 0;
+    const count = Math.max(0, Math.min(from + rows, end) - from);
+    for (let block = 0; block < outer; block++)
+      copy(data, (block * size + from) * inner, tensor, block * rows * inner, count * inner);
+    end = Math.min(end, from);
   }
-  return { type: first.type, dims: withRows(first.dims, axis, total), data };
+  return { type, dims: withRows(dims, axis, size), data };
 }
 
 function copy(target: WireTensor["data"], at: number, source: WireTensor, start: number, count: number): void {

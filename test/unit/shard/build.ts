@@ -62,7 +62,7 @@ export function longs(name: string, values: readonly number[]): Tensor {
   return { name, dims: [BigInt(values.length)], dataType: 7, rawData };
 }
 
-const ELEMENTS: Readonly<Record<string, number>> = { float: 1, int64: 7, bool: 9 };
+const ELEMENTS: Readonly<Record<string, number>> = { float: 1, int32: 6, int64: 7, bool: 9 };
 /** value("x:float:2,3"); "?" as a dimension is unknown, no dimensions at all leave the shape out. */
 export function value(text: string): Value {
   const [name = "", element = "float", dims] = text.split(":");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { arrayOf, bytesOf, elementCount } from "../../../src/base/bytes.ts";
 import type { ElementType, WireTensor } from "../../../src/base/tensor.ts";
-import { joinRows, rowsFrom } from "../../../src/state/delta.ts";
+import { layRows, rowsFrom } from "../../../src/state/delta.ts";
 
 const TYPES: readonly ElementType[] = [
   "float32",
@@ -31,11 +31,11 @@ describe("rows taken off and joined again", () => {
     for (const [axis, rows] of [2, 3, 4].entries()) {
       for (let cut = 0; cut <= rows; cut++) {
         const end = rowsFrom(whole, axis, cut);
-        const start = joinRows([rowsFrom(joinRows([whole], axis), axis, 0)], axis);
+        const start = layRows([{ tensor: rowsFrom(layRows([{ tensor: whole }], axis), axis, 0) }], axis);
         expect(start).toEqual(whole);
         expect(end.dims[axis]).toBe(rows - cut);
         const head = headOf(whole, axis, cut);
-        expect(joinRows([head, end], axis)).toEqual(whole);
+        expect(layRows([{ tensor: head }, { tensor: end }], axis)).toEqual(whole);
       }
     }
   });
@@ -48,7 +48,8 @@ describe("rows taken off and joined again", () => {
       headOf(rowsFrom(whole, 2, 1), 2, 4),
       rowsFrom(whole, 2, 5),
     ];
-    expect(joinRows(parts, 2)).toEqual(whole);
+    const wrapped = parts.map((tensor) => ({ tensor }));
+    expect(layRows(wrapped, 2)).toEqual(whole);
   });
 });
 
@@ -71,8 +72,26 @@ describe("rows", () => {
     expect(bytesOf(taken).byteLength).toBe(taken.data.buffer.byteLength);
   });
 
+  it("laid over others take their place, and behind the last there are zeros", () => {
+    const of = (...values: number[]): WireTensor => {
+      return { type: "int32", dims: [1, values.length, 1], data: Int32Array.from(values) };
+    };
+    const parts = [
+      { tensor: of(1, 2, 3), at: { from: 0, size: 6 } },
+      { tensor: of(8, 9), at: { from: 1, size: 6 } },
+      { tensor: of(5), at: { from: 2, size: 6 } },
+    ];
+    expect([...layRows(parts, 1).data]).toEqual([1, 8, 5, 0, 0, 0]);
+    const shorter = { tensor: of(7), at: { from: 1, size: 2 } };
+    expect([...layRows([...parts, shorter, { tensor: of(4) }], 1).data]).toEqual([1, 7, 4]);
+    const wide: WireTensor = { type: "int8", dims: [2, 2], data: Int8Array.of(1, 2, 3, 4) };
+    const late = { type: "int8" as const, dims: [2, 1], data: Int8Array.of(5, 6) };
+    const both = [{ tensor: wide }, { tensor: late, at: { from: 1, size: 3 } }];
+    expect([...layRows(both, 1).data]).toEqual([1, 5, 0, 3, 6, 0]);
+  });
+
   it("of nothing cannot be joined", () => {
-    expect(() => joinRows([], 0)).toThrow("no rows");
+    expect(() => layRows([], 0)).toThrow("no rows");
   });
 });
 
