@@ -112,6 +112,8 @@ export const REPLICAS = 3;
 export const REPLICAS_MAX = 7;
 /** Runs of one stage of which a replica may still owe its vote; of older ones it is not asked any more. */
 export const BALLOTS_OPEN_MAX = 96;
+/** A spot check takes so long, its state's way through storage included, or is left out. */
+export const SPOT_CHECK_MS = 5_000;
 /** Replicas of different providers agree when no value is further off than this share of the largest magnitude of its tensor. */
 export const VOTE_TOLERANCE = 1e-3;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */

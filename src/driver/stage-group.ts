@@ -62,6 +62,11 @@ export class StageGroup implements StageLink {
     }
   }
 
+  /** A majority can be had. */
+  get isThere(): boolean {
+    return this.replicas.filter(({ isOut }) => !isOut).length >= majorityOf(this.hosts.length);
+  }
+
   /** A run for the stage, from the page or from what the stage before decided. */
   take(message: FeedMessage | StageMessage): void {
     for (const { input, isOut } of this.replicas) {
@@ -79,14 +84,11 @@ export class StageGroup implements StageLink {
     const { run } = message.head;
     const voter = replica.host.stage;
     if (replica.isOut || this.isHalted || this.due === null) return;
-    // Nobody waits for it: the stage after this one has it.
-    if (run < this.due && !this.ballots.has(run)) return;
+    // Of a run that is done again nobody may wait for the answer; it is counted all the same, for the state that it leaves.
     const ballot = this.ballots.get(run) ?? { replies: new Map(), winner: null, outcome: null };
     this.ballots.set(run, ballot);
     if (ballot.replies.has(voter)) return;
-    const answer = "error" in message ? { error: message.error } : { tensors: message.tensors };
-    const rows = "error" in message ? "" : (message.rows ?? "");
-    const reply = { voter, build: replica.host.provider ?? "", answer, rows, message };
+    const reply = { ...replyOf(replica.host, message), message };
     ballot.replies.set(voter, reply);
     if (ballot.winner === null) this.count(run, ballot);
     else if (!agree(ballot.winner, reply)) this.outvoted(replica, run);
@@ -97,7 +99,10 @@ export class StageGroup implements StageLink {
     const casts = [...ballot.replies.values()];
     const verdict = vote(casts, this.hosts.length);
     const [first] = casts;
-    if (verdict.is === "split" && first !== undefined)
+    // The caller has its answer: with these hosts nobody gets to the state after it.
+    if (verdict.is === "split" && run < (this.due ?? 0))
+      for (const replica of this.replicas) this.outvoted(replica, run);
+    else if (verdict.is === "split" && first !== undefined)
       ballot.outcome = { head: first.message.head, error: toErrorData(splitError(run, casts.length)) };
     if (verdict.is !== "decided") return;
     ballot.winner = casts.find(({ voter }) => voter === verdict.winner) ?? null;
@@ -121,20 +126,21 @@ export class StageGroup implements StageLink {
   private forget(): void {
     const voting = this.replicas.filter(({ isOut }) => !isOut);
     for (const [run, { winner, replies }] of this.ballots) {
-      if (winner === null || run >= (this.due ?? 0)) continue;
-      if (voting.every(({ host }) => replies.has(host.stage)) || this.ballots.size > BALLOTS_OPEN_MAX)
-        this.ballots.delete(run);
+      if (run >= (this.due ?? 0)) continue;
+      const isOver = winner !== null && voting.every(({ host }) => replies.has(host.stage));
+      if (isOver || this.ballots.size > BALLOTS_OPEN_MAX) this.ballots.delete(run);
     }
   }
 
   private outvoted(replica: Replica, run: number): void {
+    if (replica.isOut) return;
     replica.isOut = true;
     this.doubts.outvoted(replica.host.stage, run);
     this.events.outvoted(replica.host, run);
   }
 
   /** One replica has stored its state after a run: it counts once most have, all of them in the majority so far. */
-  stored({ host, isOut }: Replica, run: number): void {
+  storedAt({ host, isOut }: Replica, run: number): void {
     if (isOut) return;
     const by = this.storedBy.get(run) ?? new Set();
     this.storedBy.set(run, by.add(host.stage));
@@ -143,7 +149,8 @@ export class StageGroup implements StageLink {
 
   private lookStored(run: number): void {
     // What is stored before the vote is over may be a lie.
-    if (this.due === null || (run >= this.due && !this.ballots.get(run)?.winner)) return;
+    const ballot = this.ballots.get(run);
+    if (this.due === null || (ballot === undefined ? run >= this.due : ballot.winner === null)) return;
     const by = this.replicas.filter(({ host, isOut }) => !isOut && this.storedBy.get(run)?.has(host.stage));
     if (by.length < majorityOf(this.hosts.length)) return;
     this.storedBy.delete(run);
@@ -232,13 +239,20 @@ function statusOf(statuses: readonly StageStatus[], needed: number): StageStatus
   };
 }
 
-function withoutRows(message: StageMessage): StageMessage {
+/** What a host says of a run, as votes are counted. */
+export function replyOf({ stage, provider }: StageInfo, message: StageMessage): Reply {
+  const answer = "error" in message ? { error: message.error } : { tensors: message.tensors };
+  return { voter: stage, build: provider ?? "", answer, rows: "error" in message ? "" : (message.rows ?? "") };
+}
+
+/** As it goes on. */
+export function withoutRows(message: StageMessage): StageMessage {
   if ("error" in message) return message;
   const { rows: _, ...rest } = message;
   return rest;
 }
 
-function splitError(run: number, voters: number): HoldfastError {
+export function splitError(run: number, voters: number): HoldfastError {
   return new HoldfastError(
     "VOTE_SPLIT",
     `The ${voters} hosts of a stage gave ${voters} answers to run ${run}, and no majority; nothing is guessed. Run it again; if it happens again, use executionProviders ["wasm"] or more replicas.`,

@@ -1,4 +1,4 @@
-import { majorityOf } from "../fault/vote.ts";
+import { enoughOf } from "../fault/vote.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { Lease } from "../protocol/pool.ts";
 
@@ -20,10 +20,12 @@ export class StageTable {
 
   /** Every stage has its host, or most of its replicas. */
   get canWire(): boolean {
-    const needed = majorityOf(this.stages.length / this.count);
-    return Array.from({ length: this.count }, (_, stage) => this.hostsOf(stage)).every(
-      (hosts) => hosts.filter(({ phase }) => phase === "ready").length >= needed,
-    );
+    const needed = enoughOf(this.stages.length / this.count);
+    return Array.from({ length: this.count }, (_, stage) => this.hostsOf(stage)).every((hosts) => {
+      const ready = hosts.filter(({ phase }) => phase === "ready");
+      // A checker does not stand in for what it checks.
+      return ready.length >= needed && (needed > 1 || ready.some(({ replicaOf }) => replicaOf === undefined));
+    });
   }
 
   isReady(host: number): boolean {

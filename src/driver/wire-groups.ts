@@ -1,10 +1,10 @@
 import type { Platform } from "../base/platform.ts";
-import { majorityOf } from "../fault/vote.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { FeedMessage, StageMessage } from "../protocol/stage.ts";
 import { Doubts } from "./doubts.ts";
 import { PortLink } from "./port-link.ts";
-import { type Replica, StageGroup } from "./stage-group.ts";
+import { CheckedStage } from "./spot-check.ts";
+import { type GroupEvents, type Replica, StageGroup } from "./stage-group.ts";
 import type { PortCarrier, Wiring, WiringEvents } from "./wiring.ts";
 
 export interface GroupWiringNeeds {
@@ -25,10 +25,9 @@ export function wireGroups(
   { carrier, limits, platform }: GroupWiringNeeds,
 ): Wiring {
   const stages = hosts.filter(({ replicaOf }) => replicaOf === undefined).length;
-  const voters = hosts.length / stages;
   const source = platform.channel();
   const sink = platform.channel();
-  const { doubts = new Doubts() } = events;
+  const { doubts = new Doubts(), checks } = events;
   const arrived = new Set<number>();
   let arrival = (): void => undefined;
 
@@ -36,7 +35,25 @@ export function wireGroups(
     if ("error" in message || message.head.reply === "driver") events.output(message);
     else sink.port1.postMessage(message);
   };
-  const groups: StageGroup[] = [];
+  const groupOf = (
+    stage: number,
+    own: readonly StageInfo[],
+    replicas: readonly Replica[],
+    told: GroupEvents,
+    ports: readonly MessagePort[],
+  ): StageGroup | CheckedStage => {
+    const [first, second = null] = replicas;
+    if (checks === undefined || first === undefined)
+      return new StageGroup(
+        replicas,
+        own.map((host) => host.stage),
+        doubts,
+        told,
+        ports,
+      );
+    return new CheckedStage(stage, first, second, checks, told, platform, ports);
+  };
+  const groups: (StageGroup | CheckedStage)[] = [];
   for (let stage = 0; stage < stages; stage++) {
     const own = hosts.filter((host) => (host.replicaOf ?? host.stage) === stage);
     const replicas = own
@@ -49,7 +66,7 @@ export function wireGroups(
             arrival();
           },
           output: (message) => group.replied(replica, message),
-          stored: (run) => group.stored(replica, run),
+          stored: (run) => group.storedAt(replica, run),
           storeFailed: (error) => events.storeFailed(error),
         });
         const replica: Replica = { host, link, input: input.port1, output: output.port1, isOut: false };
@@ -62,14 +79,8 @@ export function wireGroups(
       outvoted: (host: StageInfo, run: number) => events.outvoted?.(host, run),
       unreachable: (host: StageInfo) => events.unreachable?.(host),
     };
-    const numbers = own.map((host) => host.stage);
-    const group: StageGroup = new StageGroup(
-      replicas,
-      numbers,
-      doubts,
-      told,
-      stage === 0 ? [source.port2, sink.port1] : [],
-    );
+    const ports = stage === 0 ? [source.port2, sink.port1] : [];
+    const group: StageGroup | CheckedStage = groupOf(stage, own, replicas, told, ports);
     groups.push(group);
   }
   source.port2.onmessage = ({ data }: MessageEvent<FeedMessage>) => {
@@ -86,11 +97,7 @@ export function wireGroups(
         replica.isOut = true;
         events.unreachable?.(replica.host);
       }
-      resolve(
-        groups.flatMap(({ replicas }, stage) =>
-          replicas.filter(({ isOut }) => !isOut).length < majorityOf(voters) ? [stage] : [],
-        ),
-      );
+      resolve(groups.flatMap(({ isThere }, stage) => (isThere ? [] : [stage])));
     });
     arrival = () => {
       if (!all.every(({ host }) => arrived.has(host.stage))) return;

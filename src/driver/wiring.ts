@@ -5,6 +5,7 @@ import type { StageInfo } from "../protocol/events.ts";
 import type { RestoreFrom, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { Doubts } from "./doubts.ts";
 import { PortLink } from "./port-link.ts";
+import type { SpotChecks } from "./spot-check.ts";
 import { wireGroups } from "./wire-groups.ts";
 
 /** The driver's end of one stage. Null: no answer came in time, or a newer wiring has closed this one. */
@@ -29,6 +30,8 @@ export interface WiringEvents {
   unreachable?(host: StageInfo): void;
   /** What is known of the replicas' stored state from earlier wirings. */
   readonly doubts?: Doubts;
+  /** Each stage has one other host, which does a share of its runs as well; absent: they vote. */
+  readonly checks?: SpotChecks | undefined;
 }
 
 export interface Wiring {

@@ -28,6 +28,11 @@ export function majorityOf(voters: number): number {
   return Math.floor(voters / 2) + 1;
 }
 
+/** So many of a stage's hosts must be there for it to go on: a majority, or of a stage and its checker the stage's own. */
+export function enoughOf(hosts: number): number {
+  return hosts === 2 ? 1 : majorityOf(hosts);
+}
+
 /**
  * What the majority of `voters` hosts says of one run. The winner is the first reply that a majority agrees with, itself
  * included; a reply that comes later is held against it by the same rule. Never a guess: without a majority there is none.

@@ -16,7 +16,7 @@ export class AgreedRecords {
 
   constructor(
     private readonly stores: Pick<KeeperStores, "checkpointChain" | "writeCheckpoint">,
-    private readonly spec: Pick<ShardSpec, "state">,
+    private readonly spec: Pick<ShardSpec, "state" | "shapes">,
     private readonly own: CheckpointKey,
     { stages, replicas }: { readonly stages: number; readonly replicas: number },
   ) {
@@ -43,7 +43,7 @@ export class AgreedRecords {
 
   /** Of the state itself: replicas that were put back at different times have cut it into different records. */
   private digestOf(chain: readonly CheckpointRecord[]): string | null {
-    const residents = new Residents(this.spec.state);
+    const residents = new Residents(this.spec.state, this.spec.shapes);
     try {
       residents.restore(chain);
     } catch {

@@ -72,6 +72,8 @@ export class HostKeeper {
   private warm: WarmState | null = null;
   /** Where replicas vote: what they have stored, of which most say the same. */
   private copies: AgreedRecords | null = null;
+  /** Whose stored state it starts from. */
+  private source: CheckpointKey | null = null;
   /** The last told of the shard that is loading. */
   private progress: HostToPool["progress"] | null = null;
 
@@ -137,7 +139,10 @@ export class HostKeeper {
       const key = { sessionId, stage, planId, weights: await weightsDigest(spec, files) };
       if (lease !== this.lease) return;
       this.key = key;
-      this.copies = votes ? new AgreedRecords(stores, spec, key, { stages: plan.shards.length, replicas }) : null;
+      // A checker starts from what the host that it checks has stored.
+      this.source = replicas === 2 ? { ...key, stage: shard } : key;
+      this.copies =
+        replicas > 2 ? new AgreedRecords(stores, spec, key, { stages: plan.shards.length, replicas }) : null;
       const [graph, stored] = await Promise.all([stores.readGraph(planId, shard), stores.checkpointRuns(key)]);
       const last = shard === plan.shards.length - 1;
       const stateful = plan.shards.some(({ state }) => state.length > 0);
@@ -284,9 +289,9 @@ export class HostKeeper {
     // From here on the stage makes its state itself.
     this.coolDown();
     if (isWarm) return "warm";
-    const { key, copies } = this;
+    const { source, copies } = this;
     const stores = this.needs.stores;
-    const chain = copies !== null ? await copies.read(run) : key && (await stores.checkpointChain(key, run));
+    const chain = copies !== null ? await copies.read(run) : source && (await stores.checkpointChain(source, run));
     if (chain === null)
       throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
     return chain;

@@ -2,25 +2,34 @@ import { bytesOf } from "../base/bytes.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { rowsFrom } from "../state/delta.ts";
+import { writtenRows } from "./written-rows.ts";
 
 /**
- * Digest of what a run leaves in its host: of its state the new rows where rows are appended and all of it elsewhere, and of
- * outputs that do not go on (`withheld`: kept under handles). Any one changed word changes it; it is a check on memory
- * and arithmetic, not on whoever might forge it. `inputs` are the run's, with the state before it.
+ * Digest of what a run leaves in its host: of its state the rows that it wrote where rows are appended and all of it
+ * elsewhere, and of outputs that do not go on (`withheld`: kept under handles). Any one changed word changes it; it is a
+ * check on memory and arithmetic, not on whoever might forge it. `inputs` are the run's, with the state before it.
  */
 export function rowsDigest(
-  { state }: Pick<ShardSpec, "state">,
+  { state, shapes }: Pick<ShardSpec, "state" | "shapes">,
   inputs: WireTensors,
   outputs: WireTensors,
   withheld: readonly string[] = [],
 ): string {
   const digest = new Digest();
-  for (const { input, output, appendAxis } of state) {
+  const values = { ...inputs, ...outputs };
+  for (const binding of state) {
+    const { input, output, appendAxis, written } = binding;
     const tensor = outputs[output];
     if (tensor === undefined) continue;
-    const before = appendAxis === null ? 0 : (inputs[input.name]?.dims[appendAxis] ?? 0);
     digest.text(`${output} ${tensor.type} ${tensor.dims}`);
-    digest.bytes(bytesOf(appendAxis === null ? tensor : rowsFrom(tensor, appendAxis, before)));
+    if (appendAxis === null) {
+      digest.bytes(bytesOf(tensor));
+      continue;
+    }
+    // A buffer of fixed length has rows beyond the past; which of them are new its graph says.
+    const past = written === undefined ? (inputs[input.name]?.dims[appendAxis] ?? 0) : Number.POSITIVE_INFINITY;
+    const { from, used } = writtenRows(binding, tensor, past, values, shapes);
+    digest.bytes(bytesOf(rowsFrom(tensor, appendAxis, from, used)));
   }
   for (const name of withheld) {
     const tensor = outputs[name];

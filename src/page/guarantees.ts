@@ -39,8 +39,11 @@ export function guaranteesOf(options: SessionOptions, stages: readonly StageInfo
 /** What of other hosts the level has, and what would take all of them. */
 function secondHosts(options: SessionOptions, stages: readonly StageInfo[]): string {
   const { standbys, votes } = LEVELS[options.faultToleranceLevel];
+  const { spotCheck = 0 } = options;
+  const checks =
+    spotCheck > 0 ? ` A third host of each stage does ${spotCheck} of all runs again, and answers are compared.` : "";
   if (standbys)
-    return " Each stage has a standby in a process of its own; all pages of host tabs, and the GPU, are processes that they share.";
+    return ` Each stage has a standby in a process of its own; all pages of host tabs, and the GPU, are processes that they share.${checks}`;
   if (!votes) return "";
   const onGpu = stages.filter(({ provider }) => provider === "webgpu").length;
   const gpu =

@@ -31,7 +31,9 @@ export interface SessionOptions {
   readonly spotCheck?: number;
 }
 
-/** Hosts that run each stage at once. */
-export function replicasOf({ faultToleranceLevel, replicas = REPLICAS }: SessionOptions): number {
-  return LEVELS[faultToleranceLevel].votes ? replicas : 1;
+/** Hosts that run each stage: those that vote, or one and a checker. */
+export function replicasOf({ faultToleranceLevel, replicas = REPLICAS, spotCheck = 0 }: SessionOptions): number {
+  const { votes, standbys } = LEVELS[faultToleranceLevel];
+  if (votes) return replicas;
+  return standbys && spotCheck > 0 ? 2 : 1;
 }

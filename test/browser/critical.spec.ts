@@ -16,13 +16,10 @@ test("level critical: one host of six lies, another is killed, and the stream is
 }) => {
   const hosts = await openMoby(page, { shards: 2, faultToleranceLevel: "critical" });
   expect(hosts).toHaveLength(6);
-  expectUndisturbed(await generate(page, first.prompt), first);
-  expect(await eventsOf(page, "fault")).toEqual([]);
-
   // The second host of the first stage: what it sends on has one wrong bit from here on.
   const liar = hosts[2] ?? "";
   await makeLiar(browser, liar);
-  expectUndisturbed(await generate(page, second.prompt), second);
+  expectUndisturbed(await generate(page, first.prompt), first);
   const [fault, ...others] = await eventsOf(page, "fault");
   expect(fault).toMatchObject({
     stage: 2,
@@ -33,13 +30,12 @@ test("level critical: one host of six lies, another is killed, and the stream is
   const recovered = async () => (await eventsOf(page, "recovered")).map(({ stage }) => stage);
   await expect.poll(replaced(browser, liar), { timeout: 60_000 }).toBe(true);
 
-  const streaming = generate(page, third.prompt);
+  const streaming = generate(page, second.prompt);
   await browser.processes.killFrame(hosts[3] ?? "");
-  expectUndisturbed(await streaming, third);
-  // Both are back, and vote again.
-  expectUndisturbed(await generate(page, first.prompt), first);
+  expectUndisturbed(await streaming, second);
   await expect.poll(recovered, { timeout: 60_000 }).toEqual(expect.arrayContaining([2, 3]));
-  expectUndisturbed(await generate(page, second.prompt), second);
+  // Both are back, and vote again.
+  expectUndisturbed(await generate(page, third.prompt), third);
   const guarantees = await page.evaluate(() => window.underTest.session.guarantees);
   expect(guarantees.exact).toBe(true);
   expect(guarantees.reason).toMatch(/3 hosts run each stage and vote.*bit for bit/);
@@ -55,9 +51,11 @@ async function makeLiar(browser: Browser, hostId: string): Promise<void> {
     const post = MessagePort.prototype.postMessage;
     MessagePort.prototype.postMessage = function (this: MessagePort, message: unknown, ...rest: never[]) {
       const { tensors } = (message ?? {}) as { readonly tensors?: Record<string, { readonly data: Float32Array }> };
-      for (const { data } of Object.values(tensors ?? {}))
-        if (data instanceof Float32Array)
-          new Uint32Array(data.buffer, data.byteOffset, data.length)[data.length - 1]! ^= 1;
+      for (const { data } of Object.values(tensors ?? {})) {
+        if (!(data instanceof Float32Array)) continue;
+        const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+        view.setUint32(data.byteLength - 4, view.getUint32(data.byteLength - 4, true) ^ 1, true);
+      }
       return post.call(this, message, ...rest);
     } as typeof post;
   });

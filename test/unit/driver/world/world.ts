@@ -1,6 +1,7 @@
 import { HoldfastError } from "../../../../src/base/errors.ts";
 import { PLATFORM } from "../../../../src/base/platform.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
+import type { WireTensors } from "../../../../src/base/tensor.ts";
 import { Driver } from "../../../../src/driver/driver.ts";
 import { ChannelWirer } from "../../../../src/driver/wiring.ts";
 import { type FaultToleranceLevel, LEVELS } from "../../../../src/fault/levels.ts";
@@ -12,14 +13,26 @@ import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts
 import { replicasOf } from "../../../../src/protocol/options.ts";
 import type { DriverReports, PoolCalls, SessionInfo, TokensEntry } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
+import type { PlanSummary } from "../../../../src/shard/summary.ts";
+import type { ShardSpec } from "../../../../src/shard/types.ts";
 import { Random } from "../../random.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeHost } from "./fake-host.ts";
 import { idsTensor, planOf, specsOf } from "./model.ts";
 
+/** What hosts compute with; without it, the stand-in of model.ts. */
+export interface WorldModel {
+  readonly specs: readonly ShardSpec[];
+  readonly plan: PlanSummary;
+  execute(spec: ShardSpec, inputs: WireTensors): Promise<WireTensors>;
+}
+
 export interface WorldOptions {
+  readonly model?: WorldModel;
   readonly stages: number;
   readonly level?: FaultToleranceLevel;
+  /** At level high: the share of runs that a second host does as well. */
+  readonly spotCheck?: number;
   /** The model keeps state between runs, as a decoder does. Default: yes. */
   readonly stateful?: boolean;
   /** Share of messages that arrive twice. */
@@ -52,6 +65,8 @@ export class World {
   readonly entries: TokensEntry[] = [];
   durableRun = -1;
   parks = 0;
+  /** Every host of this row lies, the successors too. */
+  liesAlways: number | null = null;
   private isParked = false;
   private readonly buried: FakeHost[] = [];
   readonly checkpoints = new FakeCheckpoints();
@@ -68,13 +83,22 @@ export class World {
     private readonly options: WorldOptions,
   ) {
     this.random = new Random(seed);
-    const specs = specsOf(options.stages, options.stateful);
-    const asked = parseSessionOptions({ shards: options.stages, faultToleranceLevel: options.level ?? "medium" });
-    this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
+    const specs = this.specs;
+    const asked = parseSessionOptions({
+      shards: options.stages,
+      faultToleranceLevel: options.level ?? "medium",
+      ...(options.spotCheck === undefined ? {} : { spotCheck: options.spotCheck }),
+    });
+    this.info = { sessionId: SESSION_ID, secret: "secret", plan: options.model?.plan ?? planOf(specs), options: asked };
     this.replicas = replicasOf(asked);
     const rows = Array.from({ length: specs.length * this.replicas }, (_, row) => row);
     this.hosts = rows.map((row) => this.newHost(row));
     this.stages = rows.map((row) => this.stageInfo(row, 0));
+  }
+
+  private get specs(): readonly ShardSpec[] {
+    const { model, stages, stateful } = this.options;
+    return model?.specs ?? specsOf(stages, stateful);
   }
 
   async open(): Promise<void> {
@@ -135,9 +159,15 @@ export class World {
   /** One host is going to give one wrong bit; its row. */
   lie(row = this.random.below(this.hosts.length)): number {
     const host = this.hosts[row];
-    const hasRows = specsOf(this.options.stages, this.options.stateful)[row % this.options.stages]?.state.length !== 0;
+    const hasRows = this.specs[row % this.specs.length]?.state.length !== 0;
     if (host !== undefined) host.lie = hasRows && this.random.chance(0.5) ? "rows" : "output";
     return row;
+  }
+
+  /** Resolves when no host is lost, and none is going to lie. */
+  async whole(): Promise<void> {
+    while (this.stages.some(({ phase }) => phase !== "ready") || this.hosts.some(({ lie }) => lie !== null))
+      await new Promise(setImmediate);
   }
 
   /** The bridge frame dies with its driver; the page inserts another and takes its session up again. */
@@ -229,18 +259,20 @@ export class World {
   }
 
   private newHost(row: number): FakeHost {
-    const specs = specsOf(this.options.stages, this.options.stateful);
+    const { specs } = this;
     const stage = row % specs.length;
     return new FakeHost({
       random: this.random,
       spec: specs[stage] as (typeof specs)[number],
+      ...(this.options.model && { execute: this.options.model.execute }),
       row,
       replicas: this.replicas,
+      liesAlways: () => this.liesAlways === row,
       stages: specs.length,
       last: stage === specs.length - 1,
       stateful: this.options.stateful !== false,
       multistage: specs.length > 1,
-      durable: LEVELS[this.options.level ?? "medium"].keepsState,
+      durable: LEVELS[this.options.level ?? "medium"].keepsState && (this.replicas !== 2 || row < specs.length),
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
       lostRestores: this.options.lostRestores ?? 0,
