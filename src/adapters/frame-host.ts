@@ -100,8 +100,7 @@ export class FrameHost {
         },
         stored: ({ run, error }) => {
           if (error !== null) {
-            this.stage?.storeFailed(error);
-            this.wiring?.driver.emit("storeFailed", { run, error });
+            if (this.stage?.storeFailed(run)) this.wiring?.driver.emit("storeFailed", { run, error });
           } else if (this.stage?.stored(run)) this.wiring?.driver.emit("stored", { run });
         },
         warm: ({ record }) => this.warm.set(record.run, record),
@@ -207,6 +206,7 @@ export class FrameHost {
       {
         feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),
+        pace: (pace) => stage.pace(pace),
       },
     );
     this.wiring = { driver, output, ports: [driverPort, input, output] };

@@ -1,9 +1,17 @@
 // Every bound in one place, with the unit in its name. Each one is reached by a test or a fault, never by luck.
 
-/** A session checkpoints after every reset run and after every run whose number is a multiple of this. */
+/** A session checkpoints after every reset run and after so many runs, sooner where their replay would take long. */
 export const CHECKPOINT_EVERY_RUNS = 16;
+/** Milliseconds of runs after which it checkpoints at the latest. */
+export const CHECKPOINT_REPLAY_MS = 2_000;
+/** Between two checkpoints of a session, milliseconds, unless it is told otherwise (the seed's default). */
+export const CHECKPOINT_INTERVAL_MS = 60_000;
 /** Runs that may be un-durable at once. Reaching it holds new runs back until a durable point passes. */
 export const REPLAY_RUNS_MAX = 48;
+/** The same in milliseconds of replay, once two checkpoints were due. */
+export const REPLAY_MS_MAX = 6_000;
+/** Where no run would bring a checkpoint any more it is asked for after these pauses. When all of them fail, the session does. */
+export const CHECKPOINT_RETRY_MS = [250, 1_000, 3_000] as const;
 /** Runs whose feeds are kept: the newest durable point may turn out to be damaged, so those after the one before it. */
 export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
 /** What reading stored state and putting it back is thought to take before it was ever measured. */

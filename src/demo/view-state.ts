@@ -92,6 +92,10 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
         ms: event.ms,
       });
     }
+    case "checkpointFailed": {
+      const text = `${view.stageWord} ${event.stage + 1} could not store its state: ${event.error.message}`;
+      return noted(view, { at: now, kind: "info", text, ms: null });
+    }
     case "provider":
       return noted(view, {
         at: now,

@@ -1,7 +1,8 @@
-import { HoldfastError } from "../base/errors.ts";
+import { type ErrorData, HoldfastError } from "../base/errors.ts";
 import type { Platform } from "../base/platform.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type {
+  Pace,
   RestoreFrom,
   StageCalls,
   StageEvents,
@@ -10,6 +11,12 @@ import type {
   StageStatus,
 } from "../protocol/stage.ts";
 import type { StageLink, WiringEvents } from "./wiring.ts";
+
+export interface LinkEvents extends Pick<WiringEvents, "output"> {
+  stored(run: number): void;
+  storeFailed(run: number, error: ErrorData): void;
+  wired(): void;
+}
 
 /** The driver's end of one host's control port. */
 export class PortLink implements StageLink {
@@ -20,7 +27,7 @@ export class PortLink implements StageLink {
     private readonly port: MessagePort,
     private readonly answerMs: number,
     private readonly platform: Pick<Platform, "after">,
-    events: Pick<WiringEvents, "output" | "storeFailed"> & { stored(run: number): void; wired(): void },
+    events: LinkEvents,
   ) {
     this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
       (message) => port.postMessage(message),
@@ -29,7 +36,7 @@ export class PortLink implements StageLink {
         wired: () => events.wired(),
         output: (message) => events.output(message),
         stored: ({ run }) => events.stored(run),
-        storeFailed: ({ error }) => events.storeFailed(error),
+        storeFailed: ({ run, error }) => events.storeFailed(run, error),
       },
     );
     servePort(port, this.peer);
@@ -49,6 +56,9 @@ export class PortLink implements StageLink {
   }
   resend(from: number): void {
     this.peer.emit("resend", { from });
+  }
+  pace(pace: Pace): void {
+    this.peer.emit("pace", pace);
   }
   close(): void {
     this.port.close();

@@ -1,4 +1,6 @@
 import { type ErrorData, HoldfastError } from "../base/errors.ts";
+import { CHECKPOINT_RETRY_MS } from "../base/limits.ts";
+import type { Platform } from "../base/platform.ts";
 import type { SessionEvent } from "../protocol/events.ts";
 import type { DurablePoint } from "./durable-point.ts";
 import type { StageLink } from "./wiring.ts";
@@ -31,6 +33,7 @@ export interface RestNeeds {
   reattach(): Promise<void>;
   tell(event: SessionEvent): void;
   now(): number;
+  after: Platform["after"];
 }
 
 /** What a driver does between runs: durable points when they are asked for, and hosts given back when nobody runs. */
@@ -41,6 +44,8 @@ export class Rest {
   /** The hosts were given back, or are being; null: the session has hosts. */
   private parking: Promise<unknown> | null = null;
   private isBack = false;
+  private failures = 0;
+  private failure: ErrorData | null = null;
   private readonly waiters: (() => void)[] = [];
 
   constructor(private readonly needs: RestNeeds) {
@@ -81,7 +86,16 @@ export class Rest {
     return stays;
   }
 
-  /** Resolves, with the last run, once the state after all runs so far is stored by every stage. */
+  /** A state could not be stored. */
+  storeFailed(error: ErrorData): void {
+    this.failures++;
+    this.failure = error;
+  }
+
+  /**
+   * Resolves, with the last run, once the state after all runs so far is stored by every stage. Rejects with what storage
+   * said when it cannot be stored after pauses either; the session goes on.
+   */
   async makeDurable(): Promise<number> {
     const { needs } = this;
     if (needs.isBound())
@@ -94,11 +108,16 @@ export class Rest {
     // The next run of a generation takes it along; without one, the stages are asked as soon as all are idle.
     this.wantsCheckpoint = point.run < run;
     needs.flushTokens();
-    while (point.run < run) {
+    for (let tries = 0; point.run < run; ) {
+      const { failures } = this;
       await Promise.race([point.reached(run), this.quiet()]);
       const { ended } = needs.state();
       if (ended !== null) throw ended;
       if (point.run < run) await Promise.race([point.reached(run), this.storeAll()]);
+      if (this.failures === failures || point.run >= run) continue;
+      const pauseMs = CHECKPOINT_RETRY_MS[tries++];
+      if (pauseMs === undefined) throw HoldfastError.from(this.failure as ErrorData);
+      await Promise.race([point.reached(run), new Promise<void>((resolve) => needs.after(pauseMs, resolve))]);
     }
     return run;
   }

@@ -35,6 +35,18 @@ export class RunCosts {
     return this.took.get(run) ?? this.lastMs;
   }
 
+  /** What a run takes, milliseconds; 0: none was measured yet. */
+  get runMs(): number {
+    return this.lastMs;
+  }
+
+  /** Milliseconds that the runs after `before`, up to `run`, would take again. */
+  between(before: number, run: number): number {
+    let ms = 0;
+    for (let each = before + 1; each <= run; each++) ms += this.of(each);
+    return ms;
+  }
+
   forgetBefore(run: number): void {
     for (const each of this.took.keys()) if (each < run) this.took.delete(each);
   }

@@ -1,20 +1,18 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { REPLAY_RUNS_MAX, WIRINGS_FAILED_MAX } from "../base/limits.ts";
+import { CHECKPOINT_INTERVAL_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import { Room } from "../base/room.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
 import type { RunHead, StageMessage } from "../protocol/stage.ts";
-import { DurablePoint } from "./durable-point.ts";
+import { Durability } from "./durability.ts";
 import { lossError } from "./losses.ts";
 import { RecoveryProof } from "./proof.ts";
-import { putBack, type Way } from "./put-back.ts";
+import { putBack } from "./put-back.ts";
 import { type Submitted, silentOf } from "./replay.ts";
 import { Rest } from "./rest.ts";
 import { RunBook } from "./run-book.ts";
-import { RunCosts } from "./run-costs.ts";
-import { SafePoints } from "./safe-points.ts";
 import type { DriverStart, SessionDriverNeeds } from "./session-needs.ts";
 import { StageTable } from "./stage-table.ts";
 import type { TakeUp } from "./take-up.ts";
@@ -22,8 +20,9 @@ import { TokenJournal } from "./token-journal.ts";
 import type { StageLink } from "./wiring.ts";
 
 /**
- * Drives one session: its runs' numbers and heads, what is replayed after a loss, what is safe. Everything may be sent
- * twice, as every receiver drops what it has done; so recovery is: wire anew, ask each stage, send what is missing.
+ * Drives one session: numbers and heads of its runs, what must be replayed after a loss, and what is safe. Everything
+ * may be sent twice, because every receiver drops what it has done; so recovery is: wire anew, ask each stage how far
+ * it is, send again what is missing.
  */
 export class SessionDriver {
   private readonly stages: StageTable;
@@ -33,9 +32,7 @@ export class SessionDriver {
   private wired = false;
   private acked: number;
   private takeUp: TakeUp | null;
-  private readonly points: SafePoints;
-  private readonly costs = new RunCosts();
-  private readonly point: DurablePoint;
+  private readonly durability: Durability;
   readonly tokens: TokenJournal;
   private readonly runs: RunBook;
   private readonly room = new Room();
@@ -57,7 +54,6 @@ export class SessionDriver {
   ) {
     this.stages = new StageTable(info.stages, info.plan.shards.length);
     this.acked = acked;
-    this.points = new SafePoints(info.plan.shards.length, initialAt);
     this.takeUp = takeUp;
     this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
@@ -65,26 +61,38 @@ export class SessionDriver {
     this.runs = new RunBook(this.stateful);
     this.tokens = new TokenJournal({
       after: needs.after,
-      save: (entry) => needs.journal({ ...entry, durableRun: this.point.run }),
-      saved: () => this.refreshSafe(),
+      save: (entry) => needs.journal({ ...entry, durableRun: this.durability.point.run }),
+      saved: () => this.durability.refresh(),
     });
     if (takeUp?.generation) this.tokens.isKnown(takeUp.generation);
-    this.point = new DurablePoint(
-      this.points.stored,
-      {
-        limit: () => this.tokens.limit,
-        journalIsBehind: () => this.tokens.flush(),
-        moved: (run) => needs.durable(run),
+    const { runs, tokens, keepsState } = this;
+    this.durability = new Durability(info.plan.shards.length, initialAt, {
+      ...{ runs, tokens, keepsState, after: needs.after },
+      standing: () => {
+        const { wired, hasState, links, rest } = this;
+        return { wired, acked: this.acked, hasState, links, isEnded: this.ended !== null, idleMs: rest.idleMs };
       },
-      initialAt,
-    );
+      // A session that an older version of the extension has parked names none.
+      intervalMs: info.options.checkpointIntervalMs ?? CHECKPOINT_INTERVAL_MS,
+      now: () => needs.now(),
+      stored: (run) => needs.stored(run),
+      durable: (run) => needs.durable(run),
+      safe: (run) => needs.safe(run),
+      changed: () => this.room.look(),
+      failed: (error) => {
+        this.rest.storeFailed(error);
+        this.rest.changed();
+      },
+      tell: (event) => needs.tell(event),
+      unstorable: (error) => this.end(HoldfastError.from(error)),
+    });
     this.rest = new Rest({
       state: () => {
         const { wired, acked, epoch, links, ended } = this;
         return { wired, acked, lastRun: this.lastRun(), epoch, links, ended };
       },
       isBound: () => this.hasState && !this.keepsState,
-      point: this.point,
+      point: this.durability.point,
       flushTokens: () => this.tokens.flush(),
       unwire: () => {
         this.wired = false;
@@ -96,6 +104,7 @@ export class SessionDriver {
       reattach: () => this.reattach(),
       tell: (event) => needs.tell(event),
       now: () => needs.now(),
+      after: needs.after,
     });
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
@@ -111,14 +120,14 @@ export class SessionDriver {
   async submit(run: Submitted): Promise<void> {
     if (this.ended !== null) throw this.ended;
     if (run.lineage !== undefined) this.hasState = true;
-    this.points.submitted(run);
+    this.durability.points.submitted(run);
     this.runs.add(run);
     this.rest.run();
     // Of a generation that is taken up, all runs are named; most were done before.
     const isNew = run.run > this.acked;
-    if (this.wired && isNew) this.costs.begin(run.run, this.needs.now());
-    this.refreshSafe();
-    const isFull = (): boolean => this.ended === null && this.keeps && run.run - this.points.durable > REPLAY_RUNS_MAX;
+    if (this.wired && isNew) this.durability.costs.begin(run.run, this.needs.now());
+    this.durability.refresh();
+    const isFull = (): boolean => this.ended === null && this.durability.isFull(run.run);
     if (isFull()) await this.room.wait(isFull);
     if (this.wired && isNew) this.sendHead(run);
     if (!this.poolSeen) void this.reattach();
@@ -144,10 +153,11 @@ export class SessionDriver {
 
   ack(run: number): void {
     if (run <= this.acked) return;
-    this.costs.end(this.acked, run, this.needs.now());
+    const before = this.acked;
     this.acked = run;
+    this.durability.answered(before, run);
     this.prove();
-    this.refreshSafe();
+    this.durability.refresh();
     this.rest.changed();
   }
 
@@ -185,7 +195,7 @@ export class SessionDriver {
   }
 
   private noteLoss(stage: number): void {
-    this.costs.disturbed();
+    this.durability.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
     if (!this.keepsState) this.restoreAll = true;
@@ -210,6 +220,7 @@ export class SessionDriver {
     this.ended = error;
     this.epoch++;
     for (const link of this.links) link.close();
+    this.durability.end();
     this.takeUp?.failed(error);
     this.runs.end(error);
     this.rest.changed();
@@ -237,7 +248,7 @@ export class SessionDriver {
   private failRuns(error: HoldfastError): void {
     this.failed(this.runs.fail(this.acked, error), error);
     this.runs.submitted.clear();
-    this.refreshSafe();
+    this.durability.refresh();
   }
 
   private async rewire(): Promise<void> {
@@ -248,8 +259,8 @@ export class SessionDriver {
     for (const link of this.links) link.close();
     const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
-      stored: (stage, run) => this.storedCame(stage, run),
-      storeFailed: (error) => this.end(HoldfastError.from(error)),
+      stored: (stage, run) => this.durability.stored(stage, run),
+      storeFailed: (stage, run, error) => this.durability.failed(stage, run, error),
     });
     this.links = wiring.links;
     const missing = await wiring.missing;
@@ -261,27 +272,28 @@ export class SessionDriver {
     if (epoch !== this.epoch) return;
     const statuses = answers.filter((status) => status !== null);
     if (statuses.length < answers.length) return this.unanswered(silentOf(answers), true);
-    const unstored = statuses.find(({ storeError }) => storeError !== null)?.storeError;
-    if (unstored) return this.end(HoldfastError.from(unstored));
     // The stages know it: what an interrupted way back has deleted is on no list of theirs.
-    for (const [stage, status] of statuses.entries()) this.points.stored[stage] = new Set(status.stored);
-    const goesOn = this.takeUp?.point(this.points.stored, this.stateful, this.keepsState) ?? null;
+    const { points, costs } = this.durability;
+    for (const [stage, status] of statuses.entries()) points.stored[stage] = new Set(status.stored);
+    const goesOn = this.takeUp?.point(points.stored, this.stateful, this.keepsState) ?? null;
     if (goesOn !== null) this.goOnAt(goesOn.run, goesOn.from === "initial");
-    this.moveSafe();
-    const [{ acked }, { safe }, begin] = [this, this.points, this.needs.now()];
+    this.durability.move();
+    const { acked } = this;
+    const { safe } = points;
+    const begin = this.needs.now();
     const back = await putBack({
       links: wiring.links,
       statuses,
-      ways: goesOn === null ? this.ways() : [goesOn],
+      ways: goesOn === null ? this.durability.ways() : [goesOn],
       safe,
       acked,
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
       restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
       isCurrent: () => epoch === this.epoch,
       stored: (stage, runs) => {
-        this.points.stored[stage] = new Set(runs);
+        points.stored[stage] = new Set(runs);
       },
-      damaged: (stage, run) => void this.points.stored[stage]?.delete(run),
+      damaged: (stage, run) => void points.stored[stage]?.delete(run),
     });
     if (back === null) return;
     if (!back.done) {
@@ -291,11 +303,12 @@ export class SessionDriver {
       return isDamaged && this.takeUp?.refuse(goesOn.run) ? this.rewire() : this.end(back.error);
     }
     const { plan, way } = back;
-    if (way.from === "records") this.costs.restoreMs = this.needs.now() - begin;
+    if (way.from === "records") costs.restoreMs = this.needs.now() - begin;
     if (goesOn !== null) this.takeUp?.done(goesOn);
     this.takeUp = null;
     this.restoreAll = false;
     this.wired = true;
+    this.durability.wired();
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
     const replayed = [...this.runs.submitted.values()].filter(({ run }) => run >= plan.feedsFrom);
@@ -306,7 +319,7 @@ export class SessionDriver {
       restoredRun: way.run,
     });
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, replay, this.stages);
-    this.refreshSafe();
+    this.durability.refresh();
     this.prove();
     this.rest.changed();
   }
@@ -320,15 +333,8 @@ export class SessionDriver {
   /** Nothing is left of what was under way. */
   private goOnAt(run: number, isInitial: boolean): void {
     this.acked = run;
-    this.points.goOnAt(run, isInitial);
-    this.point.reset(run);
+    this.durability.goOnAt(run, isInitial);
     this.restoreAll = true;
-  }
-
-  /** Where stages can be put back to. */
-  private ways(): readonly Way[] {
-    const { acked, costs, hasState, keepsState, points, runs } = this;
-    return points.ways({ runs: runs.submitted.keys(), acked, cuts: runs.cuts, costs, hasState, keepsState });
   }
 
   /** A run was answered after a recovery: that is the proof that it worked. */
@@ -340,10 +346,6 @@ export class SessionDriver {
     this.needs.verified();
   }
 
-  private get keeps(): boolean {
-    return this.hasState && this.keepsState;
-  }
-
   private lastRun(): number {
     return this.runs.last(this.acked);
   }
@@ -352,7 +354,7 @@ export class SessionDriver {
   private sendHead({ run, reset, reply, lineage, feeds }: Submitted): void {
     const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
     if (checkpoint) this.rest.wantsCheckpoint = false;
-    const head: RunHead = { run, reset, checkpoint, safe: this.points.safe, reply, lineage };
+    const head: RunHead = { run, reset, checkpoint, safe: this.durability.safe, reply, lineage };
     const error = this.runs.failed.get(run);
     if (error !== undefined) this.links[0]?.feed({ head, error });
     else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
@@ -370,30 +372,5 @@ export class SessionDriver {
         void this.rewire();
       }
     }
-  }
-
-  private storedCame(stage: number, run: number): void {
-    this.points.stored[stage]?.add(run);
-    this.refreshSafe();
-  }
-
-  /**
-   * Only while all is wired: what is asked for again must still be there when the request arrives, and what is known of
-   * stored state is worth nothing where a stage may be on its way back.
-   */
-  private refreshSafe(): void {
-    if (this.wired) this.moveSafe();
-  }
-
-  private moveSafe(): void {
-    const { acked, keeps, points, runs } = this;
-    const hasMoved = points.move(acked, keeps, runs.lastCut(acked));
-    this.point.refresh(acked, keeps);
-    points.prune(this.point.run);
-    if (!hasMoved) return;
-    runs.forget(points.first);
-    this.costs.forgetBefore(points.first);
-    this.needs.safe(points.safe);
-    this.room.look();
   }
 }

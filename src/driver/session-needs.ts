@@ -17,6 +17,7 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   /** To the page. */
   tell(event: SessionEvent): void;
   safe(run: number): void;
+  stored(run: number): void;
   durable(run: number): void;
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
@@ -83,6 +84,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     after: platform.after,
     tell: (event) => client.emit("session", { sessionId, event }),
     safe: (run) => safe.grow(run),
+    stored: (run) => client.emit("stored", { sessionId, run }),
     durable: durableReports(info, ways),
     runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
     sessionFailed: (error) => {

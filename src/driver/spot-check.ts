@@ -1,8 +1,8 @@
-import { toErrorData } from "../base/errors.ts";
+import { type ErrorData, toErrorData } from "../base/errors.ts";
 import { SPOT_CHECK_MS } from "../base/limits.ts";
 import type { Platform } from "../base/platform.ts";
 import { agree, type Reply } from "../fault/vote.ts";
-import type { FeedMessage, RestoreFrom, RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
+import type { FeedMessage, Pace, RestoreFrom, RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
 import { type GroupEvents, type Replica, replyOf, splitError, withoutRows } from "./stage-group.ts";
 import type { StageLink } from "./wiring.ts";
 
@@ -189,6 +189,10 @@ export class CheckedStage implements StageLink {
     this.events.stored(run);
   }
 
+  storeFailedAt(replica: Replica, run: number, error: ErrorData): void {
+    if (replica === this.own) this.events.storeFailed(run, error);
+  }
+
   private noteStored(run: number): void {
     this.stored.add(run);
     this.isStored?.();
@@ -209,6 +213,9 @@ export class CheckedStage implements StageLink {
   resend(from: number): void {
     this.due = from;
     this.own.link.resend(from);
+  }
+  pace(pace: Pace): void {
+    this.own.link.pace(pace);
   }
   close(): void {
     this.isOver = true;

@@ -1,9 +1,16 @@
-import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { BALLOTS_OPEN_MAX } from "../base/limits.ts";
 import { forPosting } from "../base/post.ts";
 import { agree, majorityOf, type Reply, vote } from "../fault/vote.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type { FeedMessage, RestoreFrom, StageMessage, StageStatus } from "../protocol/stage.ts";
+import {
+  type FeedMessage,
+  isCheckpoint,
+  type Pace,
+  type RestoreFrom,
+  type StageMessage,
+  type StageStatus,
+} from "../protocol/stage.ts";
 import type { Doubts } from "./doubts.ts";
 import type { StageLink } from "./wiring.ts";
 
@@ -21,6 +28,7 @@ export interface GroupEvents {
   /** What the majority says of a run, once and in the order of runs. */
   decided(message: StageMessage): void;
   stored(run: number): void;
+  storeFailed(run: number, error: ErrorData): void;
   outvoted(host: StageInfo, run: number): void;
   unreachable(host: StageInfo): void;
 }
@@ -42,6 +50,10 @@ type Cast = Reply & { readonly message: StageMessage };
 export class StageGroup implements StageLink {
   private readonly ballots = new Map<number, Ballot>();
   private readonly storedBy = new Map<number, Set<number>>();
+  private readonly unstoredBy = new Map<number, Set<number>>();
+  /** Runs between durable points; null: it is not the first stage, which says where they are. */
+  private every: number | null = null;
+  private lastPoint = -1;
   /** The next run to go on; null: the driver has not said yet. */
   private due: number | null = null;
   /** After a split the replicas' states differ: nothing of theirs goes on until they are put back. */
@@ -68,7 +80,8 @@ export class StageGroup implements StageLink {
   }
 
   /** A run for the stage, from the page or from what the stage before decided. */
-  take(message: FeedMessage | StageMessage): void {
+  take(given: FeedMessage | StageMessage): void {
+    const message = this.marked(given);
     for (const { input, isOut } of this.replicas) {
       if (isOut) continue;
       if (!("tensors" in message)) input.postMessage(message);
@@ -77,6 +90,15 @@ export class StageGroup implements StageLink {
         input.postMessage({ ...message, tensors }, transfer);
       }
     }
+  }
+
+  /** Durable points are the same for all replicas, so they are said before a run goes to them and not by each for itself. */
+  private marked<M extends FeedMessage | StageMessage>(message: M): M {
+    const { head } = message;
+    if (this.every === null || "error" in message) return message;
+    const isDue = head.run - this.lastPoint >= this.every;
+    if (isDue || isCheckpoint(head)) this.lastPoint = head.run;
+    return isDue ? { ...message, head: { ...head, checkpoint: true } } : message;
   }
 
   /** What one replica says of a run, over whichever port. */
@@ -147,6 +169,15 @@ export class StageGroup implements StageLink {
     this.lookStored(run);
   }
 
+  /** It matters once no majority can have stored it. */
+  storeFailedAt({ host }: Replica, run: number, error: ErrorData): void {
+    const by = this.unstoredBy.get(run) ?? new Set();
+    this.unstoredBy.set(run, by.add(host.stage));
+    if (this.hosts.length - by.size >= majorityOf(this.hosts.length)) return;
+    this.unstoredBy.delete(run);
+    this.events.storeFailed(run, error);
+  }
+
   private lookStored(run: number): void {
     // What is stored before the vote is over may be a lie.
     const ballot = this.ballots.get(run);
@@ -166,6 +197,7 @@ export class StageGroup implements StageLink {
   /** All of them, those too that are further: they are one stage, and stand at one run. */
   async restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
     this.ballots.clear();
+    this.lastPoint = run;
     return this.together(
       (link) => link.restore(run, from, answered),
       (present) => {
@@ -174,12 +206,20 @@ export class StageGroup implements StageLink {
       },
     );
   }
-  feed(message: StageMessage): void {
+  feed(given: StageMessage): void {
+    const message = this.marked(given);
     for (const { link, isOut } of this.replicas) if (!isOut) link.feed(message);
   }
   resend(from: number): void {
     this.due = from;
-    for (const { link, isOut } of this.replicas) if (!isOut) link.resend(from);
+    for (const { link, isOut } of this.replicas) {
+      if (isOut) continue;
+      link.pace({ every: Number.MAX_SAFE_INTEGER });
+      link.resend(from);
+    }
+  }
+  pace({ every }: Pace): void {
+    this.every = every;
   }
   close(): void {
     for (const { link, input, output } of this.replicas) {
@@ -231,11 +271,9 @@ function statusOf(statuses: readonly StageStatus[], needed: number): StageStatus
   const runs = statuses.map(({ run }) => run);
   const counts = new Map<number, number>();
   for (const { stored } of statuses) for (const run of stored) counts.set(run, (counts.get(run) ?? 0) + 1);
-  const failed = statuses.filter(({ storeError }) => storeError !== null);
   return {
     run: runs.includes(null) ? null : Math.min(...(runs as number[])),
     stored: [...counts].flatMap(([run, count]) => (count >= needed ? [run] : [])).sort((a, b) => a - b),
-    storeError: statuses.length - failed.length >= needed ? null : (failed[0]?.storeError ?? null),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { ErrorData } from "../base/errors.ts";
 import type { Platform } from "../base/platform.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { FeedMessage, StageMessage } from "../protocol/stage.ts";
@@ -67,7 +68,7 @@ export function wireGroups(
           },
           output: (message) => group.replied(replica, message),
           stored: (run) => group.storedAt(replica, run),
-          storeFailed: (error) => events.storeFailed(error),
+          storeFailed: (run, error) => group.storeFailedAt(replica, run, error),
         });
         const replica: Replica = { host, link, input: input.port1, output: output.port1, isOut: false };
         carrier.toHost(sessionId, host, [driver.port2, input.port2, output.port2]);
@@ -76,6 +77,7 @@ export function wireGroups(
     const told = {
       decided: (message: StageMessage) => (stage + 1 < stages ? groups[stage + 1]?.take(message) : reply(message)),
       stored: (run: number) => events.stored(stage, run),
+      storeFailed: (run: number, error: ErrorData) => events.storeFailed(stage, run, error),
       outvoted: (host: StageInfo, run: number) => events.outvoted?.(host, run),
       unreachable: (host: StageInfo) => events.unreachable?.(host),
     };

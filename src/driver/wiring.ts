@@ -2,9 +2,9 @@ import type { ErrorData } from "../base/errors.ts";
 import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type { RestoreFrom, StageMessage, StageStatus } from "../protocol/stage.ts";
+import type { Pace, RestoreFrom, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { Doubts } from "./doubts.ts";
-import { PortLink } from "./port-link.ts";
+import { type LinkEvents, PortLink } from "./port-link.ts";
 import type { SpotChecks } from "./spot-check.ts";
 import { wireGroups } from "./wire-groups.ts";
 
@@ -17,13 +17,14 @@ export interface StageLink {
   restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
+  pace(pace: Pace): void;
   close(): void;
 }
 
 export interface WiringEvents {
   output(message: StageMessage): void;
   stored(stage: number, run: number): void;
-  storeFailed(error: ErrorData): void;
+  storeFailed(stage: number, run: number, error: ErrorData): void;
   /** Where replicas vote: these hosts said something else of this run than the majority. */
   outvoted?(host: StageInfo, run: number): void;
   /** The others of their stage go on without these hosts. */
@@ -80,7 +81,12 @@ export class ChannelWirer implements Wirer {
         missing.delete(index);
         if (missing.size === 0) allArrived();
       };
-      const told = { ...events, stored: (run: number) => events.stored(index, run), wired };
+      const told: LinkEvents = {
+        output: (message) => events.output(message),
+        stored: (run) => events.stored(index, run),
+        storeFailed: (run, error) => events.storeFailed(index, run, error),
+        wired,
+      };
       const link = new PortLink(driver.port1, this.limits.answerMs, platform, told);
       this.carrier.toHost(sessionId, stage, [driver.port2, input, output]);
       return link;

@@ -64,6 +64,8 @@ export class HostKeeper {
   private lease: Lease;
   /** Ends of what was asked of storage, also by frames before this one: it takes one thing after the other. */
   private storing: Promise<unknown> = Promise.resolve();
+  /** Of this frame, runs whose records could not be stored. */
+  private unstored = new Set<number>();
   private ticks = 0;
   private provider: Provider = "wasm";
   private isReady = false;
@@ -241,6 +243,7 @@ export class HostKeeper {
     this.detector = null;
     this.isReady = false;
     this.coolDown();
+    this.unstored = new Set();
     if (held) this.needs.unmountFrame(this.lease.hostId);
   }
 
@@ -311,13 +314,17 @@ export class HostKeeper {
   private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
     const { key } = this;
     if (key === null || frame !== this.frame) return;
+    const { run, previous } = record;
     try {
-      await this.needs.stores.writeCheckpoint(key, record, () =>
-        this.needs.holdCheckpoint(this.lease.hostId, record.run),
-      );
-      frame.emit("stored", { run: record.run, error: null });
+      // It was made before the frame could know.
+      if (previous !== null && this.unstored.has(previous))
+        throw new Error(`what it continues, run ${previous}, is not stored`);
+      await this.needs.stores.writeCheckpoint(key, record, () => this.needs.holdCheckpoint(this.lease.hostId, run));
+      this.unstored.delete(run);
+      frame.emit("stored", { run, error: null });
     } catch (error) {
-      frame.emit("stored", { run: record.run, error: toErrorData(error, "QUOTA_EXCEEDED") });
+      this.unstored.add(run);
+      frame.emit("stored", { run, error: toErrorData(error, "QUOTA_EXCEEDED") });
     }
   }
 }

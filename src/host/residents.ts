@@ -41,6 +41,8 @@ export class Residents {
   private readonly held = new Map<ResidentKey, Version>();
   /** The run of the newest record; null: the next one is complete in itself. */
   private recorded: number | null = null;
+  /** Records that storage has not confirmed, in order, and what takes each back. */
+  private readonly unconfirmed: { readonly run: number; takeBack(): void }[] = [];
   private readonly appends: boolean;
 
   /** `shapes`: what the shard's graph tells the shapes of. */
@@ -141,6 +143,8 @@ export class Residents {
   checkpoint(run: number): CheckpointRecord {
     const versions: VersionRecord[] = [];
     const here = new Set<VersionId>();
+    const before = this.recorded;
+    const parents = new Map<Origin, Line | null>();
     let continues = false;
     for (const version of new Set([...this.held.values(), this.newest])) {
       if (version.id === null) continue;
@@ -154,13 +158,32 @@ export class Residents {
       const tensors = this.beyond(version, base?.same ?? NONE);
       versions.push({ version: version.id, base: baseId, tensors });
       here.add(version.id);
+      parents.set(version.origin, version.origin.parent);
       version.origin.isStored = true;
       version.origin.parent = null;
     }
     const previous = continues ? this.recorded : null;
     this.recorded = run;
+    const takeBack = (): void => {
+      for (const [origin, parent] of parents) Object.assign(origin, { isStored: false, parent });
+      this.recorded = before;
+    };
+    this.unconfirmed.push({ run, takeBack });
     const kept = Array.from(this.held, ([key, { id }]) => ({ key, version: id }));
     return { run, previous, state: this.newest.id, kept, versions };
+  }
+
+  /** The record of this run is in storage. */
+  confirm(run: number): void {
+    const at = this.unconfirmed.findIndex((record) => record.run === run);
+    if (at >= 0) this.unconfirmed.splice(0, at + 1);
+  }
+
+  /** The record of this run did not come into storage: those after it lead nowhere either, and the next one takes all along. */
+  unstored(run: number): void {
+    const at = this.unconfirmed.findIndex((record) => record.run === run);
+    if (at < 0) return;
+    for (const { takeBack } of this.unconfirmed.splice(at).reverse()) takeBack();
   }
 
   /** A version's tensors; where rows are appended, only those after the ones that are its base's. */
@@ -179,6 +202,7 @@ export class Residents {
   restore(records: readonly CheckpointRecord[]): void {
     this.held.clear();
     this.reset();
+    this.unconfirmed.length = 0;
     const last = records.at(-1);
     this.recorded = last?.run ?? null;
     if (last === undefined) return;

@@ -1,5 +1,5 @@
 import { byteLengthOf } from "../base/bytes.ts";
-import { type ErrorData, HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
+import { HoldfastError, messageOf, toErrorData } from "../base/errors.ts";
 import { CHECKPOINTS_UNSTORED_MAX, RESIDENT_BYTES_MAX, RESIDENT_HANDLES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord } from "../protocol/host.ts";
@@ -12,16 +12,12 @@ import {
   runOf,
   stateKey,
 } from "../protocol/lineage.ts";
-import {
-  isCheckpoint,
-  type RestoreFrom,
-  type RunHead,
-  type StageMessage,
-  type StageStatus,
-} from "../protocol/stage.ts";
+import type { Pace, RestoreFrom, RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
+import { Marks } from "./marks.ts";
 import { Residents } from "./residents.ts";
 import { rowsDigest } from "./rows-digest.ts";
+import { StoredRuns } from "./stored-runs.ts";
 import { takeInput } from "./take-input.ts";
 
 const STATE_LOST = toErrorData(
@@ -56,12 +52,8 @@ export class Stage {
   private readonly residents: Residents;
   private readonly waiting = new Map<number, StageMessage>();
   private readonly kept = new Map<number, StageMessage>();
-  private readonly storedRuns: number[];
-  /** Checkpoints on their way to storage, in order; a restore makes them worthless. */
-  private readonly storing: { readonly run: number; valid: boolean }[] = [];
-  private storeError: ErrorData | null = null;
-  /** A run that should have been checkpointed failed: the next one is, instead. */
-  private owed = false;
+  private readonly runs: StoredRuns;
+  private readonly marks: Marks;
   private run: number | null = null;
   private pumping: Promise<void> | null = null;
   private lost = false;
@@ -91,7 +83,8 @@ export class Stage {
     },
   ) {
     this.residents = new Residents(spec.state, spec.shapes);
-    this.storedRuns = [...options.stored];
+    this.marks = new Marks(spec.index === 0 && options.durable);
+    this.runs = new StoredRuns(options.stored);
   }
 
   /** Bytes of the state and of the outputs that are kept. */
@@ -108,7 +101,7 @@ export class Stage {
 
   /** A standby learns what others stored for its stage. */
   storedAre(runs: readonly number[]): void {
-    this.storedRuns.splice(0, this.storedRuns.length, ...runs);
+    this.runs.are(runs);
   }
 
   /** A run: from the page, the driver or the stage before. */
@@ -140,7 +133,7 @@ export class Stage {
     return this.inTurn(async () => {
       await this.pumping;
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
-      const mayHaveStored = this.options.durable && (this.hasState || this.storedRuns.length > 0);
+      const mayHaveStored = this.options.durable && (this.hasState || this.runs.any);
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       this.handles = from === "records";
       if (mayHaveStored) await this.needs.forgetAfter(run);
@@ -148,12 +141,11 @@ export class Stage {
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
       this.answered = answered;
-      this.owed = false;
-      for (const checkpoint of this.storing) checkpoint.valid = false;
+      this.marks.begin(run);
+      this.runs.goBack(run);
       this.run = run;
-      while ((this.storedRuns.at(-1) ?? -1) > run) this.storedRuns.pop();
       // It may have come from another replica.
-      if (from === "records" && this.storedRuns.at(-1) !== run) this.storedRuns.push(run);
+      if (from === "records") this.runs.add(run);
       return this.status();
     });
   }
@@ -162,11 +154,7 @@ export class Stage {
   store(run: number): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
-      const isOnItsWay = this.storing.some((checkpoint) => checkpoint.valid && checkpoint.run === run);
-      if (this.run === run && this.options.durable && !isOnItsWay && !this.storedRuns.includes(run)) {
-        this.storing.push({ run, valid: true });
-        this.needs.checkpoint(this.residents.checkpoint(run));
-      }
+      if (this.run === run && this.options.durable && !this.runs.has(run)) this.beginStoring(run);
       return this.status();
     });
   }
@@ -187,12 +175,26 @@ export class Stage {
 
   /** A checkpoint lies in storage. False: it is one from before a restore and counts for nothing. */
   stored(run: number): boolean {
-    const index = this.storing.findIndex((checkpoint) => checkpoint.run === run);
-    const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
+    const counts = this.runs.end(run);
+    if (counts) {
+      this.residents.confirm(run);
+      this.runs.add(run);
+    }
     this.pump();
-    if (checkpoint?.valid !== true) return false;
-    if (run > (this.storedRuns.at(-1) ?? -1)) this.storedRuns.push(run);
-    return true;
+    return counts;
+  }
+
+  /** A checkpoint could not be stored: the next one takes along what it held. False: as in `stored`. */
+  storeFailed(run: number): boolean {
+    const counts = this.runs.end(run);
+    if (counts) this.residents.unstored(run);
+    this.pump();
+    return counts;
+  }
+
+  /** How often the session is to make a durable point; only its first stage need know. */
+  pace(pace: Pace): void {
+    this.marks.pace(pace);
   }
 
   /** Or what handles keep, in a model that has none. */
@@ -200,13 +202,8 @@ export class Stage {
     return this.options.stateful || this.residents.any || this.handles;
   }
 
-  /** A checkpoint could not be stored: the session cannot be made durable any more. */
-  storeFailed(error: ErrorData): void {
-    this.storeError = error;
-  }
-
   private status(): StageStatus {
-    return { run: this.run, stored: [...this.storedRuns], storeError: this.storeError };
+    return { run: this.run, stored: this.runs.all };
   }
 
   private pump(): void {
@@ -219,14 +216,14 @@ export class Stage {
   private next(): StageMessage | null {
     if (this.run === null || this.held) return null;
     // Runs that each start from initial state make a checkpoint each, faster than storage takes them.
-    if (this.storing.length > CHECKPOINTS_UNSTORED_MAX) return null;
+    if (this.runs.onTheirWay > CHECKPOINTS_UNSTORED_MAX) return null;
     return this.waiting.get(this.run + 1) ?? null;
   }
 
   private async work(): Promise<void> {
     for (let message = this.next(); message !== null && !this.lost; message = this.next()) {
       this.waiting.delete(message.head.run);
-      const answer = await this.process(message);
+      const answer = await this.process(this.marks.mark(message));
       if (answer === null) return;
       this.run = message.head.run;
       if (this.options.durable) this.keep(answer);
@@ -236,17 +233,12 @@ export class Stage {
         this.run = null;
         return;
       }
-      if (this.options.durable && this.hasState) this.checkpoint(answer);
+      if (this.options.durable && this.hasState && this.marks.isPoint(answer)) this.beginStoring(this.run);
     }
   }
 
-  /** A failed run is never a durable point: the stages before the one that failed took its state, the others did not. */
-  private checkpoint(answer: StageMessage): void {
-    const { run } = answer.head;
-    if (!isCheckpoint(answer.head) && !this.owed) return;
-    this.owed = "error" in answer;
-    if (this.owed) return;
-    this.storing.push({ run, valid: true });
+  private beginStoring(run: number): void {
+    this.runs.begin(run);
     this.needs.checkpoint(this.residents.checkpoint(run));
   }
 

@@ -2,6 +2,7 @@ import { VOTE_TOLERANCE } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import { replicasOf, type SessionOptions } from "../protocol/options.ts";
+import type { SessionInfo } from "../protocol/pool.ts";
 
 export interface Guarantees {
   /** True: what is recovered equals the undisturbed result bit for bit. */
@@ -54,4 +55,9 @@ function secondHosts(options: SessionOptions, stages: readonly StageInfo[]): str
       ? ` Voters of different providers agree within ${VOTE_TOLERANCE} of a tensor's largest magnitude, and must choose the same token; their states are not compared.`
       : " Voters are compared bit for bit, outputs and new rows of state.";
   return ` ${replicasOf(options)} hosts run each stage and vote, each in a process of its own; the pages of their tabs are one process.${tolerance}${gpu}`;
+}
+
+/** Whether state is stored, so that runs which are not durable yet may be bounded. */
+export function keepsState({ options, plan }: Pick<SessionInfo, "options" | "plan">): boolean {
+  return LEVELS[options.faultToleranceLevel].keepsState && plan.stateInputs.length > 0;
 }

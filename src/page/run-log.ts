@@ -1,6 +1,6 @@
 import { byteLengthOf } from "../base/bytes.ts";
 import type { ErrorData } from "../base/errors.ts";
-import { RESEND_BYTES_MAX, RESEND_RUNS_MAX } from "../base/limits.ts";
+import { REPLAY_RUNS_MAX, RESEND_BYTES_MAX, RESEND_RUNS_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { Lineage } from "../protocol/lineage.ts";
 
@@ -30,9 +30,20 @@ export type FedRun = Pick<Extract<Entry, { kind: "run" }>, "run" | "reset" | "li
 
 /** What the page must be able to send again: every run that is not yet safe, in order. */
 export class RunLog {
+  /** The next run is to be a durable point. */
+  wantsCheckpoint = false;
   private kept: Entry[] = [];
   private size = 0;
-  private safe = -1;
+  private safeRun = -1;
+  /** There is state, and it is stored: runs that are not are bounded. */
+  isBounded = false;
+  /** The last run after which all state is stored. */
+  private storedRun = -1;
+
+  /** Runs up to this one are never needed again. */
+  get safe(): number {
+    return this.safeRun;
+  }
 
   get bytes(): number {
     return this.size;
@@ -40,21 +51,33 @@ export class RunLog {
 
   /** Runs that a replay would compute; failed ones are only skipped, and a page may feed as many of them as it likes. */
   get replayRuns(): number {
+    return this.replayRunsAfter(this.safeRun);
+  }
+
+  private replayRunsAfter(run: number): number {
     return this.kept.reduce((sum, entry) => {
       // A generation is kept whole while its end is not safe, but only that end would be computed again.
-      if (entry.kind === "generation") return sum + entry.last - Math.max(entry.base - 1, this.safe);
-      return sum + (entry.error === null ? 1 : 0);
+      if (entry.kind === "generation") return sum + Math.max(0, entry.last - Math.max(entry.base - 1, run));
+      return sum + (entry.error === null && entry.run > run ? 1 : 0);
     }, 0);
   }
 
   get isFull(): boolean {
     // Every run after the safe one may have to be replayed; at levels that keep no state it follows the answers.
-    return this.size > RESEND_BYTES_MAX || this.replayRuns > RESEND_RUNS_MAX;
+    if (this.size > RESEND_BYTES_MAX || this.replayRuns > RESEND_RUNS_MAX) return true;
+    return this.isBounded && this.replayRunsAfter(this.storedRun) >= REPLAY_RUNS_MAX;
   }
 
-  /** The next run is to be a durable point: at the bound none would be left that could make what is kept durable. */
-  get isHalfFull(): boolean {
-    return this.size > RESEND_BYTES_MAX / 2;
+  /** All state after this run is stored. */
+  stored(run: number): void {
+    this.storedRun = Math.max(this.storedRun, run);
+  }
+
+  /** Whether the run that is fed now is to be a durable point: at the bound none would be left that could be one. */
+  asksCheckpoint(): boolean {
+    const asks = this.wantsCheckpoint || this.size > RESEND_BYTES_MAX / 2;
+    this.wantsCheckpoint = false;
+    return asks;
   }
 
   addRun({ run, reset, feeds, lineage }: FedRun): void {
@@ -76,7 +99,8 @@ export class RunLog {
 
   /** Forgets what can no longer be needed. */
   drop(safe: number): void {
-    this.safe = safe;
+    this.safeRun = safe;
+    this.stored(safe);
     this.keep(this.kept.filter((entry) => (entry.kind === "run" ? entry.run : entry.last) > safe));
   }
 

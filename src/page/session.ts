@@ -15,7 +15,7 @@ import { Attachment } from "./attachment.ts";
 import type { DriverPeer } from "./bridge-connection.ts";
 import { aborted, busy, Generating } from "./generating.ts";
 import { continuationOf, type Generation, requestOf } from "./generation.ts";
-import { type Guarantees, guaranteesOf } from "./guarantees.ts";
+import { type Guarantees, guaranteesOf, keepsState } from "./guarantees.ts";
 import { nameRuns } from "./name-runs.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { Ports } from "./ports.ts";
@@ -47,18 +47,16 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** The last run that computes nothing: nobody who did not ask for it need know that it is under way. */
+  /** The last run that computes nothing, of which nobody else need know. While it is waited for, another may begin. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
   private readonly ports = new Ports((message) => this.answered(message));
   private next = 0;
   private acked = -1;
   private readonly acks: LateNumber;
-  private safeRun = -1;
   private durableUpTo = -1;
   /** After this run the stages had initial state, when this page began with them. */
   private initialAt = -1;
-  private wantsCheckpoint = false;
   private readonly generating: Generating;
   private readonly room = new Room();
   private ended: HoldfastError | null = null;
@@ -192,7 +190,7 @@ export class Session {
   makeDurable(): Promise<number> {
     const durable = (peer: DriverPeer): Promise<number> => {
       this.acks.tell();
-      this.wantsCheckpoint = true;
+      this.log.wantsCheckpoint = true;
       return peer.call("durable", { sessionId: this.id });
     };
     return this.attachment.ask(durable, () => this.ended);
@@ -244,6 +242,7 @@ export class Session {
     this.info = info;
     this.options = info.options;
     this.currentStages = info.stages;
+    this.log.isBounded = keepsState(info);
   }
 
   /** Only what is stored is left of what was before. */
@@ -251,7 +250,6 @@ export class Session {
     this.opened(info);
     this.next = run + 1;
     this.acked = run;
-    this.safeRun = run;
     this.durableUpTo = run;
     this.initialAt = initial ? run : -1;
     this.log.drop(run);
@@ -272,9 +270,14 @@ export class Session {
 
   safe(run: number): void {
     // A driver that takes the session up may find less to be safe than the one before it did.
-    if (run <= this.safeRun) return;
-    this.safeRun = run;
+    if (run <= this.log.safe) return;
     this.log.drop(run);
+    this.room.look();
+  }
+
+  /** Every stage has stored its state after this run. */
+  stored(run: number): void {
+    this.log.stored(run);
     this.room.look();
   }
 
@@ -342,7 +345,7 @@ export class Session {
 
   private generationEnded({ base, promptIds, ids, lineage }: Generation, lastRun: number): void {
     this.next = Math.max(this.next, lastRun + 1);
-    if (promptIds !== null && lastRun > this.safeRun)
+    if (promptIds !== null && lastRun > this.log.safe)
       this.log.addGeneration(base, promptIds, ids, lastRun + 1 - base, lineage);
     if (lastRun < base) this.residents.unsaid(lineage);
     this.ack(lastRun);
@@ -371,7 +374,7 @@ export class Session {
   /** Waits until a generation may begin. */
   private async free(signal: AbortSignal | undefined): Promise<void> {
     await this.enter(signal);
-    await this.passing;
+    for (let seen: unknown; seen !== this.passing; await seen) seen = this.passing;
     if (this.generating.current !== null || this.waiting.size > 0) throw busy();
   }
 
@@ -392,8 +395,6 @@ export class Session {
   }
 
   private feed(run: FedRun): void {
-    const checkpoint = this.wantsCheckpoint || this.log.isHalfFull;
-    this.wantsCheckpoint = false;
-    this.ports.feed(run, { checkpoint, safe: this.safeRun });
+    this.ports.feed(run, { checkpoint: this.log.asksCheckpoint(), safe: this.log.safe });
   }
 }

@@ -5,6 +5,7 @@ import type { Caller, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
+import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
 import { type DriverReportHandlers, driverReports } from "./driver-reports.ts";
 import { HostManager } from "./host-manager.ts";
@@ -30,6 +31,7 @@ export class ResourcePool {
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
   private readonly browsers: BrowserReports;
+  private readonly sync = new BrowserSync();
   private readonly needs: PoolNeeds;
 
   constructor(given: PoolNeeds) {
@@ -107,9 +109,9 @@ export class ResourcePool {
       parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
-      originStatus: async (caller) => {
+      originStatus: async ({ known, ...caller }) => {
         await admit(caller);
-        return originStatus(this.state, this.needs.history, caller.origin);
+        return this.sync.news(bridgeId, known, originStatus(this.state, this.needs.history, caller.origin));
       },
       failHost: async (params) => {
         await admit(params);
@@ -331,8 +333,6 @@ export class ResourcePool {
 
   /** A recovery that the end of a service worker cut short. */
   resumeRecovery(sessionId: string, stage: number): void {
-    const record = this.state.sessions[sessionId]?.stages[stage];
-    if (record === undefined) return;
     this.recovery.resume(sessionId, stage);
   }
 

@@ -55,6 +55,15 @@ export type SessionEvent =
     }
   | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
   | { readonly type: "durable"; readonly run: number }
+  /** The state after this run could not be stored: the durable point stays where it is, and is tried again. */
+  | {
+      readonly type: "checkpointFailed";
+      readonly stage: number;
+      readonly run: number;
+      readonly error: ErrorData;
+      /** Points that failed since the last one that did not. */
+      readonly inARow: number;
+    }
   /** Idle for a minute: the hosts are gone, all state is stored. The next run brings hosts again, and tells `resumed`. */
   | { readonly type: "parked" }
   | { readonly type: "resumed"; readonly ms: number }

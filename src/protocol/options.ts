@@ -20,6 +20,11 @@ export interface SessionOptions {
   readonly shardingStrategy: ShardingStrategyOption;
   readonly faultToleranceLevel: FaultToleranceLevel;
   readonly recoveryStrategy: RecoveryStrategy;
+  /**
+   * At the levels that keep state, it is stored at least so often, milliseconds, and sooner where more than 16 runs or 2 s of
+   * replay would be at risk. 0: after every run.
+   */
+  readonly checkpointIntervalMs: number;
   /** In order of preference; null: what probing finds. */
   readonly executionProviders: readonly Provider[] | null;
   readonly place: Place;

@@ -1,5 +1,4 @@
 import type { ErrorData } from "../base/errors.ts";
-import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { KeptTensor, Lineage } from "./lineage.ts";
 
@@ -12,7 +11,7 @@ export interface RunHead {
   readonly run: number;
   /** The run starts from initial state, not from the state after the run before. */
   readonly reset: boolean;
-  /** Whoever feeds the run asks for a durable point after it, because what must be kept for replay grows too large. */
+  /** A durable point after it: whoever feeds the run asks for one, or the first stage, as the driver has told it to. */
   readonly checkpoint: boolean;
   /** Outputs of runs up to this one are never asked for again; stages drop them. -1: none yet. */
   readonly safe: number;
@@ -21,9 +20,15 @@ export interface RunHead {
   readonly lineage?: Lineage | undefined;
 }
 
-/** The state after these runs is stored: every sequence's first, some on the way, and where it is asked for. */
-export function isCheckpoint({ run, reset, checkpoint }: RunHead): boolean {
-  return reset || checkpoint || run % CHECKPOINT_EVERY_RUNS === 0;
+/** The state after these runs is stored: every sequence's first, and where it is asked for. */
+export function isCheckpoint({ reset, checkpoint }: RunHead): boolean {
+  return reset || checkpoint;
+}
+
+/** How often durable points are made. */
+export interface Pace {
+  /** Runs from one to the next, 1 or more. */
+  readonly every: number;
 }
 
 /** Stage → stage, and last stage → page or driver. A run that failed in one stage passes through the others. */
@@ -66,14 +71,14 @@ export interface StageEvents {
   feed: StageMessage;
   /** Send kept outputs of runs from this one on once more. */
   resend: { from: number };
+  /** To the first stage. */
+  pace: Pace;
 }
 export interface StageStatus {
   /** Last run whose state this stage holds; -1: initial; null: fresh, must be restored. */
   readonly run: number | null;
   /** Runs whose state this stage has stored, ascending. */
   readonly stored: readonly number[];
-  /** A checkpoint that could not be stored; the driver may not have been there to hear it. */
-  readonly storeError: ErrorData | null;
 }
 /** Stage → driver. */
 export interface StageReports {
@@ -84,6 +89,6 @@ export interface StageReports {
   output: StageMessage;
   /** A checkpoint of this run is stored. */
   stored: { run: number };
-  /** It could not be stored: the session cannot be made durable. */
+  /** It could not be stored: the durable point stays where it is, and the next one is tried as ever. */
   storeFailed: { run: number; error: ErrorData };
 }

@@ -246,7 +246,8 @@ test.describe("a frame", () => {
   const seen = await connect().then(() => null, (error) => ({ typed: error instanceof HoldfastError, code: error.code,
     category: error.category, message: error.message }));
   const options = { shards: 1, shardingStrategy: "layer_based", faultToleranceLevel: "medium",
-    recoveryStrategy: "progressive", executionProviders: null, place: "tab", stateBindings: "auto" };
+    recoveryStrategy: "progressive", checkpointIntervalMs: 60_000, executionProviders: null, place: "tab",
+    stateBindings: "auto" };
   const byHand = await speakByHand(${JSON.stringify(extension)}, [
     { method: "open", params: { openId: "x", model: "x", options, tokenizer: null } },
     { method: "attach", params: { sessionId: "x", secret: "x", acked: -1, initialAt: -1, tokenizer: null } },

@@ -137,3 +137,29 @@ describe("a checkpoint", () => {
     expect(record).toEqual(copy);
   });
 });
+
+describe("a record that did not come into storage", () => {
+  it("is taken along by the next, which continues the last that did", () => {
+    const residents = new Residents(BINDINGS);
+    const records = chain(residents, [2, 3, 5]);
+    residents.confirm(0);
+    // The third continues the second, so it is worth nothing either.
+    residents.unstored(1);
+    residents.unstored(2);
+    residents.take(outputsAfter(6), 3);
+    const next = residents.checkpoint(3);
+    expect([next.previous, tensorsOf(next)[0]?.tensor.dims]).toEqual([0, [1, 2, 4, 3]]);
+    const again = new Residents(BINDINGS);
+    again.restore([records[0] as CheckpointRecord, next]);
+    expect(again.inputs()).toEqual(stateAfter(6));
+  });
+  it("is made again as a whole when none before it did", () => {
+    const residents = new Residents(BINDINGS);
+    chain(residents, [2, 3]);
+    residents.unstored(0);
+    const next = residents.checkpoint(1);
+    const again = new Residents(BINDINGS);
+    again.restore([next]);
+    expect([next.previous, again.inputs()]).toEqual([null, stateAfter(3)]);
+  });
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { HoldfastError } from "../../../src/base/errors.ts";
-import { CHECKPOINTS_UNSTORED_MAX } from "../../../src/base/limits.ts";
+import { CHECKPOINT_EVERY_RUNS, CHECKPOINTS_UNSTORED_MAX } from "../../../src/base/limits.ts";
 import type { WireTensors } from "../../../src/base/tensor.ts";
 import { Stage } from "../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../src/protocol/host.ts";
@@ -197,9 +197,9 @@ describe("checkpoints and restoring", () => {
   it("are taken after a reset, every so many runs, and where it is asked for", async () => {
     const { begin, feed, checkpoints } = bench();
     await begin();
-    for (let run = 0; run < 20; run++) feed(run, 1, { checkpoint: run === 5 });
+    for (let run = 0; run < 30; run++) feed(run, 1, { checkpoint: run === 5 });
     await settled();
-    expect(checkpoints.map(({ run }) => run)).toEqual([0, 5, 16]);
+    expect(checkpoints.map(({ run }) => run)).toEqual([0, 5, 5 + CHECKPOINT_EVERY_RUNS]);
   });
   it("are named once they are stored", async () => {
     const { stage, begin, feed } = bench({ stored: [] });
@@ -268,12 +268,40 @@ describe("checkpoints and restoring", () => {
     }
     expect(executed).toHaveLength(10);
   });
-  it("that could not be stored are told to every driver that asks", async () => {
-    const { stage, begin } = bench();
+  it("that could not be stored hold nothing up, and the next one takes along what they held", async () => {
+    const { stage, begin, feed, checkpoints } = bench();
     await begin();
-    const error = { code: "QUOTA_EXCEEDED", category: "MEMORY", message: "full" } as const;
-    stage.storeFailed(error);
-    expect(await stage.sync()).toMatchObject({ storeError: error });
+    feed(0, 1);
+    await settled();
+    expect(stage.storeFailed(0)).toBe(true);
+    expect(stage.storeFailed(0)).toBe(false);
+    feed(1, 2, { checkpoint: true });
+    await settled();
+    expect(checkpoints.map(({ run, previous, state }) => [run, previous, state])).toEqual([
+      [0, null, "0"],
+      [1, null, "1"],
+    ]);
+    expect(await stage.sync()).toMatchObject({ run: 1, stored: [] });
+    expect(stage.stored(1)).toBe(true);
+  });
+  it("are made as often as the first stage is told to, counted from the last; a failed run is none, the next is", async () => {
+    const { stage, begin, feed, checkpoints, control } = bench();
+    await begin();
+    stage.pace({ every: 2 });
+    for (let run = 0; run < 3; run++) feed(run, 1);
+    feed(3, 1, { checkpoint: true });
+    await settled();
+    for (const { run } of checkpoints) stage.stored(run);
+    feed(4, 1);
+    await settled();
+    control.fail = new HoldfastError("RUN_FAILED", "no");
+    feed(5, 1);
+    await settled();
+    control.fail = null;
+    feed(6, 1);
+    feed(7, 1);
+    await settled();
+    expect(checkpoints.map(({ run }) => run)).toEqual([0, 2, 3, 6]);
   });
   it("end one after the other: a later question sees what an earlier restore did", async () => {
     const { stage, begin, feed } = bench();

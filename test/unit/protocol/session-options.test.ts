@@ -10,6 +10,7 @@ describe("session options", () => {
       shardingStrategy: "layer_based",
       faultToleranceLevel: "medium",
       recoveryStrategy: "progressive",
+      checkpointIntervalMs: 60_000,
       executionProviders: null,
       place: "tab",
       stateBindings: "auto",

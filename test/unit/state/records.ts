@@ -22,6 +22,7 @@ export const session = (sessionId: string, changes: Partial<SessionRecord> = {})
     shardingStrategy: "layer_based",
     faultToleranceLevel: "medium",
     recoveryStrategy: "progressive",
+    checkpointIntervalMs: 60_000,
     executionProviders: null,
     place: "tab",
     stateBindings: "auto",

@@ -41,8 +41,8 @@ export interface HostSetting {
   readonly duplicates: number;
   /** Share of restores whose answer never comes, although the host lives on. */
   readonly lostRestores: number;
-  /** Share of checkpoints that cannot be stored. */
-  readonly failedWrites: number;
+  /** Whether the next checkpoint cannot be stored. */
+  readonly writeFails: () => boolean;
 }
 
 /** What a frame is to a stage, without a browser: ports, a computation that takes a while, and a death. */
@@ -56,6 +56,8 @@ export class FakeHost {
   /** Its next computation gives one wrong bit: in what goes on, or only in the state that stays. */
   lie: "output" | "rows" | null = null;
   private storing: Promise<unknown> = Promise.resolve();
+  /** Runs whose records could not be stored. */
+  private readonly failed = new Set<number>();
   private readonly stage: Stage;
   private wiring: { driver: DriverPort; output: MessagePort; ports: readonly MessagePort[] } | null = null;
 
@@ -151,6 +153,7 @@ export class FakeHost {
       {
         feed: (message) => this.twice(() => stage.receive(message)),
         resend: ({ from }) => stage.resend(from),
+        pace: (pace) => stage.pace(pace),
       },
     );
     const wiring = { driver, output, ports: [driverPort, input, output] };
@@ -194,12 +197,16 @@ export class FakeHost {
 
   private async store(record: CheckpointRecord): Promise<void> {
     await this.pause(20);
-    if (this.setting.random.chance(this.setting.failedWrites)) {
+    // As a keeper: what continues a record that is not there is worth nothing.
+    const isVain = record.previous !== null && this.failed.has(record.previous);
+    if (isVain || this.setting.writeFails()) {
       const error = toErrorData(new HoldfastError("QUOTA_EXCEEDED", "the disk is full"));
-      this.stage.storeFailed(error);
-      return this.wiring?.driver.emit("storeFailed", { run: record.run, error });
+      this.failed.add(record.run);
+      if (this.stage.storeFailed(record.run)) this.wiring?.driver.emit("storeFailed", { run: record.run, error });
+      return;
     }
     await this.setting.checkpoints.write(this.setting.row, record);
+    this.failed.delete(record.run);
     await this.pause(4);
     if (this.stage.stored(record.run)) this.wiring?.driver.emit("stored", { run: record.run });
   }

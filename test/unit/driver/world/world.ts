@@ -45,6 +45,7 @@ export interface WorldOptions {
   readonly idleMs?: number;
   /** Share of checkpoints that cannot be stored. */
   readonly failedWrites?: number;
+  readonly checkpointIntervalMs?: number;
 }
 
 const SESSION_ID = "session";
@@ -61,6 +62,8 @@ export class World {
   session!: Session;
   /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
   losingPorts = false;
+  /** Whether this stage's next checkpoint cannot be stored. */
+  writesFail: (stage: number) => boolean = () => false;
   /** What the driver had journalled, in order. */
   readonly entries: TokensEntry[] = [];
   durableRun = -1;
@@ -87,6 +90,7 @@ export class World {
     const asked = parseSessionOptions({
       shards: options.stages,
       faultToleranceLevel: options.level ?? "medium",
+      checkpointIntervalMs: options.checkpointIntervalMs,
       ...(options.spotCheck === undefined ? {} : { spotCheck: options.spotCheck }),
     });
     this.info = { sessionId: SESSION_ID, secret: "secret", plan: options.model?.plan ?? planOf(specs), options: asked };
@@ -276,7 +280,7 @@ export class World {
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
       lostRestores: this.options.lostRestores ?? 0,
-      failedWrites: this.options.failedWrites ?? 0,
+      writeFails: () => this.writesFail(stage) || this.random.chance(this.options.failedWrites ?? 0),
     });
   }
 
@@ -340,6 +344,7 @@ export class World {
           if (source !== undefined && sink !== undefined) session().wire(source, sink, feedsFrom);
         },
         safe: ({ run }) => session().safe(run),
+        stored: ({ run }) => session().stored(run),
         durable: ({ run }) => session().durable(run),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),

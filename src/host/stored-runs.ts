@@ -1,0 +1,54 @@
+/** The runs after which a stage's state is stored, and those whose checkpoints are on their way to storage. */
+export class StoredRuns {
+  private runs: number[];
+  /** In order; a restore makes them worthless. */
+  private readonly storing: { readonly run: number; valid: boolean }[] = [];
+
+  constructor(runs: readonly number[]) {
+    this.runs = [...runs];
+  }
+
+  /** Ascending. */
+  get all(): readonly number[] {
+    return [...this.runs];
+  }
+
+  get any(): boolean {
+    return this.runs.length > 0;
+  }
+
+  /** Checkpoints that storage has not answered for. */
+  get onTheirWay(): number {
+    return this.storing.length;
+  }
+
+  /** Stored, or about to be. */
+  has(run: number): boolean {
+    return this.runs.includes(run) || this.storing.some((checkpoint) => checkpoint.valid && checkpoint.run === run);
+  }
+
+  are(runs: readonly number[]): void {
+    this.runs = [...runs];
+  }
+
+  begin(run: number): void {
+    this.storing.push({ run, valid: true });
+  }
+
+  /** Storage has answered. False: for a checkpoint from before a restore, which counts for nothing. */
+  end(run: number): boolean {
+    const index = this.storing.findIndex((checkpoint) => checkpoint.run === run);
+    const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
+    return checkpoint?.valid === true;
+  }
+
+  add(run: number): void {
+    if (run > (this.runs.at(-1) ?? -1)) this.runs.push(run);
+  }
+
+  /** The stage stands after this run again; what is stored of later ones is deleted. */
+  goBack(run: number): void {
+    for (const checkpoint of this.storing) checkpoint.valid = false;
+    this.runs = this.runs.filter((stored) => stored <= run);
+  }
+}
