@@ -1,11 +1,12 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { TAKEN_EVERY_MS, YIELD_EVERY_MS } from "../base/limits.ts";
+import { PRACTICE_MS, PRACTICE_RUNS, TAKEN_EVERY_MS, YIELD_EVERY_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
 import { HoldPoint } from "../host/hold-point.ts";
+import { Residents } from "../host/residents.ts";
 import { RunReports } from "../host/run-reports.ts";
 import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
@@ -17,6 +18,7 @@ import type {
   FrameEvents,
   FrameReports,
   KeeperCalls,
+  RunSample,
   ShardLoad,
 } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
@@ -45,9 +47,13 @@ export class FrameHost {
   private load: ShardLoad | null = null;
   private weights = new ShardWeights();
   private stage: Stage | null = null;
+  /** It was a standby and carries its stage now. */
+  private isTaken = false;
   /** A standby's copy of what is stored for its stage. */
   private readonly warm = new Map<number, CheckpointRecord>();
   private timer: StageTimer | null = null;
+  /** Ends when the runtime is free: it does one thing at a time. */
+  private practising: Promise<void> = Promise.resolve();
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
   private readonly breath: Breath;
@@ -87,6 +93,7 @@ export class FrameHost {
         },
         create: () => this.create(),
         takeOver: ({ stored }) => {
+          this.isTaken = true;
           this.stage?.storedAre(stored);
           return null;
         },
@@ -107,11 +114,33 @@ export class FrameHost {
         cool: ({ runs }) => {
           for (const run of runs) this.warm.delete(run);
         },
+        practise: (sample) => this.practise(sample),
         hold: (hold) => this.hold.set(hold),
       },
     );
     this.keeper = keeper;
     servePort(port, keeper);
+  }
+
+  /** A standby's first runs, of which nothing stays but what the browser and the runtime have made ready. */
+  private practise({ after, inputs }: RunSample): void {
+    const { runtime, load, keeper, needs } = this;
+    const chain = chainTo(this.warm, after);
+    if (runtime === null || load === null || chain === null) return;
+    const residents = new Residents(load.spec.state, load.spec.shapes);
+    residents.restore(chain);
+    const feeds = { ...inputs, ...residents.inputs() };
+    const run = async (): Promise<void> => {
+      const until = needs.now() + PRACTICE_MS;
+      for (let times = 0; times < PRACTICE_RUNS && needs.now() < until && !this.isTaken; times++) {
+        await runtime.run(feeds);
+        await this.breath.now();
+      }
+    };
+    this.practising = run().catch((error: unknown) => {
+      const signal = messageOf(error);
+      if (isHostFailure(signal)) keeper?.emit("fault", { signal });
+    });
   }
 
   private sayTaken(): () => void {
@@ -151,6 +180,7 @@ export class FrameHost {
       {
         execute: async (inputs) => {
           try {
+            await this.practising;
             const startedAt = needs.now();
             const outputs = await runtime.run(inputs);
             const now = needs.now();
@@ -245,7 +275,10 @@ class Breath {
   }
 
   async take(): Promise<void> {
-    if (this.needs.now() - this.last < YIELD_EVERY_MS) return;
+    if (this.needs.now() - this.last >= YIELD_EVERY_MS) await this.now();
+  }
+
+  async now(): Promise<void> {
     // Not a timer: a hidden page's are slowed down.
     await new Promise<void>((resolve) => {
       this.channel.port1.onmessage = () => resolve();

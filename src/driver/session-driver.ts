@@ -1,5 +1,5 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINT_INTERVAL_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
+import { CHECKPOINT_INTERVAL_MS, CHECKPOINT_REPLAY_MS, STANDBY_REPLAY_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import { Room } from "../base/room.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
@@ -55,7 +55,8 @@ export class SessionDriver {
     this.stages = new StageTable(info.stages, info.plan.shards.length);
     this.acked = acked;
     this.takeUp = takeUp;
-    this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
+    const level = LEVELS[info.options.faultToleranceLevel];
+    this.keepsState = level.keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     this.hasState = this.stateful;
     this.runs = new RunBook(this.stateful);
@@ -74,6 +75,7 @@ export class SessionDriver {
       },
       // A session that an older version of the extension has parked names none.
       intervalMs: info.options.checkpointIntervalMs ?? CHECKPOINT_INTERVAL_MS,
+      replayMs: level.standbys ? STANDBY_REPLAY_MS : CHECKPOINT_REPLAY_MS,
       now: () => needs.now(),
       stored: (run) => needs.stored(run),
       durable: (run) => needs.durable(run),

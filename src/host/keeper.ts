@@ -171,6 +171,7 @@ export class HostKeeper {
         this.warm = new WarmState(stores, key, {
           warm: (record) => frame.emit("warm", { record }),
           cool: (runs) => frame.emit("cool", { runs }),
+          practise: (sample) => frame.emit("practise", sample),
         });
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {

@@ -1,6 +1,7 @@
 import { byteLengthOf, zeros } from "../base/bytes.ts";
+import { SAMPLE_BYTES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
-import type { CheckpointRecord, CheckpointTensor, VersionId, VersionRecord } from "../protocol/host.ts";
+import type { CheckpointRecord, CheckpointTensor, RunSample, VersionId, VersionRecord } from "../protocol/host.ts";
 import { EVERY_KEY, type ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
 import { layRows, rowsFrom } from "../state/delta.ts";
@@ -44,6 +45,8 @@ export class Residents {
   /** Records that storage has not confirmed, in order, and what takes each back. */
   private readonly unconfirmed: { readonly run: number; takeBack(): void }[] = [];
   private readonly appends: boolean;
+  /** The first run that went on from the newest record. */
+  private sample: RunSample | null = null;
 
   /** `shapes`: what the shard's graph tells the shapes of. */
   constructor(
@@ -96,6 +99,7 @@ export class Residents {
     const tensors: Record<string, WireTensor> = {};
     const [same, used] = [new Map<string, number>(), new Map<string, number>()];
     const values = this.shapes.length === 0 ? outputs : { ...inputs, ...outputs };
+    this.remember(inputs);
     for (const binding of this.bindings) {
       const { input, output, appendAxis } = binding;
       const tensor = outputs[output];
@@ -107,6 +111,15 @@ export class Residents {
       used.set(input.name, rows.used);
     }
     this.newest = versionOf(String(run), tensors, used, storable({ origin: this.newest.origin, same }));
+  }
+
+  /** What a standby can practise with: real values, since others may lead an operator astray. */
+  private remember(inputs: WireTensors): void {
+    const { newest, recorded } = this;
+    if (recorded === null || !newest.origin.isStored || newest.id !== String(recorded)) return;
+    const own = new Set(this.bindings.map(({ input }) => input.name));
+    const given = Object.fromEntries(Object.entries(inputs).filter(([name]) => !own.has(name)));
+    if (byteLengthOf(given) <= SAMPLE_BYTES_MAX) this.sample = { after: recorded, inputs: given };
   }
 
   /** Keeps the newest state under this key. Returns its tensors. */
@@ -170,7 +183,9 @@ export class Residents {
     };
     this.unconfirmed.push({ run, takeBack });
     const kept = Array.from(this.held, ([key, { id }]) => ({ key, version: id }));
-    return { run, previous, state: this.newest.id, kept, versions };
+    const { sample } = this;
+    this.sample = null;
+    return { run, previous, state: this.newest.id, kept, versions, ...(sample && { sample }) };
   }
 
   /** The record of this run is in storage. */
@@ -202,6 +217,7 @@ export class Residents {
   restore(records: readonly CheckpointRecord[]): void {
     this.held.clear();
     this.reset();
+    this.sample = null;
     this.unconfirmed.length = 0;
     const last = records.at(-1);
     this.recorded = last?.run ?? null;
