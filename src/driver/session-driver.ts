@@ -300,6 +300,8 @@ export class SessionDriver {
     if (back === null) return;
     if (!back.done) {
       if ("silent" in back) return this.unanswered(back.silent, true);
+      // What they stored may be with a replica that is on its way; then all are wired anew.
+      if (back.error.code === "STATE_LOST" && !this.stages.allReady) return;
       const isDamaged = back.error.code === "STATE_LOST" && goesOn?.from === "records";
       // What is damaged is refused, and an older point taken.
       return isDamaged && this.takeUp?.refuse(goesOn.run) ? this.rewire() : this.end(back.error);

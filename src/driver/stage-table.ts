@@ -28,6 +28,10 @@ export class StageTable {
     });
   }
 
+  get allReady(): boolean {
+    return this.stages.every(({ phase }) => phase === "ready");
+  }
+
   isReady(host: number): boolean {
     return this.stages[host]?.phase === "ready";
   }
