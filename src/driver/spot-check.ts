@@ -50,8 +50,8 @@ export class CheckedStage implements StageLink {
   private due: number | null = null;
   private checking: number | null = null;
   private isOver = false;
-  /** A run that failed is no durable point, so that the one after it has nothing stored to start from. */
-  private lastFailed = -1;
+  /** Such runs are no durable points: those after them have nothing stored to start from. */
+  private readonly failed = new Set<number>();
   /** Where the stage was put back to. */
   private base: { readonly run: number; readonly from: RestoreFrom } | null = null;
   private answered: ((reply: StageMessage) => void) | null = null;
@@ -107,7 +107,7 @@ export class CheckedStage implements StageLink {
       if (run === this.checking) this.answered?.(message);
       return;
     }
-    if ("error" in message) this.lastFailed = Math.max(this.lastFailed, run);
+    if ("error" in message) this.failed.add(run);
     if (this.due === null || run < this.due || this.replies.has(run)) return;
     this.replies.set(run, message);
     this.goOn();
@@ -145,7 +145,7 @@ export class CheckedStage implements StageLink {
     const input = inputs.get(run);
     if (checker === null || input === undefined) return null;
     const isInitial = head.reset || !checks.stateful || (this.base?.run === run - 1 && this.base.from === "initial");
-    if (!isInitial && this.lastFailed === run - 1) return null;
+    if (!isInitial && this.failed.has(run - 1)) return null;
     if (!isInitial) await this.storedOf(run - 1);
     if ((await checker.link.restore(run - 1, isInitial ? "initial" : "records", -1)) === null) return null;
     checker.link.resend(run);
