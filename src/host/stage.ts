@@ -14,6 +14,7 @@ import {
 } from "../protocol/lineage.ts";
 import type { Pace, RestoreFrom, RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
+import { allOnHost } from "./device-data.ts";
 import { Marks } from "./marks.ts";
 import { Residents } from "./residents.ts";
 import { rowsDigest } from "./rows-digest.ts";
@@ -247,7 +248,7 @@ export class Stage {
     try {
       this.begin(head);
       if ("error" in message) return message;
-      if (head.lineage?.pass) return this.pass(head, head.lineage.pass.read, message);
+      if (head.lineage?.pass) return await this.pass(head, head.lineage.pass.read, message);
       return await this.compute(message);
     } catch (error) {
       // One that fails in another stage fails for that reason.
@@ -338,22 +339,23 @@ export class Stage {
   }
 
   private describe(tensors: WireTensors): KeptTensor[] {
-    return Object.entries(tensors).map(([name, { type, dims, data }]) => {
-      return { stage: this.spec.index, name, type, dims, bytes: data.byteLength };
+    return Object.entries(tensors).map(([name, tensor]) => {
+      const { type, dims } = tensor;
+      return { stage: this.spec.index, name, type, dims, bytes: byteLengthOf({ tensor }) };
     });
   }
 
   /** A run that computes nothing: the state stays, and what is read goes to the caller, each stage adding its part. */
-  private pass(
+  private async pass(
     head: RunHead,
     read: ResidentKey | null,
     { tensors, kept = [] }: Extract<StageMessage, { tensors: object }>,
-  ): StageMessage {
+  ): Promise<StageMessage> {
     const own = read === null ? {} : this.residents.read(read);
     // Of an output only one stage has something.
     if (own === undefined && (read === stateKey(runOf(read as ResidentKey)) || this.keptLost !== null))
       throw this.unknown(read as ResidentKey);
-    const all = { ...tensors, ...own };
+    const all = { ...tensors, ...(await allOnHost(own ?? {})) };
     if (head.lineage?.keep !== true) return { head, tensors: all };
     this.checkRoom(head.lineage);
     if (this.stateLost) throw HoldfastError.from(STATE_LOST);

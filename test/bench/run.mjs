@@ -24,9 +24,9 @@ const MEASURES = [
   { prefixes: ["store.secondOriginLoad"], measure: "storeSecondOrigin", rounds: 5 },
   { prefixes: ["wake.journal10k"], measure: "wakeJournal", rounds: 15 },
   { prefixes: ["journal.transactionsPerS"], measure: "journalTransactions", rounds: 7 },
-  { prefixes: ["level"], measure: "levels", rounds: 7 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
   { prefixes: ["recover.warm"], measure: "recoverWarm", rounds: RECOVERIES },
+  { prefixes: ["level"], measure: "levels", rounds: 7 },
 ];
 
 /** @param {string} name */
@@ -57,8 +57,8 @@ const measures = {
   ...(await import("./store.mjs")),
   ...(await import("./host-peak.mjs")),
   ...(await import("./journal.mjs")),
-  ...(await import("./levels.mjs")),
   ...(await import("./recover-warm.mjs")),
+  ...(await import("./levels.mjs")),
 };
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};

@@ -88,17 +88,6 @@ export const bench = {
     return sessions.get("llama").stages.map(({ hostId }) => hostId);
   },
 
-  /** Whole, so that a level's hosts are one a stage, two, or three. */
-  async openLevel(level) {
-    const options = { faultToleranceLevel: level, executionProviders: ["wasm"] };
-    sessions.set(level, await pool.createSession(LLAMA, options));
-  },
-
-  async closeLevel(level) {
-    await sessions.get(level).release();
-    sessions.delete(level);
-  },
-
   shardBytes() {
     return sessions.get("llama").plan.shards.map(({ weightBytes }) => weightBytes);
   },
@@ -108,9 +97,9 @@ export const bench = {
   },
 
   /** Tokens a second of the decode steps (the prompt's run left out). */
-  async decodeOurs(promptIds, tokens, session = "llama") {
+  async decodeOurs(promptIds, tokens) {
     let first = 0;
-    for await (const { index } of sessions.get(session).generate(promptIds, { maxNewTokens: tokens }))
+    for await (const { index } of sessions.get("llama").generate(promptIds, { maxNewTokens: tokens }))
       if (index === 0) first = performance.now();
     return ((tokens - 1) * 1000) / (performance.now() - first);
   },
