@@ -5,6 +5,7 @@ import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
+import { freeAll, hasDeviceData, recordOnHost } from "../host/device-data.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { Residents } from "../host/residents.ts";
 import { RunReports } from "../host/run-reports.ts";
@@ -40,9 +41,11 @@ interface Wiring {
   readonly ports: readonly MessagePort[];
 }
 
+type Keeper = RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>;
+
 /** Wires a Stage to onnxruntime, to the keeper and to the ports of its neighbours. */
 export class FrameHost {
-  private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
+  private keeper: Keeper | null = null;
   private runtime: Runtime | null = null;
   private load: ShardLoad | null = null;
   private weights = new ShardWeights();
@@ -54,6 +57,8 @@ export class FrameHost {
   private timer: StageTimer | null = null;
   /** Ends when the runtime is free: it does one thing at a time. */
   private practising: Promise<void> = Promise.resolve();
+  /** Checkpoints that are being read from the device; null: none. */
+  private reading: Promise<void> | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
   private readonly breath: Breath;
@@ -133,13 +138,33 @@ export class FrameHost {
     const run = async (): Promise<void> => {
       const until = needs.now() + PRACTICE_MS;
       for (let times = 0; times < PRACTICE_RUNS && needs.now() < until && !this.isTaken; times++) {
-        await runtime.run(feeds);
+        freeAll(await runtime.run(feeds));
         await this.breath.now();
       }
     };
     this.practising = run().catch((error: unknown) => {
       const signal = messageOf(error);
       if (isHostFailure(signal)) keeper?.emit("fault", { signal });
+    });
+  }
+
+  /** In their order, although what lies on a device takes a while to come. */
+  private checkpoint(keeper: Keeper, record: CheckpointRecord): void {
+    if (this.reading === null && !hasDeviceData(record)) {
+      keeper.emit("checkpoint", record);
+      return;
+    }
+    const before = this.reading ?? Promise.resolve();
+    const reading = Promise.all([recordOnHost(record), before]).then(
+      ([read]) => {
+        keeper.emit("checkpoint", read);
+      },
+      // The device is lost, and this host with it.
+      () => undefined,
+    );
+    this.reading = reading;
+    void reading.then(() => {
+      if (this.reading === reading) this.reading = null;
     });
   }
 
@@ -157,7 +182,7 @@ export class FrameHost {
     const { runtime, load, keeper, weights, needs } = this;
     if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
     try {
-      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider);
+      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider, residentsOf(load));
     } catch (error) {
       if (weights.askedAgain) return { askedAgain: true };
       const signal = messageOf(error);
@@ -193,7 +218,7 @@ export class FrameHost {
           }
         },
         send: (answer) => this.send(answer),
-        checkpoint: (record) => keeper.emit("checkpoint", record),
+        checkpoint: (record) => this.checkpoint(keeper, record),
         records: async (run) => {
           const records = await keeper.call("records", { run });
           const chain = records === "warm" ? chainTo(this.warm, run) : records;
@@ -262,6 +287,12 @@ export class FrameHost {
       this.wiring?.output.postMessage({ ...message, tensors } satisfies StageMessage, transfer);
     }
   }
+}
+
+/** State that only this stage reads: where it can, it stays on the device. */
+function residentsOf({ spec }: ShardLoad): string[] {
+  const others = new Set(spec.emits);
+  return spec.state.map(({ output }) => output).filter((name) => !others.has(name));
 }
 
 /** Runs that wait are worked off without a turn of the event loop in between; now and then it gets one. */

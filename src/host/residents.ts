@@ -4,7 +4,8 @@ import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { CheckpointRecord, CheckpointTensor, RunSample, VersionId, VersionRecord } from "../protocol/host.ts";
 import { EVERY_KEY, type ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
-import { layRows, rowsFrom } from "../state/delta.ts";
+import { layRows, rowsFrom, snapshotOf } from "../state/delta.ts";
+import { freeAll } from "./device-data.ts";
 import { writtenRows } from "./written-rows.ts";
 
 /** Rows by input, of states that have an append axis. */
@@ -45,6 +46,8 @@ export class Residents {
   /** Records that storage has not confirmed, in order, and what takes each back. */
   private readonly unconfirmed: { readonly run: number; takeBack(): void }[] = [];
   private readonly appends: boolean;
+  /** Versions whose tensors lie on the host's device. */
+  private readonly onDevice = new Set<Version>();
   /** The first run that went on from the newest record. */
   private sample: RunSample | null = null;
 
@@ -83,6 +86,7 @@ export class Residents {
   /** Back to initial state. What handles keep stays. */
   reset(): void {
     this.newest = initialState(this.bindings);
+    this.freeUnheld();
   }
 
   /** The next run starts from what this handle keeps. False: nothing is kept under this key. */
@@ -90,6 +94,7 @@ export class Residents {
     const version = this.held.get(key);
     if (version === undefined) return false;
     this.newest = version;
+    this.freeUnheld();
     return true;
   }
 
@@ -111,6 +116,19 @@ export class Residents {
       used.set(input.name, rows.used);
     }
     this.newest = versionOf(String(run), tensors, used, storable({ origin: this.newest.origin, same }));
+    if (Object.values(tensors).some(({ device }) => device !== undefined)) this.onDevice.add(this.newest);
+    this.freeUnheld();
+  }
+
+  /** Memory of a device is not collected. */
+  private freeUnheld(): void {
+    if (this.onDevice.size === 0) return;
+    const held = new Set([this.newest, ...this.held.values()]);
+    for (const version of this.onDevice) {
+      if (held.has(version)) continue;
+      this.onDevice.delete(version);
+      freeAll(version.tensors);
+    }
   }
 
   /** What a standby can practise with: real values, since others may lead an operator astray. */
@@ -144,6 +162,7 @@ export class Residents {
     if (version === undefined) return;
     version.origin.handles--;
     this.held.delete(key);
+    this.freeUnheld();
   }
 
   private hold(key: ResidentKey, version: Version): void {
@@ -205,7 +224,7 @@ export class Residents {
   private beyond({ tensors, used }: Version, same: RowCounts): CheckpointTensor[] {
     return Object.entries(tensors).map(([input, tensor]) => {
       const { appendAxis = null, written } = this.bindings.find((binding) => binding.input.name === input) ?? {};
-      if (appendAxis === null) return { input, appendAxis, tensor };
+      if (appendAxis === null) return { input, appendAxis, tensor: snapshotOf(tensor) };
       const from = same.get(input) ?? 0;
       const rows = rowsFrom(tensor, appendAxis, from, used.get(input));
       if (written === undefined) return { input, appendAxis, tensor: rows };
