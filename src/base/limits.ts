@@ -123,6 +123,15 @@ export const STANDBY_DELAY_MS = 3_000;
 export const SPARE_IDLE_MS = 600_000;
 /** None is opened for so long after one failed, or the user closed it. */
 export const SPARE_AGAIN_MS = 60_000;
+/** Hosts that run each stage of a session at level critical, unless told otherwise, and the most of them. */
+export const REPLICAS = 3;
+export const REPLICAS_MAX = 7;
+/** Runs of one stage of which a replica may still owe its vote; of older ones it is not asked any more. */
+export const BALLOTS_OPEN_MAX = 96;
+/** A spot check takes so long, its state's way through storage included, or is left out. */
+export const SPOT_CHECK_MS = 5_000;
+/** Replicas of different providers agree when no value is further off than this share of the largest magnitude of its tensor. */
+export const VOTE_TOLERANCE = 1e-3;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */
 export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */

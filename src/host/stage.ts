@@ -17,6 +17,7 @@ import type { ShardSpec } from "../shard/types.ts";
 import { allOnHost } from "./device-data.ts";
 import { Marks } from "./marks.ts";
 import { Residents } from "./residents.ts";
+import { rowsDigest } from "./rows-digest.ts";
 import { StoredRuns } from "./stored-runs.ts";
 import { takeInput } from "./take-input.ts";
 
@@ -79,6 +80,8 @@ export class Stage {
       readonly stateful: boolean;
       /** The pipeline ends here. */
       readonly last: boolean;
+      /** Other hosts do the same runs, and answers are compared. */
+      readonly votes?: boolean;
     },
   ) {
     this.residents = new Residents(spec.state, spec.shapes);
@@ -148,6 +151,8 @@ export class Stage {
       this.marks.begin(run);
       this.runs.goBack(kept);
       this.run = run;
+      // It may have come from another replica.
+      if (from === "records") this.runs.add(run);
       return this.status();
     });
   }
@@ -314,7 +319,9 @@ export class Stage {
       // A kept feed that a later stage adds is not there yet.
       if (tensor !== undefined) emitted[name] = tensor;
     }
-    return lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    const answer = lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    if (!this.options.votes || "error" in answer) return answer;
+    return { ...answer, rows: rowsDigest(this.spec, inputs, outputs, lineage?.keepOutputs) };
   }
 
   /** Keeps what the run's head asks for; the answer says what that is, of this stage and those before. */

@@ -1,6 +1,6 @@
 import { STANDBY_DELAY_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import type { PoolState, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import { type PoolState, planStage, type SessionRecord, type SpareRecord } from "../state/pool-state.ts";
 import { hasHosts } from "./room.ts";
 
 export interface StandbyDecision {
@@ -29,6 +29,8 @@ export function decideStandbys(state: PoolState, now: number): StandbyDecision {
     const { status, options, stages } = session;
     if (status !== "live" || !LEVELS[options.faultToleranceLevel].standbys) continue;
     for (const [stage, { provider }] of stages.entries()) {
+      // One that checks another's runs needs none.
+      if (planStage(session, stage) !== stage) continue;
       const own = all.find((spare) => isStandbyOf(spare, session, stage) && spare.provider === provider);
       if (own !== undefined) kept.add(own.hostId);
       const at = free.findIndex((spare) => spare.provider === provider);

@@ -152,6 +152,8 @@ export interface ShardLoad {
   /** Some stage of the pipeline has state: all of them make durable points together. */
   readonly stateful: boolean;
   readonly stored: readonly number[];
+  /** Other hosts do the same runs: answers carry a digest of what they leave here. */
+  readonly votes?: boolean;
 }
 
 /**

@@ -3,17 +3,22 @@ import { interval, median, result } from "./stats.mjs";
 
 const PROMPT = Array.from({ length: 64 }, (_, index) => 300 + ((index * 37) % 1_500));
 const TOKENS = 48;
-const BESIDE = ["none", "high"];
+/** Each level, and the one that it is measured against. */
+const BESIDE = /** @type {const} */ ([
+  ["none", "medium"],
+  ["high", "medium"],
+  ["critical", "none"],
+]);
 
-/** Undisturbed tokens a second at a level ÷ at medium, one session of two stages each, by rounds that alternate. @type {import("./measures.mjs").Measure} */
+/** Undisturbed tokens a second at a level ÷ at another, one session of two stages each, by rounds that alternate. @type {import("./measures.mjs").Measure} */
 export async function levels({ browser, page }, amount) {
   /** @type {import("./measures.mjs").Results} */
   const results = {};
   const popup = await browser.newPage(browser.extensionUrl("popup/popup.html"));
-  for (const level of BESIDE) {
-    const levels = ["medium", level];
+  for (const [level, beside] of BESIDE) {
+    const levels = [beside, level];
     /** @type {[number[], number[]]} */
-    const [medium, other] = [[], []];
+    const [baseline, other] = [[], []];
     // The first rounds compile.
     for (let round = -1; round < amount; round++) {
       for (const each of round % 2 === 0 ? levels : levels.toReversed()) {
@@ -23,18 +28,18 @@ export async function levels({ browser, page }, amount) {
         await sleep(3_000);
         await page.evaluateWithin(120_000, `bench.decodeOurs(${JSON.stringify(PROMPT)}, ${TOKENS})`);
         const rate = await page.evaluateWithin(120_000, `bench.decodeOurs(${JSON.stringify(PROMPT)}, ${TOKENS})`);
-        if (round >= 0) (each === level ? other : medium).push(rate);
+        if (round >= 0) (each === level ? other : baseline).push(rate);
         await page.evaluate("bench.closeLlama()");
       }
     }
     const ratio = (/** @type {number[][]} */ [a = [], b = []]) => median(a) / median(b);
     results[`level.${level}.ratio`] = result(
-      ratio([other, medium]),
+      ratio([other, baseline]),
       "ratio",
-      median(medium),
+      median(baseline),
       amount,
-      interval([other, medium], ratio),
-      "seeded Llama of 102 MB, 2 stages; baseline: tokens/s at medium",
+      interval([other, baseline], ratio),
+      `seeded Llama of 102 MB, 2 stages; baseline: tokens/s at ${beside}`,
     );
   }
   await popup.close();

@@ -2,6 +2,7 @@ import { HoldfastError, toErrorData } from "../../base/errors.ts";
 import { MAX_CONNECTIONS, MODEL_IDLE_MS } from "../../base/limits.ts";
 import type { Platform } from "../../base/platform.ts";
 import { PerformanceHistoryTracker } from "../../history/tracker.ts";
+import type { StageInfo } from "../../protocol/events.ts";
 import type { FailedHost, OriginStatus } from "../../protocol/origin.ts";
 import { parseSessionOptions } from "../../protocol/session-options.ts";
 import type { CreateSessionOptions } from "../pool.ts";
@@ -121,7 +122,7 @@ export class PoolBridge {
   }
   /** Hosts in use, those of models on their way included. */
   get connections(): number {
-    return this.promised + this.models.reduce((sum, { session }) => sum + session.stages.length, 0);
+    return this.promised + this.models.reduce((sum, { session }) => sum + carriers(session.stages), 0);
   }
 
   /** The model by this name, opened unless it is open. @throws as `createSession` does, and TOO_MANY_HOSTS. */
@@ -231,4 +232,9 @@ export class PoolBridge {
 
 function mayClose(model: PooledModel): boolean {
   return !model.isBusy && model.session.plan.stateInputs.length === 0;
+}
+
+/** Hosts that carry stages; other replicas have a bound of their own. */
+function carriers(stages: readonly StageInfo[]): number {
+  return stages.filter(({ replicaOf }) => replicaOf === undefined).length;
 }

@@ -134,7 +134,6 @@ describe("the pool's models", () => {
 
   it.each<[ResourcePoolOptions, string]>([
     [{ maxConnections: 0 }, "BAD_OPTIONS"],
-    [{ faultToleranceOptions: { level: "critical" } }, "LEVEL_UNSUPPORTED"],
     [{ faultToleranceOptions: { recoveryStrategy: "parallel" } }, "BAD_OPTIONS"],
   ])("%o is refused at construction", (options, expected) => {
     expect(() => new World(options)).toThrow(expect.objectContaining({ code: expected }));
