@@ -156,7 +156,9 @@ export class CheckedStage implements StageLink {
     if (!isInitial && this.failed.has(run - 1)) return null;
     if (!isInitial) await this.storedOf(run - 1);
     const from = isInitial ? "initial" : "records";
-    if ((await checker.link.restore({ run: run - 1, from, answered: -1, durable: -1 })) === null) return null;
+    // What is stored is the stage's: its checker deletes nothing.
+    const back = { run: run - 1, from, answered: -1, durable: Number.MAX_SAFE_INTEGER } as const;
+    if ((await checker.link.restore(back)) === null) return null;
     checker.link.resend(run);
     return new Promise((resolve) => {
       this.answered = resolve;

@@ -130,10 +130,7 @@ export class Stage {
     });
   }
 
-  /**
-   * Runs up to `answered` are done again for those after them: they must not fail. What is stored up to `durable` stays:
-   * it was promised, and the runs that are done again give the same.
-   */
+  /** Runs up to `answered` are done again and must not fail. What is stored up to `durable` was promised, and stays. */
   restore(run: number, from: RestoreFrom, answered = -1, durable = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
