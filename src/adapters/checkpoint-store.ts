@@ -14,7 +14,7 @@ import {
 interface Schema extends DBSchema {
   checkpoints: {
     key: [string, number, number];
-    value: StoredCheckpoint & { readonly bytes: number };
+    value: StoredCheckpoint;
     /** Tells sizes without reading what is stored. */
     indexes: { size: [string, number]; digest: [string, number, number, string] };
   };
@@ -57,7 +57,7 @@ export class CheckpointStore {
   async write(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number> {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
-    await this.db.put("checkpoints", { ...stored, bytes: stored.payload.byteLength });
+    await this.db.put("checkpoints", stored);
     const back = await this.db.get("checkpoints", [key.sessionId, key.stage, record.run]);
     if (back?.digest !== stored.digest || !(await isIntact(back)))
       throw new HoldfastError("QUOTA_EXCEEDED", "The storage does not give back what it was given.");

@@ -152,7 +152,7 @@ export class Driver {
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
-      originStatus: () => needs.callPool("originStatus", self),
+      originStatus: ({ known }) => needs.callPool("originStatus", { ...self, known }),
       failHost: ({ hostId, signal }) => needs.callPool("failHost", { ...self, hostId, signal }),
       encode: ({ sessionId, text }) => {
         const { codec } = this.session(sessionId);

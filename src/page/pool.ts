@@ -9,6 +9,7 @@ import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNe
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
 import { type ResumeSessionOptions, resumeSession } from "./resume.ts";
+import { BrowserCopies } from "./seed/browser-copies.ts";
 import type { ConnectionPool } from "./seed/connection-pool.ts";
 import {
   type ConcurrentOperation,
@@ -48,6 +49,7 @@ export class Pool {
   private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
   private readonly bridge: PoolBridge;
+  private readonly copies = new BrowserCopies();
   private peer: DriverPeer | null = null;
 
   private constructor(
@@ -73,7 +75,7 @@ export class Pool {
     this.bridge = new PoolBridge({
       createSession: (model, options) => this.createSession(model, options),
       infer: (session, inputs, options) => this.infer(session, inputs, options),
-      status: () => this.ask("originStatus", null),
+      status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       platform: page,
     });

@@ -5,6 +5,7 @@ import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../pro
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
+import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -29,6 +30,7 @@ export class ResourcePool {
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
   private readonly browsers: BrowserReports;
+  private readonly sync = new BrowserSync();
   private readonly needs: PoolNeeds;
 
   constructor(given: PoolNeeds) {
@@ -106,9 +108,9 @@ export class ResourcePool {
       parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
-      originStatus: async (caller) => {
+      originStatus: async ({ known, ...caller }) => {
         await admit(caller);
-        return originStatus(this.state, this.needs.history, caller.origin);
+        return this.sync.news(bridgeId, known, originStatus(this.state, this.needs.history, caller.origin));
       },
       failHost: async (params) => {
         await admit(params);
@@ -359,8 +361,6 @@ export class ResourcePool {
 
   /** A recovery that the end of a service worker cut short. */
   resumeRecovery(sessionId: string, stage: number): void {
-    const record = this.state.sessions[sessionId]?.stages[stage];
-    if (record === undefined) return;
     this.recovery.resume(sessionId, stage);
   }
 

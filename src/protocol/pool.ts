@@ -4,7 +4,7 @@ import type { GenerationHead, KnownGeneration, OwnSession } from "./client.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
-import type { FailedHost, OriginStatus } from "./origin.ts";
+import type { FailedHost, KnownBrowsers, OriginNews } from "./origin.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -132,7 +132,7 @@ export interface PoolCalls {
   parkSession: { params: { bridgeId: string; sessionId: string }; result: null };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
-  originStatus: { params: Caller; result: OriginStatus };
+  originStatus: { params: Caller & { known: KnownBrowsers }; result: OriginNews };
   /** The page found a host of its site to have failed: what recovers it is the same as for every other fault. */
   failHost: { params: Caller & { hostId: string; signal: string }; result: FailedHost };
 }
