@@ -137,6 +137,16 @@ export class CheckpointStore {
     this.news().postMessage(nameOf({ sessionId, stage }));
   }
 
+  /** Those of which anything is stored. */
+  async sessions(): Promise<string[]> {
+    const ids: string[] = [];
+    let cursor = await this.db.transaction("checkpoints").store.openKeyCursor();
+    // From each session's first key on to the next session's.
+    for (; cursor !== null; cursor = await cursor.continue([cursor.key[0], Infinity, Infinity]))
+      ids.push(cursor.key[0]);
+    return ids;
+  }
+
   async forget(sessionId: string): Promise<void> {
     await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, -1, -1], [sessionId, Infinity, Infinity]));
   }
@@ -153,6 +163,10 @@ function stageRange(sessionId: string, stage: number): IDBKeyRange {
 /** All stored state of a session; for the service worker, which holds no store open. */
 export async function deleteCheckpoints(sessionId: string): Promise<void> {
   await (await CheckpointStore.open()).forget(sessionId);
+}
+
+export async function storedSessions(): Promise<readonly string[]> {
+  return (await CheckpointStore.open()).sessions();
 }
 
 export async function storedBytes(sessionId: string): Promise<number> {

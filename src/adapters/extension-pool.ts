@@ -1,7 +1,7 @@
 import type { RpcMessage } from "../base/rpc.ts";
 import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
 import type { Journal } from "../state/journal.ts";
-import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
+import { deleteCheckpoints, storedBytes, storedSessions } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
 import { checkStoredPlan } from "./model-store.ts";
 
@@ -69,6 +69,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     },
     checkModel: checkStoredPlan,
     forgetCheckpoints: deleteCheckpoints,
+    storedSessions,
     storedBytes,
     askConsent: (origin) => consent.ask(origin),
     setAlarm: (name, delayMs) => void chrome.alarms.create(name, { when: Date.now() + delayMs }),

@@ -70,6 +70,7 @@ export async function generate(
     ids.push(id);
     driver.tokens.add(id);
     reports.token(index, id, stream.push(id, ends()));
+    await driver.tokens.begun();
   }
   driver.tokens.end(ids.length);
   return { runs: ids.length, error: null };

@@ -226,6 +226,7 @@ export class SessionDriver {
     this.epoch++;
     for (const link of this.links) link.close();
     this.durability.end();
+    this.tokens.stop();
     this.takeUp?.failed(error);
     this.runs.end(error);
     this.rest.changed();

@@ -46,6 +46,15 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   await pool.spares.reconcile((hostId) => pages.hostIds.has(hostId));
+  await forgetUnknown(pool, needs);
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
+}
+
+/** A service worker that died between the end of a session and the end of what was stored for it. */
+async function forgetUnknown(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
+  // A session is journalled before anything is stored for it, so what was stored before now is told apart.
+  const stored = await needs.storedSessions().catch(() => []);
+  for (const sessionId of stored)
+    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId).catch(() => undefined);
 }

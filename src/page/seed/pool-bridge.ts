@@ -16,6 +16,10 @@ import { PooledModel } from "./pooled-model.ts";
 export interface FaultToleranceOptions {
   readonly level?: CreateSessionOptions["faultToleranceLevel"];
   readonly recoveryStrategy?: CreateSessionOptions["recoveryStrategy"];
+  /** Milliseconds between two checkpoints of a model's state. Default 60 000, and less where replay would take long. */
+  readonly checkpointIntervalMs?: CreateSessionOptions["checkpointIntervalMs"];
+  /** Steps of recovery in a row before a model's session fails. Default 3. */
+  readonly maxRecoveryAttempts?: CreateSessionOptions["maxRecoveryAttempts"];
 }
 
 /** The seed's options of a pool, as far as a page decides them. */
@@ -69,13 +73,12 @@ export function poolOptions({
   return { maxConnections, browserPreferences, adaptiveScaling, faultToleranceOptions };
 }
 
-function levelOf({
-  level,
-  recoveryStrategy,
-}: FaultToleranceOptions): Pick<CreateSessionOptions, "faultToleranceLevel" | "recoveryStrategy"> {
+function levelOf({ level, recoveryStrategy, checkpointIntervalMs, maxRecoveryAttempts }: FaultToleranceOptions) {
   return {
     ...(level === undefined ? {} : { faultToleranceLevel: level }),
     ...(recoveryStrategy === undefined ? {} : { recoveryStrategy }),
+    ...(checkpointIntervalMs === undefined ? {} : { checkpointIntervalMs }),
+    ...(maxRecoveryAttempts === undefined ? {} : { maxRecoveryAttempts }),
   };
 }
 

@@ -165,6 +165,7 @@ export class ServiceWorker {
       },
       toBridge: (bridgeId, name, payload) => browser.toBridge(context, bridgeId, message(name, payload)),
       forgetCheckpoints: (sessionId) => browser.checkpoints.forget(context, sessionId),
+      storedSessions: () => slow(() => [...browser.checkpoints.sessions]),
       checkModel: () => slow(() => undefined),
       storedBytes: (sessionId) => browser.checkpoints.bytes(context, sessionId),
       askConsent: async (origin) => {

@@ -197,6 +197,17 @@ describe("a service worker that dies after any write leaves a legal state, and a
   });
 });
 
+describe("state that is stored of a session", () => {
+  it("which nobody knows any more is taken away when the pool starts, and no other", async () => {
+    const { browser, info } = await parked();
+    browser.storedSessions.push("gone", info.sessionId);
+    await browser.restartWorker();
+    await browser.pass(100);
+    expect(browser.forgotten).toEqual(["gone"]);
+    await expectResumable(browser, info.sessionId, "the known one");
+  });
+});
+
 describe("before an update", () => {
   it("every live session gets a durable point; only then is the extension replaced", async () => {
     const browser = new FakeBrowser();
