@@ -47,7 +47,7 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** The last run that computes nothing, of which nobody else need know. While it is waited for, another may begin. */
+  /** Runs that compute nothing, of which nobody else need know: a later one may fail first, and another begin. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
   private readonly ports = new Ports((message) => this.answered(message));
@@ -213,7 +213,7 @@ export class Session {
     const { run, lineage } = fed;
     this.log.addRun(fed);
     const answer = this.waiting.answer(run, signal, (by) => this.runFailed(run, aborted(by)));
-    if (asked.pass !== undefined) this.passing = answer.catch(() => undefined);
+    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]);
     const acked = this.acks.goAlong();
     this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
     this.feed(fed);
