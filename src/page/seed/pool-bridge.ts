@@ -57,7 +57,7 @@ export type OperationResult =
 
 export type PoolOptions = Required<ResourcePoolOptions>;
 
-/** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED: what this version refuses is refused before the first model. */
+/** @throws HoldfastError BAD_OPTIONS: what this version refuses is refused before the first model. */
 export function poolOptions({
   maxConnections = MAX_CONNECTIONS,
   browserPreferences = {},
@@ -100,7 +100,7 @@ export class PoolBridge {
   private promised = 0;
   private stopWatching: (() => void) | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(
     readonly needs: BridgeNeeds,
     options: ResourcePoolOptions = {},
@@ -112,7 +112,7 @@ export class PoolBridge {
   get options(): PoolOptions {
     return this.current;
   }
-  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS. */
   configure(options: ResourcePoolOptions): void {
     this.current = poolOptions(options);
   }
