@@ -29,6 +29,8 @@ export interface DurabilityNeeds extends Pick<Platform, "after"> {
   standing(): Standing;
   readonly keepsState: boolean;
   readonly intervalMs: number;
+  /** What may have to be done again after a loss, milliseconds. */
+  readonly replayMs: number;
   readonly runs: RunBook;
   readonly tokens: Pick<TokenJournal, "limit" | "flush">;
   now(): number;
@@ -168,7 +170,7 @@ export class Durability {
   }
 
   private setPace(isNew: boolean): void {
-    const every = everyRuns({ intervalMs: this.needs.intervalMs, runMs: this.costs.runMs });
+    const every = everyRuns({ ...this.needs, runMs: this.costs.runMs });
     if (every === this.every && !isNew) return;
     this.every = every;
     this.needs.standing().links[0]?.pace({ every });

@@ -57,10 +57,7 @@ export async function generate(
     void driver.submit(runOf(plan, start, run, promptIds, ids)).catch(() => undefined);
   while (!ends() && !stopped()) {
     const index = ids.length;
-    // Asked for first: an earlier driver may have sent the run, and its output comes when it does.
     const output = driver.output(base + index);
-    output.catch(() => undefined);
-    if (index > 0) await driver.tokens.begun();
     // A wait for room may end with the session; the output's own rejection says so.
     driver.submit(runOf(plan, start, index, promptIds, ids)).catch(() => undefined);
     let id: number;

@@ -29,8 +29,6 @@ export class TokenJournal {
   private entry: Entry | null = null;
   private writing = false;
   private cancel: (() => void) | null = null;
-  private readonly waiters: (() => void)[] = [];
-
   constructor(private readonly needs: TokenJournalNeeds) {}
 
   /** The last run that may be durable, as far as ids go. */
@@ -50,20 +48,6 @@ export class TokenJournal {
     const head = { base, maxNewTokens, temperature, topK, seed, stopIds, runs: null };
     this.entry = { head, promptIds, ids: [...known], savedIds: 0, savedHead: null };
     this.flush();
-  }
-
-  /**
-   * Resolves once storage knows that there is this generation: a state that was made from its ids is of no use to anybody
-   * else. So its second run waits for that, which the first one hides.
-   */
-  begun(): Promise<void> {
-    if (this.entry === null || this.entry.savedHead !== null) return Promise.resolve();
-    return new Promise((resolve) => this.waiters.push(resolve));
-  }
-
-  /** Nothing more of it will be in storage. */
-  stop(): void {
-    for (const go of this.waiters.splice(0)) go();
   }
 
   add(id: number): void {
@@ -102,14 +86,12 @@ export class TokenJournal {
         await this.needs.save({ base, promptIds: first, ids: ids.slice(base, last), generation: head });
         entry.savedIds = last;
         entry.savedHead = head;
-        for (const go of this.waiters.splice(0)) go();
         this.needs.saved();
       }
     } catch (error) {
       // A full disk may be cleared. Whatever else it is, it ends the session by another way.
       if (error instanceof HoldfastError && error.code === "QUOTA_EXCEEDED")
         this.cancel ??= this.needs.after(TOKENS_JOURNAL_MS, () => this.flush());
-      else this.stop();
     } finally {
       this.writing = false;
     }

@@ -1,8 +1,15 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
+import { replicasOf } from "../protocol/options.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import {
+  type HostRecord,
+  planStage,
+  type SessionRecord,
+  type SpareRecord,
+  type TransactionBody,
+} from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { hasHosts } from "./room.ts";
 
@@ -140,8 +147,12 @@ export class HostManager {
   ): void {
     const { sessionId, planId, origin, options } = session;
     if (planId === null) return;
-    const durable = LEVELS[options.faultToleranceLevel].keepsState;
-    this.needs.toHost(host.hostId, "load", { ...host, origin, sessionId, stage, planId, durable });
+    const { keepsState, votes } = LEVELS[options.faultToleranceLevel];
+    // A checker keeps nothing: it starts each time from what the host that it checks has stored.
+    const durable = keepsState && (votes || planStage(session, stage) === stage);
+    const replicas = replicasOf(options);
+    const voting = replicas > 1 ? { replicas } : {};
+    this.needs.toHost(host.hostId, "load", { ...host, ...voting, origin, sessionId, stage, planId, durable });
   }
 
   progressed(hostId: string, attempt: number): void {

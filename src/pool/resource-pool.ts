@@ -1,12 +1,13 @@
 import { HoldfastError } from "../base/errors.ts";
 import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
-import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
+import type { Caller, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
 import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
+import { type DriverReportHandlers, driverReports } from "./driver-reports.ts";
 import { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
@@ -119,38 +120,9 @@ export class ResourcePool {
     };
   }
 
-  /** What a bridge's driver reports of the sessions that its page owns; of others it has nothing to say. */
-  driverReports(bridgeId: string): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
-    const owns = (sessionId: string): boolean => this.state.sessions[sessionId]?.bridgeId === bridgeId;
-    return {
-      settled: ({ sessionId }) => {
-        if (owns(sessionId)) this.settling.settled(sessionId);
-      },
-      operation: ({ sessionId, ...operation }) => {
-        if (owns(sessionId)) this.browsers.operation(sessionId, operation);
-      },
-      verified: ({ sessionId }) => {
-        if (!owns(sessionId)) return;
-        const now = this.needs.now();
-        for (const fault of this.state.faults) {
-          const stage = this.state.sessions[sessionId]?.stages[fault.stage];
-          if (fault.sessionId !== sessionId || fault.recoveredMs !== null || stage?.phase !== "ready") continue;
-          const data = { sessionId, stage: fault.stage, ms: now - fault.at };
-          void this.needs.journal.append({ action: "stage_recovered", data });
-        }
-        for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
-          this.recovery.verified(sessionId, stage);
-      },
-      // A busy host has no time to take ports, so it is asked before it is called lost.
-      unreachable: ({ sessionId, hosts }) => {
-        if (!owns(sessionId)) return;
-        for (const { hostId, attempt } of hosts) {
-          const found = this.recovery.stageOf(hostId, attempt);
-          if (found?.session.sessionId === sessionId && found.session.stages[found.stage]?.phase === "ready")
-            this.hosts.ask({ hostId, attempt });
-        }
-      },
-    };
+  driverReports(bridgeId: string): DriverReportHandlers {
+    const { needs, recovery, hosts, settling, browsers } = this;
+    return driverReports(bridgeId, { needs, recovery, hosts, settling, browsers });
   }
 
   /** What one host page reports; `isOnPage` says which hosts live on it. */

@@ -12,7 +12,7 @@ import { Owners, type Refuse } from "./owners.ts";
 import { Parking } from "./parking.ts";
 import { planningInput } from "./planning.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
-import { checkRoom, hasHosts, hostsFor } from "./room.ts";
+import { checkMemory, checkRoom, hasHosts, hostCount, hostsFor } from "./room.ts";
 import { knownGeneration, stageInfos } from "./status.ts";
 
 interface Opening {
@@ -137,12 +137,23 @@ export class SessionManager {
       return;
     }
     for (const index of plan.shards.keys()) this.hosts.loadIfBooted(session, index);
+    await this.openReplicas(session);
+  }
+
+  /** The other hosts of each stage: how many there are is known now. */
+  private async openReplicas(session: SessionRecord): Promise<void> {
+    try {
+      checkMemory(session, this.needs.history.reports);
+      // In order: the journal gives each the next number.
+      for (let host = session.stages.length; host < hostCount(session); host++) await this.hosts.open(session, host, 0);
+    } catch (error) {
+      this.failOpen(session.sessionId, HoldfastError.from(toErrorData(error)));
+    }
   }
 
   stageReady(session: SessionRecord): void {
     const opening = this.opening.get(session.sessionId);
-    const shards = session.plan?.shards.length;
-    if (opening === undefined || session.plan === null || session.stages.length !== shards) return;
+    if (opening === undefined || session.plan === null || session.stages.length !== hostCount(session)) return;
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
     const live = this.update(session.sessionId, "live").catch(() => undefined);
@@ -242,7 +253,7 @@ export class SessionManager {
       const now = this.session(sessionId);
       if (now?.status === "resuming")
         await Promise.all(
-          (now.plan?.shards ?? []).map((_, stage) =>
+          Array.from({ length: hostCount(now) }, (_, stage) =>
             this.hosts.open(now, stage, (now.stages[stage]?.attempt ?? -1) + 1),
           ),
         );

@@ -42,6 +42,8 @@ export interface PoolToHost {
     durable: boolean;
     /** It is to follow the stage's stored state and wait. */
     standby: boolean;
+    /** So many hosts run each stage and vote: `stage` counts them all, the first of each stage first. Absent: one. */
+    replicas?: number;
   };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
@@ -155,6 +157,8 @@ export interface DriverReports {
   operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
   /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
   unreachable: { sessionId: string; hosts: readonly Lease[] };
+  /** This host said something else of a run than the other replicas of its stage. */
+  outvoted: { sessionId: string; host: Lease; run: number };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

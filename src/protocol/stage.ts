@@ -37,6 +37,8 @@ export type StageMessage =
       readonly head: RunHead;
       readonly tensors: WireTensors /** Of a run that keeps something. */;
       readonly kept?: readonly KeptTensor[];
+      /** Where replicas vote: digest of the new rows of the stage's state. Goes to the driver and no further. */
+      readonly rows?: string;
     }
   | { readonly head: RunHead; readonly error: ErrorData };
 

@@ -27,7 +27,13 @@ export async function recoverWarm({ browser, page }, amount) {
     const hosts = await page.evaluate("bench.hosts()");
     const pid = await browser.processes.pidOfHost(hosts[stage]);
     await page.evaluate(`bench.start(${JSON.stringify(PREFIX)}, ${TOKENS})`);
-    await page.waitFor(`bench.tokens.length >= ${20 + ((round * 7) % SPREAD)}`, { timeoutMs: 60_000, everyMs: 5 });
+    await page
+      .waitFor(`bench.tokens.length >= ${20 + ((round * 7) % SPREAD)}`, { timeoutMs: 60_000, everyMs: 5 })
+      .catch(async (error) => {
+        throw new Error(JSON.stringify(await page.evaluate("[bench.ended, bench.tokens.length, bench.events]")), {
+          cause: error,
+        });
+      });
     const before = await page.evaluate("bench.tokens.length");
     const killed = Date.now();
     browser.processes.kill(pid);

@@ -137,7 +137,6 @@ describe("the pool's models", () => {
 
   it.each<[ResourcePoolOptions, string]>([
     [{ maxConnections: 0 }, "BAD_OPTIONS"],
-    [{ faultToleranceOptions: { level: "critical" } }, "LEVEL_UNSUPPORTED"],
     [{ faultToleranceOptions: { recoveryStrategy: "parallel" } }, "BAD_OPTIONS"],
     [{ faultToleranceOptions: { checkpointIntervalMs: -1 } }, "BAD_OPTIONS"],
     [{ faultToleranceOptions: { maxRecoveryAttempts: 0 } }, "BAD_OPTIONS"],
