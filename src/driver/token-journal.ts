@@ -29,6 +29,7 @@ export class TokenJournal {
   private entry: Entry | null = null;
   private writing = false;
   private cancel: (() => void) | null = null;
+
   constructor(private readonly needs: TokenJournalNeeds) {}
 
   /** The last run that may be durable, as far as ids go. */
