@@ -150,16 +150,14 @@ export class CheckpointStore {
     this.tell({ of: nameOf({ sessionId, stage }) });
   }
 
-  /** Those of which something is stored. */
+  /** Those of which anything is stored. */
   async sessions(): Promise<string[]> {
-    const sessions: string[] = [];
+    const ids: string[] = [];
     let cursor = await this.db.transaction("checkpoints").store.openKeyCursor();
-    while (cursor !== null) {
-      const [sessionId] = cursor.key;
-      sessions.push(sessionId);
-      cursor = await cursor.continue([sessionId, Infinity, Infinity]);
-    }
-    return sessions;
+    // From each session's first key on to the next session's.
+    for (; cursor !== null; cursor = await cursor.continue([cursor.key[0], Infinity, Infinity]))
+      ids.push(cursor.key[0]);
+    return ids;
   }
 
   async forget(sessionId: string): Promise<void> {

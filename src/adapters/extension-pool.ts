@@ -65,8 +65,8 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     },
     checkModel: checkStoredPlan,
     forgetCheckpoints: deleteCheckpoints,
-    storedBytes,
     storedSessions,
+    storedBytes,
     askConsent: (origin) => consent.ask(origin),
     setAlarm: (name, delayMs) => void chrome.alarms.create(name, { when: Date.now() + delayMs }),
     // An open action popup would make the death of the host pages' process fatal to the extension: see background.ts.

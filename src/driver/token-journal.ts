@@ -1,3 +1,4 @@
+import { HoldfastError } from "../base/errors.ts";
 import { TOKENS_JOURNAL_MS, TOKENS_JOURNAL_TOGETHER } from "../base/limits.ts";
 import type { Platform } from "../base/platform.ts";
 import type { GenerationHead, GenerationRequest, KnownGeneration } from "../protocol/client.ts";
@@ -91,8 +92,10 @@ export class TokenJournal {
         entry.savedHead = head;
         this.needs.saved();
       }
-    } catch {
-      // The pool is gone for good, which ends the session by another way.
+    } catch (error) {
+      // A full disk may be cleared. Whatever else it is, it ends the session by another way.
+      if (error instanceof HoldfastError && error.code === "QUOTA_EXCEEDED")
+        this.cancel ??= this.needs.after(TOKENS_JOURNAL_MS, () => this.flush());
     } finally {
       this.writing = false;
     }

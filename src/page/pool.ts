@@ -217,7 +217,7 @@ export class Pool {
   /** There already: `connect` has done it. */
   async initialize(): Promise<void> {}
 
-  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS. */
   configure(options: ResourcePoolOptions): void {
     this.bridge.configure(options);
   }

@@ -47,7 +47,7 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** Runs that compute nothing: others need not know of them. A later one may fail before an earlier one is answered. */
+  /** Runs that compute nothing, of which nobody else need know: a later one may fail first, and another begin. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
   private readonly ports = new Ports((message) => this.answered(message));

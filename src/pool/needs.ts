@@ -32,7 +32,7 @@ export interface PoolNeeds {
   /** Throws MODEL_DELETED when the plan, or a file that it needs, is no longer in the model store. */
   checkModel(planId: string): Promise<void>;
   forgetCheckpoints(sessionId: string): Promise<void>;
-  /** Sessions of which there are checkpoints. */
+  /** Sessions of which checkpoints are stored. */
   storedSessions(): Promise<readonly string[]>;
   /** Payload bytes of all checkpoints of a session. */
   storedBytes(sessionId: string): Promise<number>;

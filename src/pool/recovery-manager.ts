@@ -118,7 +118,8 @@ export class RecoveryManager {
     const [next, commands] = decideRecovery(this.recoveries.get(key) ?? { phase: "healthy" }, event, {
       level: session.options.faultToleranceLevel,
       strategy: session.options.recoveryStrategy,
-      attemptsMax: RECOVERY_ATTEMPTS_MAX,
+      // A session that an older version of the extension has parked names none.
+      attemptsMax: session.options.maxRecoveryAttempts ?? RECOVERY_ATTEMPTS_MAX,
       backoffMs: RECOVERY_BACKOFF_MS,
     });
     this.recoveries.set(key, next);
@@ -211,7 +212,7 @@ export class RecoveryManager {
   private giveUp(session: SessionRecord, stage: number, signal: string): void {
     const error = new HoldfastError(
       "RECOVERY_FAILED",
-      `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
+      `Stage ${stage} failed ${(session.options.maxRecoveryAttempts ?? RECOVERY_ATTEMPTS_MAX) + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
       { category: classify(signal) },
     );
     this.events.gaveUp(session, error);

@@ -52,14 +52,15 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   // whose process died hears nothing.
   for (const { hostId, tabId } of await needs.hostTabs())
     if (!isHost(pool.state, hostId)) await needs.closePage({ hostId, place: "tab", tabId });
-  // Nobody waits for it.
-  void forgetOrphans(pool, needs).catch(() => undefined);
+  await forgetUnknown(pool, needs);
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
 }
 
-/** Of sessions whose records a full or damaged disk has lost, what is stored is of no use to anybody. */
-async function forgetOrphans(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
-  for (const sessionId of await needs.storedSessions())
-    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId);
+/** A service worker that died between the end of a session and the end of what was stored for it; or a disk lost its record. */
+async function forgetUnknown(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
+  // A session is journalled before anything is stored for it, so what was stored before now is told apart.
+  const stored = await needs.storedSessions().catch(() => []);
+  for (const sessionId of stored)
+    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { HoldfastError } from "../base/errors.ts";
-import { CHECKPOINT_INTERVAL_MS, REPLICAS_MAX } from "../base/limits.ts";
+import { CHECKPOINT_INTERVAL_MS, RECOVERY_ATTEMPTS_MAX, REPLICAS_MAX } from "../base/limits.ts";
 import { stepsOf, strategiesOf } from "../fault/ladder.ts";
 import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
 import { SHARDING_STRATEGY_OPTIONS } from "../shard/types.ts";
@@ -18,6 +18,10 @@ const Schema = v.strictObject({
   shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGY_OPTIONS), "layer_based"),
   faultToleranceLevel: v.optional(v.picklist(FAULT_TOLERANCE_LEVELS), "medium"),
   recoveryStrategy: v.optional(v.picklist(RECOVERY_STRATEGIES), "progressive"),
+  maxRecoveryAttempts: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10)),
+    RECOVERY_ATTEMPTS_MAX,
+  ),
   checkpointIntervalMs: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(86_400_000)), CHECKPOINT_INTERVAL_MS),
   executionProviders: v.optional(
     v.nullable(v.pipe(v.array(v.picklist(PROVIDERS)), v.minLength(1), v.maxLength(3))),

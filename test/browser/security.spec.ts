@@ -215,7 +215,7 @@ test.describe("a frame", () => {
   const seen = await connect().then(() => null, (error) => ({ typed: error instanceof HoldfastError, code: error.code,
     category: error.category, message: error.message }));
   const options = { shards: 1, shardingStrategy: "layer_based", faultToleranceLevel: "medium",
-    recoveryStrategy: "progressive", checkpointIntervalMs: 60_000, executionProviders: null, place: "tab",
+    recoveryStrategy: "progressive", checkpointIntervalMs: 60_000, maxRecoveryAttempts: 3, executionProviders: null, place: "tab",
     stateBindings: "auto" };
   const byHand = await speakByHand(${JSON.stringify(extension)}, [
     { method: "open", params: { openId: "x", model: "x", options, tokenizer: null } },

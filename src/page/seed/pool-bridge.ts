@@ -17,6 +17,10 @@ import { PooledModel } from "./pooled-model.ts";
 export interface FaultToleranceOptions {
   readonly level?: CreateSessionOptions["faultToleranceLevel"];
   readonly recoveryStrategy?: CreateSessionOptions["recoveryStrategy"];
+  /** Milliseconds between two checkpoints of a model's state. Default 60 000, and less where replay would take long. */
+  readonly checkpointIntervalMs?: CreateSessionOptions["checkpointIntervalMs"];
+  /** Steps of recovery in a row before a model's session fails. Default 3. */
+  readonly maxRecoveryAttempts?: CreateSessionOptions["maxRecoveryAttempts"];
 }
 
 /** The seed's options of a pool, as far as a page decides them. */
@@ -57,7 +61,7 @@ export type OperationResult =
 
 export type PoolOptions = Required<ResourcePoolOptions>;
 
-/** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED: what this version refuses is refused before the first model. */
+/** @throws HoldfastError BAD_OPTIONS: what this version refuses is refused before the first model. */
 export function poolOptions({
   maxConnections = MAX_CONNECTIONS,
   browserPreferences = {},
@@ -70,13 +74,12 @@ export function poolOptions({
   return { maxConnections, browserPreferences, adaptiveScaling, faultToleranceOptions };
 }
 
-function levelOf({
-  level,
-  recoveryStrategy,
-}: FaultToleranceOptions): Pick<CreateSessionOptions, "faultToleranceLevel" | "recoveryStrategy"> {
+function levelOf({ level, recoveryStrategy, checkpointIntervalMs, maxRecoveryAttempts }: FaultToleranceOptions) {
   return {
     ...(level === undefined ? {} : { faultToleranceLevel: level }),
     ...(recoveryStrategy === undefined ? {} : { recoveryStrategy }),
+    ...(checkpointIntervalMs === undefined ? {} : { checkpointIntervalMs }),
+    ...(maxRecoveryAttempts === undefined ? {} : { maxRecoveryAttempts }),
   };
 }
 
@@ -100,7 +103,7 @@ export class PoolBridge {
   private promised = 0;
   private stopWatching: (() => void) | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(
     readonly needs: BridgeNeeds,
     options: ResourcePoolOptions = {},
@@ -112,7 +115,7 @@ export class PoolBridge {
   get options(): PoolOptions {
     return this.current;
   }
-  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS. */
   configure(options: ResourcePoolOptions): void {
     this.current = poolOptions(options);
   }

@@ -172,8 +172,8 @@ export class ServiceWorker {
       },
       toBridge: (bridgeId, name, payload) => browser.toBridge(context, bridgeId, message(name, payload)),
       forgetCheckpoints: (sessionId) => browser.checkpoints.forget(context, sessionId),
-      checkModel: () => slow(() => undefined),
       storedSessions: () => slow(() => [...browser.checkpoints.sessions]),
+      checkModel: () => slow(() => undefined),
       storedBytes: (sessionId) => browser.checkpoints.bytes(context, sessionId),
       askConsent: async (origin) => {
         await context.wait(200, () => undefined);

@@ -45,6 +45,8 @@ export class FakeBrowser {
   readonly ingestAt: string[] = [];
   readonly settled: string[] = [];
   readonly forgotten: string[] = [];
+  /** Sessions of which something is stored. */
+  readonly storedSessions: string[] = [];
   /** Bytes of checkpoints, by session. */
   readonly stored = new Map<string, number>();
   readonly asked: string[] = [];
@@ -303,9 +305,9 @@ export class FakeBrowser {
       checkModel: async () => {
         if (this.modelDeleted) throw new HoldfastError("MODEL_DELETED", "The model was deleted.");
       },
-      storedSessions: async () => [...this.stored.keys()],
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
+      storedSessions: async () => [...this.storedSessions].filter((id) => !this.forgotten.includes(id)),
       askConsent: async (origin) => {
         this.asked.push(origin);
         if (this.thinksMs > 0) await new Promise<void>((resolve) => this.later(this.thinksMs, resolve));

@@ -48,7 +48,7 @@ async function expectResumable(browser: FakeBrowser, sessionId: string, what: st
 
 it("what is stored of a session that the journal does not know is deleted by the next start", async () => {
   const { browser, info } = await parked();
-  browser.stored.set("unknown", 5).set(info.sessionId, 7);
+  browser.storedSessions.push("unknown", info.sessionId);
   await browser.restartWorker();
   await browser.pass(100);
   expect(browser.forgotten).toEqual(["unknown"]);
@@ -210,6 +210,17 @@ describe("a service worker that dies after any write leaves a legal state, and a
       await expectResumable(browser, info.sessionId, `${what}, dead after write ${writes}`);
     }
     expect(points).toBeGreaterThan(2);
+  });
+});
+
+describe("state that is stored of a session", () => {
+  it("which nobody knows any more is taken away when the pool starts, and no other", async () => {
+    const { browser, info } = await parked();
+    browser.storedSessions.push("gone", info.sessionId);
+    await browser.restartWorker();
+    await browser.pass(100);
+    expect(browser.forgotten).toEqual(["gone"]);
+    await expectResumable(browser, info.sessionId, "the known one");
   });
 });
 

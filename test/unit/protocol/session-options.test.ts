@@ -11,6 +11,7 @@ describe("session options", () => {
       faultToleranceLevel: "medium",
       recoveryStrategy: "progressive",
       checkpointIntervalMs: 60_000,
+      maxRecoveryAttempts: 3,
       executionProviders: null,
       place: "tab",
       stateBindings: "auto",
