@@ -17,21 +17,21 @@ export const MUTANTS = [
     find: "      await this.needs.stores.writeCheckpoint(",
     replace:
       '      frame.emit("stored", { run: record.run, error: null });\n      await this.needs.stores.writeCheckpoint(',
-    seeds: [1],
+    seeds: [8],
   },
   {
     name: "the wrong run is restored: the one before the safe one",
     file: "src/host/stage.ts",
     find: 'from === "records" ? await this.needs.records(run) : []',
     replace: 'from === "records" ? (await this.needs.records(run)).slice(0, -1) : []',
-    seeds: [10],
+    seeds: [22],
   },
   {
     name: "two recoveries at once: a stage that is lost is lost again",
     file: "src/pool/recovery-manager.ts",
     find: '    if (session.stages[stage]?.phase === "lost") return;\n',
     replace: "",
-    seeds: [15],
+    seeds: [16],
   },
   {
     name: "nothing is kept: outputs are gone once they are sent",
