@@ -111,7 +111,7 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
         hostId === "offscreen"
           ? Object.values(journal.state.hosts).filter(({ place }) => place === "offscreen")
           : [{ hostId }];
-      for (const host of hosts) void pool.pageDisconnected(host.hostId);
+      for (const host of hosts) void pool.pages.disconnected(host.hostId);
     }),
   );
   const running = await startedFor(port, early);
@@ -129,8 +129,8 @@ async function serveHost(port: chrome.runtime.Port, hostId: string): Promise<voi
     pool.hostReports(isOnPage),
   );
   receive = (message) => peer.receive(message);
-  for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pageConnected(host.hostId);
-  if (journal.state.spares?.[hostId] !== undefined) pool.pageConnected(hostId);
+  for (const host of Object.values(journal.state.hosts)) if (isOnPage(host.hostId)) pool.pages.connected(host.hostId);
+  if (journal.state.spares?.[hostId] !== undefined) pool.pages.connected(hostId);
   for (const message of early) receive(message);
 }
 
@@ -201,9 +201,9 @@ async function answerPopup(message: PopupMessage): Promise<unknown> {
   return calls.status(null);
 }
 
-chrome.tabs.onRemoved.addListener((tabId) => withPool(({ pool }) => pool.tabRemoved(tabId)));
+chrome.tabs.onRemoved.addListener((tabId) => withPool(({ pool }) => pool.pages.tabRemoved(tabId)));
 chrome.tabs.onUpdated.addListener((tabId, { frozen }) => {
-  if (frozen === true) withPool(({ pool }) => pool.tabFrozen(tabId));
+  if (frozen === true) withPool(({ pool }) => pool.pages.tabFrozen(tabId));
 });
 chrome.windows.onRemoved.addListener((windowId) => consent.windowClosed(windowId));
 chrome.alarms.onAlarm.addListener(() => withPool(({ pool }) => pool.inspect()));

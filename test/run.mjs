@@ -1,9 +1,10 @@
 /**
  * `npm test`: sets itself up, runs every check and test there is, and ends with one line: `N passed, N failed`.
  *
- *     node test/run.mjs [--long] [--only unit|browser|checks] [words]
+ *     node test/run.mjs [--long] [--only unit|sim|browser|checks] [words]
  *
- * --long adds the tests tagged @long; `words` picks browser tests by name. Types, lint, dead code and each build count as one check.
+ * --long adds the tests tagged @long; `words` picks browser tests by name. Types, lint, dead code, each build, the histories
+ * of the simulator and its mutants count as one check each.
  * Runs on bare Node: nothing need be installed before.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -16,6 +17,8 @@ import { checkNode, installPackages, ROOT } from "../src/demo/launch/setup.mjs";
 const MINUTE_MS = 60_000;
 const CHECK_TIMEOUT_MS = 4 * MINUTE_MS;
 const UNIT_TIMEOUT_MS = 15 * MINUTE_MS;
+const SIM_SECONDS = 120;
+const SIM_TIMEOUT_MS = 10 * MINUTE_MS;
 /** A little above Playwright's own `globalTimeout`, which ends with a report. */
 const BROWSER_TIMEOUT_MS = 61 * MINUTE_MS;
 const BROWSER_LONG_TIMEOUT_MS = 175 * MINUTE_MS;
@@ -47,8 +50,8 @@ function parse(args) {
     else if (arg === "--only") options.only = args[++index];
     else options.words.push(arg);
   }
-  if (options.only !== undefined && !["unit", "browser", "checks"].includes(options.only)) {
-    throw new Error(`--only takes unit, browser or checks, not ${options.only}`);
+  if (options.only !== undefined && !["unit", "sim", "browser", "checks"].includes(options.only)) {
+    throw new Error(`--only takes unit, sim, browser or checks, not ${options.only}`);
   }
   return options;
 }
@@ -94,6 +97,24 @@ async function unit(reports) {
   // An error outside of every test (an unhandled rejection) shows in the exit code only.
   if (code !== 0 && report.success) count("unit tests end without stray errors", false);
   say(`  unit tests: ${report.numPassedTests} passed of ${report.numTotalTests} (${seconds(begin)})`);
+}
+
+/** As many histories of faults as there is time for, and whether the simulator notices broken rules. */
+async function simulator() {
+  for (const [name, args] of /** @type {const} */ ([
+    ["simulated histories", `--histories 100 --seconds ${SIM_SECONDS}`],
+    ["mutants of recovery", "--mutants"],
+  ])) {
+    const begin = performance.now();
+    const { code, output } = await run(process.execPath, ["test/sim/run.mjs", ...args.split(" ")], {
+      timeoutMs: SIM_TIMEOUT_MS,
+      cwd: ROOT,
+      env: PLAIN,
+    });
+    count(`${name} (${seconds(begin)})`, code === 0);
+    // Its table shows what was met, its last line how much was played.
+    say(output.trimEnd().replace(/^/gm, "    "));
+  }
 }
 
 /** @param {string} reports @param {Options} options */
@@ -152,6 +173,7 @@ async function main() {
     if (wants("checks")) await checks();
     if (wants("checks") || wants("browser")) await builds();
     if (wants("unit")) await unit(reports);
+    if (wants("sim")) await simulator();
     if (wants("browser")) await browser(reports, options);
   } finally {
     rmSync(reports, { recursive: true, force: true });

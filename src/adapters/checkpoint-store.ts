@@ -1,7 +1,7 @@
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import { HoldfastError } from "../base/errors.ts";
 import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
-import type { CheckpointRecord } from "../protocol/host.ts";
+import type { CheckpointRecord, RunSample } from "../protocol/host.ts";
 import {
   type CheckpointKey,
   chainTo,
@@ -14,7 +14,7 @@ import {
 interface Schema extends DBSchema {
   checkpoints: {
     key: [string, number, number];
-    value: StoredCheckpoint & { readonly bytes: number };
+    value: StoredCheckpoint;
     /** Tells sizes without reading what is stored. */
     indexes: { size: [string, number]; digest: [string, number, number, string] };
   };
@@ -24,11 +24,17 @@ const SCHEMA = 4;
 /** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
 const COMPLETE_RECORDS_KEPT = 5;
 
+/** A stage's records have changed. */
+interface News {
+  readonly of: string;
+  readonly sample?: RunSample;
+}
+
 /** Tensor checkpoints in IndexedDB: one record a session, stage and run. A put is atomic, so nothing is ever torn. */
 export class CheckpointStore {
   /** Keepers of standbys follow what others store. Only keepers have it: the service worker would be told in vain. */
   private channel: BroadcastChannel | null = null;
-  private readonly followers = new Map<string, () => void>();
+  private readonly followers = new Map<string, (sample?: RunSample) => void>();
 
   private constructor(private readonly db: IDBPDatabase<Schema>) {}
 
@@ -57,11 +63,11 @@ export class CheckpointStore {
   async write(key: CheckpointKey, record: CheckpointRecord, beforePut: () => Promise<void>): Promise<number> {
     const stored = await encodeCheckpoint(key, record);
     await beforePut();
-    await this.db.put("checkpoints", { ...stored, bytes: stored.payload.byteLength });
+    await this.db.put("checkpoints", stored);
     const back = await this.db.get("checkpoints", [key.sessionId, key.stage, record.run]);
     if (back?.digest !== stored.digest || !(await isIntact(back)))
       throw new HoldfastError("QUOTA_EXCEEDED", "The storage does not give back what it was given.");
-    this.news().postMessage(nameOf(key));
+    this.tell({ of: nameOf(key), ...(record.sample && { sample: record.sample }) });
     if (record.previous === null) await this.dropOlder(key, record.run);
     return stored.payload.byteLength;
   }
@@ -105,8 +111,11 @@ export class CheckpointStore {
     return stored === undefined || record === null ? null : { record, digest: stored.digest };
   }
 
-  /** Calls back after each change that another context made to a stage's records; one follower a stage here. */
-  follow(key: CheckpointKey, changed: () => void): () => void {
+  /**
+   * Calls back after each change that another context made to a stage's records, with a run to practise if there is one; one
+   * follower a stage here.
+   */
+  follow(key: CheckpointKey, changed: (sample?: RunSample) => void): () => void {
     this.news();
     this.followers.set(nameOf(key), changed);
     return () => {
@@ -117,8 +126,12 @@ export class CheckpointStore {
   private news(): BroadcastChannel {
     if (this.channel !== null) return this.channel;
     this.channel = new BroadcastChannel("holdfast-checkpoints");
-    this.channel.onmessage = ({ data }: MessageEvent<string>) => this.followers.get(data)?.();
+    this.channel.onmessage = ({ data }: MessageEvent<News>) => this.followers.get(data.of)?.(data.sample);
     return this.channel;
+  }
+
+  private tell(news: News): void {
+    this.news().postMessage(news);
   }
 
   /** Payload bytes of all records of a session. */
@@ -134,7 +147,17 @@ export class CheckpointStore {
   async forgetAfter({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
     const later = IDBKeyRange.bound([sessionId, stage, run], [sessionId, stage, Infinity], true);
     await this.db.delete("checkpoints", later);
-    this.news().postMessage(nameOf({ sessionId, stage }));
+    this.tell({ of: nameOf({ sessionId, stage }) });
+  }
+
+  /** Those of which anything is stored. */
+  async sessions(): Promise<string[]> {
+    const ids: string[] = [];
+    let cursor = await this.db.transaction("checkpoints").store.openKeyCursor();
+    // From each session's first key on to the next session's.
+    for (; cursor !== null; cursor = await cursor.continue([cursor.key[0], Infinity, Infinity]))
+      ids.push(cursor.key[0]);
+    return ids;
   }
 
   async forget(sessionId: string): Promise<void> {
@@ -153,6 +176,10 @@ function stageRange(sessionId: string, stage: number): IDBKeyRange {
 /** All stored state of a session; for the service worker, which holds no store open. */
 export async function deleteCheckpoints(sessionId: string): Promise<void> {
   await (await CheckpointStore.open()).forget(sessionId);
+}
+
+export async function storedSessions(): Promise<readonly string[]> {
+  return (await CheckpointStore.open()).sessions();
 }
 
 export async function storedBytes(sessionId: string): Promise<number> {

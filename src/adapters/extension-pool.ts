@@ -1,7 +1,7 @@
 import type { RpcMessage } from "../base/rpc.ts";
 import type { PoolHistory, PoolNeeds } from "../pool/needs.ts";
 import type { Journal } from "../state/journal.ts";
-import { deleteCheckpoints, storedBytes } from "./checkpoint-store.ts";
+import { deleteCheckpoints, storedBytes, storedSessions } from "./checkpoint-store.ts";
 import type { ConsentWindows } from "./consent-windows.ts";
 import { checkStoredPlan } from "./model-store.ts";
 
@@ -37,7 +37,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
       return tab.id;
     },
     closePage: async ({ hostId, place, tabId }) => {
-      if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => undefined);
+      if (tabId !== null) await chrome.tabs.remove(tabId).catch(() => removeTabsOf(hostId));
       // The service worker died before it could note the tab: the page closes itself.
       else if (place === "tab")
         (await hostPages()).find((page) => page.hostId === hostId)?.client.postMessage({ holdfast: "leave" });
@@ -47,11 +47,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
         () => true,
         () => false,
       ),
-    tabExists: (tabId) =>
-      chrome.tabs.get(tabId).then(
-        () => true,
-        () => false,
-      ),
+    hostTabs,
     closeOffscreen: () => chrome.offscreen.closeDocument().catch(() => undefined),
     livePages: async () => {
       const pages = await pagesOf();
@@ -69,6 +65,7 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     },
     checkModel: checkStoredPlan,
     forgetCheckpoints: deleteCheckpoints,
+    storedSessions,
     storedBytes,
     askConsent: (origin) => consent.ask(origin),
     setAlarm: (name, delayMs) => void chrome.alarms.create(name, { when: Date.now() + delayMs }),
@@ -78,6 +75,22 @@ export function extensionNeeds(journal: Journal, history: PoolHistory, consent: 
     now: () => Date.now(),
     newId: () => crypto.randomUUID(),
   };
+}
+
+/** A tab that the browser has discarded has another id since. */
+async function removeTabsOf(hostId: string): Promise<void> {
+  const tabs = await hostTabs();
+  await Promise.all(tabs.filter((tab) => tab.hostId === hostId).map(({ tabId }) => chrome.tabs.remove(tabId))).catch(
+    () => undefined,
+  );
+}
+
+/** Of its own pages an extension sees the addresses. */
+async function hostTabs(): Promise<{ readonly hostId: string; readonly tabId: number; readonly frozen: boolean }[]> {
+  const tabs = await chrome.tabs.query({ url: chrome.runtime.getURL(`${HOST_TAB}*`) });
+  return tabs.flatMap(({ id, url = "", frozen = false }) =>
+    id === undefined ? [] : [{ tabId: id, hostId: hostOf({ url }), frozen }],
+  );
 }
 
 /** The page that holds this host: its tab, or the offscreen document. */
@@ -112,7 +125,7 @@ function isPage(client: Client, path: string): boolean {
   return new URL(client.url).pathname === `/${path}`;
 }
 
-function hostOf(client: Client): string {
+function hostOf(client: Pick<Client, "url">): string {
   return new URL(client.url).searchParams.get("host") ?? "";
 }
 

@@ -1,11 +1,13 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
-import { TAKEN_EVERY_MS, YIELD_EVERY_MS } from "../base/limits.ts";
+import { PRACTICE_MS, PRACTICE_RUNS, TAKEN_EVERY_MS, YIELD_EVERY_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { forPosting } from "../base/post.ts";
 import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { callerError, isHostFailure } from "../fault/classify.ts";
+import { freeAll, hasDeviceData, recordOnHost } from "../host/device-data.ts";
 import { HoldPoint } from "../host/hold-point.ts";
+import { Residents } from "../host/residents.ts";
 import { RunReports } from "../host/run-reports.ts";
 import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
@@ -17,6 +19,7 @@ import type {
   FrameEvents,
   FrameReports,
   KeeperCalls,
+  RunSample,
   ShardLoad,
 } from "../protocol/host.ts";
 import type { FeedMessage, StageCalls, StageEvents, StageMessage, StageReports } from "../protocol/stage.ts";
@@ -38,16 +41,24 @@ interface Wiring {
   readonly ports: readonly MessagePort[];
 }
 
+type Keeper = RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>;
+
 /** Wires a Stage to onnxruntime, to the keeper and to the ports of its neighbours. */
 export class FrameHost {
-  private keeper: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents> | null = null;
+  private keeper: Keeper | null = null;
   private runtime: Runtime | null = null;
   private load: ShardLoad | null = null;
   private weights = new ShardWeights();
   private stage: Stage | null = null;
+  /** It was a standby and carries its stage now. */
+  private isTaken = false;
   /** A standby's copy of what is stored for its stage. */
   private readonly warm = new Map<number, CheckpointRecord>();
   private timer: StageTimer | null = null;
+  /** Ends when the runtime is free: it does one thing at a time. */
+  private practising: Promise<void> = Promise.resolve();
+  /** Checkpoints that are being read from the device; null: none. */
+  private reading: Promise<void> | null = null;
   private wiring: Wiring | null = null;
   private readonly hold: HoldPoint;
   private readonly breath: Breath;
@@ -87,6 +98,7 @@ export class FrameHost {
         },
         create: () => this.create(),
         takeOver: ({ stored }) => {
+          this.isTaken = true;
           this.stage?.storedAre(stored);
           return null;
         },
@@ -107,11 +119,53 @@ export class FrameHost {
         cool: ({ runs }) => {
           for (const run of runs) this.warm.delete(run);
         },
+        practise: (sample) => this.practise(sample),
         hold: (hold) => this.hold.set(hold),
       },
     );
     this.keeper = keeper;
     servePort(port, keeper);
+  }
+
+  /** A standby's first runs, of which nothing stays but what the browser and the runtime have made ready. */
+  private practise({ after, inputs }: RunSample): void {
+    const { runtime, load, keeper, needs } = this;
+    const chain = chainTo(this.warm, after);
+    if (runtime === null || load === null || chain === null) return;
+    const residents = new Residents(load.spec.state, load.spec.shapes);
+    residents.restore(chain);
+    const feeds = { ...inputs, ...residents.inputs() };
+    const run = async (): Promise<void> => {
+      const until = needs.now() + PRACTICE_MS;
+      for (let times = 0; times < PRACTICE_RUNS && needs.now() < until && !this.isTaken; times++) {
+        freeAll(await runtime.run(feeds));
+        await this.breath.now();
+      }
+    };
+    this.practising = run().catch((error: unknown) => {
+      const signal = messageOf(error);
+      if (isHostFailure(signal)) keeper?.emit("fault", { signal });
+    });
+  }
+
+  /** In their order, although what lies on a device takes a while to come. */
+  private checkpoint(keeper: Keeper, record: CheckpointRecord): void {
+    if (this.reading === null && !hasDeviceData(record)) {
+      keeper.emit("checkpoint", record);
+      return;
+    }
+    const before = this.reading ?? Promise.resolve();
+    const reading = Promise.all([recordOnHost(record), before]).then(
+      ([read]) => {
+        keeper.emit("checkpoint", read);
+      },
+      // The device is lost, and this host with it.
+      () => undefined,
+    );
+    this.reading = reading;
+    void reading.then(() => {
+      if (this.reading === reading) this.reading = null;
+    });
   }
 
   private sayTaken(): () => void {
@@ -128,7 +182,7 @@ export class FrameHost {
     const { runtime, load, keeper, weights, needs } = this;
     if (runtime === null || load === null || keeper === null) throw new HoldfastError("INTERNAL", "create before load");
     try {
-      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider);
+      await runtime.create({ graph: load.graph, weights: weights.files() }, load.provider, residentsOf(load));
     } catch (error) {
       if (weights.askedAgain) return { askedAgain: true };
       const signal = messageOf(error);
@@ -151,6 +205,7 @@ export class FrameHost {
       {
         execute: async (inputs) => {
           try {
+            await this.practising;
             const startedAt = needs.now();
             const outputs = await runtime.run(inputs);
             const now = needs.now();
@@ -163,7 +218,7 @@ export class FrameHost {
           }
         },
         send: (answer) => this.send(answer),
-        checkpoint: (record) => keeper.emit("checkpoint", record),
+        checkpoint: (record) => this.checkpoint(keeper, record),
         records: async (run) => {
           const records = await keeper.call("records", { run });
           const chain = records === "warm" ? chainTo(this.warm, run) : records;
@@ -201,7 +256,7 @@ export class FrameHost {
       {
         sync: () => stage.sync(),
         store: ({ run }) => stage.store(run),
-        restore: ({ run, from, answered }) => stage.restore(run, from, answered),
+        restore: ({ run, from, answered, durable }) => stage.restore(run, from, answered, durable),
       },
       {
         feed: (message) => stage.receive(message),
@@ -234,6 +289,12 @@ export class FrameHost {
   }
 }
 
+/** State that only this stage reads: where it can, it stays on the device. */
+function residentsOf({ spec }: ShardLoad): string[] {
+  const others = new Set(spec.emits);
+  return spec.state.map(({ output }) => output).filter((name) => !others.has(name));
+}
+
 /** Runs that wait are worked off without a turn of the event loop in between; now and then it gets one. */
 class Breath {
   private readonly channel: MessageChannel;
@@ -245,7 +306,10 @@ class Breath {
   }
 
   async take(): Promise<void> {
-    if (this.needs.now() - this.last < YIELD_EVERY_MS) return;
+    if (this.needs.now() - this.last >= YIELD_EVERY_MS) await this.now();
+  }
+
+  async now(): Promise<void> {
     // Not a timer: a hidden page's are slowed down.
     await new Promise<void>((resolve) => {
       this.channel.port1.onmessage = () => resolve();

@@ -4,6 +4,7 @@ import { discard } from "../base/post.ts";
 import type { ElementType, TensorData, WireTensor, WireTensors } from "../base/tensor.ts";
 import type { FrameBoot, MeasuredSpeed } from "../protocol/host.ts";
 import type { Provider } from "../protocol/options.ts";
+import { GpuData, gpuTensor } from "./gpu-tensor.ts";
 import { measureSpeed } from "./speed-probe.ts";
 
 type Ort = typeof import("onnxruntime-common");
@@ -85,6 +86,7 @@ const IDENTITY_MODEL = Uint8Array.of(
 /** onnxruntime-web in one frame. One instance makes one session and is thrown away with its frame. */
 export class OrtRuntime {
   private session: InferenceSession | null = null;
+  private device: GPUDevice | null = null;
   private constructor(
     private readonly ort: Ort,
     private readonly binary: ArrayBuffer,
@@ -118,32 +120,43 @@ export class OrtRuntime {
     return measureSpeed(this.ort, provider, () => performance.now());
   }
 
-  async create(files: ShardFiles, provider: Provider): Promise<void> {
+  /** `residents`: outputs that stay on the GPU where the provider computes there; whoever holds them frees them. */
+  async create(files: ShardFiles, provider: Provider, residents: readonly string[] = []): Promise<void> {
+    const stays = provider === "webgpu" && residents.length > 0;
     this.session = await this.ort.InferenceSession.create(files.graph, {
       executionProviders: [provider],
       externalData: [...files.weights],
+      ...(stays && {
+        preferredOutputLocation: Object.fromEntries(residents.map((name) => [name, "gpu-buffer" as const])),
+      }),
     });
+    if (provider === "webgpu") this.device = await this.ownDevice();
     this.freeBinary();
+  }
+
+  private async ownDevice(): Promise<GPUDevice | null> {
+    return (await (this.ort.env.webgpu as { device?: Promise<GPUDevice> | GPUDevice }).device) ?? null;
   }
 
   async run(inputs: WireTensors): Promise<WireTensors> {
     if (this.session === null) throw new HoldfastError("INTERNAL", "the shard was run before it was made");
     const feeds: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(inputs)) {
-      feeds[name] = new this.ort.Tensor(tensor.type as "float32", tensor.data as Float32Array, tensor.dims);
+      if (tensor.device instanceof GpuData) feeds[name] = tensor.device.tensor;
+      else feeds[name] = new this.ort.Tensor(tensor.type as "float32", tensor.data as Float32Array, tensor.dims);
     }
     const outputs = await this.session.run(feeds);
     const wire: Record<string, WireTensor> = {};
     for (const [name, tensor] of Object.entries(outputs)) {
-      wire[name] = { type: tensor.type as ElementType, dims: tensor.dims, data: tensor.data as TensorData };
+      if (tensor.location === "gpu-buffer" && this.device !== null) wire[name] = gpuTensor(tensor, this.device);
+      else wire[name] = { type: tensor.type as ElementType, dims: tensor.dims, data: tensor.data as TensorData };
     }
     return wire;
   }
 
   /** Calls back when the GPU device of this runtime is lost. */
   async watchDevice(onLost: (reason: string) => void): Promise<void> {
-    const device = await (this.ort.env.webgpu as { device?: Promise<GPUDevice> | GPUDevice }).device;
-    const info = await device?.lost;
+    const info = await (await this.ownDevice())?.lost;
     if (info !== undefined) onLost(`GPU device lost: ${info.reason} ${info.message}`);
   }
 }

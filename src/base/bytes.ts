@@ -48,7 +48,7 @@ export function bytesOf(tensor: WireTensor): Uint8Array {
 }
 
 export function byteLengthOf(tensors: Readonly<Record<string, WireTensor>>): number {
-  return Object.values(tensors).reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
+  return Object.values(tensors).reduce((sum, { data, device }) => sum + (device?.bytes ?? data.byteLength), 0);
 }
 
 export function toHex(bytes: ArrayBuffer): string {

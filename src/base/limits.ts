@@ -18,6 +18,12 @@ export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
 export const RESTORE_EXPECTED_MS = 30;
 /** A stage with more checkpoints than this on their way to storage waits for it. */
 export const CHECKPOINTS_UNSTORED_MAX = 2;
+/** A level with standbys checkpoints so often that what its standby has to do again takes no longer. */
+export const STANDBY_REPLAY_MS = 200;
+/** A standby practises with a run of up to so many bytes of input, so often, and begins no further time after so long. */
+export const SAMPLE_BYTES_MAX = 256 * 1024;
+export const PRACTICE_RUNS = 6;
+export const PRACTICE_MS = 500;
 /** Handles of one session that keep something. */
 export const RESIDENT_HANDLES_MAX = 1_024;
 /** Bytes that the handles of one session keep, in one host or in all of them together, before a run may keep no more. */
@@ -111,10 +117,21 @@ export const HOSTS_MAX = 16;
 export const EXTRA_HOSTS_MAX = 8;
 /** A spare starts once nothing was opened or recovered for so long: its start takes a core for a second. */
 export const SPARE_DELAY_MS = 1_000;
+/** After a recovery was verified, a standby begins to load so much later: whoever waited for it goes first. */
+export const STANDBY_DELAY_MS = 3_000;
 /** Spares are closed after so long without work in any session. */
 export const SPARE_IDLE_MS = 600_000;
 /** None is opened for so long after one failed, or the user closed it. */
 export const SPARE_AGAIN_MS = 60_000;
+/** Hosts that run each stage of a session at level critical, unless told otherwise, and the most of them. */
+export const REPLICAS = 3;
+export const REPLICAS_MAX = 7;
+/** Runs of one stage of which a replica may still owe its vote; of older ones it is not asked any more. */
+export const BALLOTS_OPEN_MAX = 96;
+/** A spot check takes so long, its state's way through storage included, or is left out. */
+export const SPOT_CHECK_MS = 5_000;
+/** Replicas of different providers agree when no value is further off than this share of the largest magnitude of its tensor. */
+export const VOTE_TOLERANCE = 1e-3;
 /** Hosts of one origin's sessions: whatever one site does, others find some. */
 export const HOSTS_PER_ORIGIN_MAX = 12;
 /** Sessions of one origin that are not parked. */

@@ -33,5 +33,18 @@ export interface WireTensor {
   readonly type: ElementType;
   readonly dims: readonly number[];
   readonly data: TensorData;
+  /** Where its bytes lie instead, in a host that keeps it on its device: `data` is empty then. Crosses no port. */
+  readonly device?: DeviceData;
+}
+export interface ByteRange {
+  readonly from: number;
+  readonly length: number;
+}
+export interface DeviceData {
+  readonly bytes: number;
+  /** What lies in these ranges now, one behind the other; left out: all. Whatever comes later changes nothing of it. */
+  read(ranges?: readonly ByteRange[]): Promise<ArrayBuffer>;
+  /** To be called once; nothing is read after it. */
+  free(): void;
 }
 export type WireTensors = Readonly<Record<string, WireTensor>>;

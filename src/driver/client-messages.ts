@@ -52,7 +52,7 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   durable: loose({ sessionId: id }),
   release: loose({ sessionId: id }),
   generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), from: run, lineage }),
-  originStatus: v.unknown(),
+  originStatus: loose({ known: v.record(id, id) }),
   failHost: loose({ hostId: id, signal: v.pipe(v.string(), v.maxLength(FAILURE_CHARS_MAX)) }),
   encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
 };

@@ -2,7 +2,14 @@ import { HoldfastError, messageOf } from "../base/errors.ts";
 import { INGESTS_PER_PAGE_MAX, SESSION_IDLE_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
 import { type CallHandlers, type EventHandlers, RpcPeer, servePort } from "../base/rpc.ts";
-import type { ClientCalls, ClientEvents, DriverEvents, Resumed, TokenizerFiles } from "../protocol/client.ts";
+import type {
+  ClientCalls,
+  ClientEvents,
+  DriverEvents,
+  KnownGeneration,
+  Resumed,
+  TokenizerFiles,
+} from "../protocol/client.ts";
 import type { OperationStatus } from "../protocol/options.ts";
 import type { Caller, DriverReports, PoolCalls, PoolEvents, SessionInfo } from "../protocol/pool.ts";
 import { checkedCalls, checkedEvents } from "./client-messages.ts";
@@ -145,7 +152,7 @@ export class Driver {
         this.sessions.delete(sessionId);
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
-      originStatus: () => needs.callPool("originStatus", self),
+      originStatus: ({ known }) => needs.callPool("originStatus", { ...self, known }),
       failHost: ({ hostId, signal }) => needs.callPool("failHost", { ...self, hostId, signal }),
       encode: ({ sessionId, text }) => {
         const { codec } = this.session(sessionId);
@@ -228,7 +235,7 @@ export class Driver {
     await driver.start();
     const { reached, generation } = await takeUp;
     const { run, from } = await reached;
-    return { info: driver.info, run, initial: from === "initial", generation };
+    return { info: driver.info, run, initial: from === "initial", generation: lastOf(generation, run) };
   }
 
   /** All that was done is to survive this driver. */
@@ -294,6 +301,12 @@ export class Driver {
       throw new HoldfastError("SESSION_UNKNOWN", "There is no such session here; create a new one.");
     return running;
   }
+}
+
+/** A generation that other runs came after is none to go on with. */
+function lastOf(generation: KnownGeneration | null, run: number): KnownGeneration | null {
+  const { base = 0, runs = null } = generation?.head ?? {};
+  return runs !== null && base + runs - 1 < run ? null : generation;
 }
 
 function codecOf(tokenizer: TokenizerFiles | null): TextCodec | null {

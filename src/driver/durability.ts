@@ -29,6 +29,8 @@ export interface DurabilityNeeds extends Pick<Platform, "after"> {
   standing(): Standing;
   readonly keepsState: boolean;
   readonly intervalMs: number;
+  /** What may have to be done again after a loss, milliseconds. */
+  readonly replayMs: number;
   readonly runs: RunBook;
   readonly tokens: Pick<TokenJournal, "limit" | "flush">;
   now(): number;
@@ -98,6 +100,8 @@ export class Durability {
   answered(before: number, acked: number): void {
     this.costs.end(before, acked, this.needs.now());
     this.setPace(false);
+    // What a run takes is known better now, and one that was held for what it seemed to take may go on.
+    this.needs.changed();
     this.watchIdle();
   }
 
@@ -168,7 +172,7 @@ export class Durability {
   }
 
   private setPace(isNew: boolean): void {
-    const every = everyRuns({ intervalMs: this.needs.intervalMs, runMs: this.costs.runMs });
+    const every = everyRuns({ ...this.needs, runMs: this.costs.runMs });
     if (every === this.every && !isNew) return;
     this.every = every;
     this.needs.standing().links[0]?.pace({ every });

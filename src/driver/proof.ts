@@ -1,3 +1,5 @@
+import type { StageTable } from "./stage-table.ts";
+
 /** What a recovery is to be told with, once it has proved itself. */
 export interface Proved {
   readonly stage: number;
@@ -22,15 +24,20 @@ export class RecoveryProof {
 
   /**
    * The stages are wired anew. `lastStageRun`: the last run that the last stage had done before it; null: not known.
-   * `lastRun`: the last run that was asked for, all of which may have been answered.
+   * `lastRun`: the last run that was asked for, all of which may have been answered. `hosts`: a replica may still be lost
+   * when the others of its stage go on.
    */
   wired(
     lastStageRun: number | null,
     lastRun: number,
     replayed: (stage: number) => Pick<Proved, "replayedRuns" | "restoredRun">,
+    hosts: Pick<StageTable, "isReady" | "stageOf"> = { isReady: () => true, stageOf: (host) => host },
   ): void {
-    for (const [stage, since] of this.lostSince) this.open.set(stage, { since, ...replayed(stage) });
-    this.lostSince.clear();
+    for (const [host, since] of this.lostSince) {
+      if (!hosts.isReady(host)) continue;
+      this.open.set(host, { since, ...replayed(hosts.stageOf(host)) });
+      this.lostSince.delete(host);
+    }
     this.due = lastStageRun === null ? lastRun : Math.min(lastRun, lastStageRun + 1);
   }
 

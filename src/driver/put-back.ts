@@ -18,6 +18,8 @@ export interface PutBackInput {
   /** Outputs of runs up to here are kept by nobody. */
   readonly safe: number;
   readonly acked: number;
+  /** Stored by all stages: what is stored up to here stays so, wherever the stages go back to. */
+  readonly durable: number;
   readonly restoreAll: boolean;
   /** False: a newer wiring has taken over. */
   isCurrent(): boolean;
@@ -42,19 +44,21 @@ const NOTHING_LEFT = "Nothing that is stored leads back to the state of the sess
  */
 export async function putBack(input: PutBackInput): Promise<PutBack | null> {
   const { ways, safe, acked, restoreAll } = input;
-  let { statuses } = input;
+  let { statuses, durable } = input;
   const stay = planReplay({ statuses, safe, acked, restoreAll });
   if (stay.restore.length === 0) return { done: true, plan: stay, way: { run: safe, from: "initial" } };
   let lost = new HoldfastError("STATE_LOST", NOTHING_LEFT);
   for (const way of ways) {
     // Nobody has kept what was sent before the safe run: all stages do it again.
     const plan = planReplay({ statuses, safe: way.run, acked, restoreAll: restoreAll || way.run < safe });
-    const tried = await tryWay(input, plan.restore, way);
+    const tried = await tryWay({ ...input, durable }, plan.restore, way);
     if (!input.isCurrent()) return null;
     if (tried === "done") return { done: true, plan, way };
     if ("silent" in tried) return { done: false, silent: tried.silent };
     if (tried.error.code !== "STATE_LOST") return { done: false, error: tried.error };
     lost = tried.error;
+    // What is damaged is stored anew by the runs that are done again.
+    durable = Math.min(durable, way.run - 1);
     // One that was put back has nothing to send to the stages after it.
     statuses = statuses.map((status, stage) => (plan.restore.includes(stage) ? { ...status, run: null } : status));
   }
@@ -62,7 +66,7 @@ export async function putBack(input: PutBackInput): Promise<PutBack | null> {
 }
 
 async function tryWay(
-  { links, acked, stored, damaged, isCurrent }: PutBackInput,
+  { links, acked, durable, stored, damaged, isCurrent }: PutBackInput,
   stages: readonly number[],
   { run, from }: Way,
 ): Promise<"done" | { readonly silent: readonly number[] } | { readonly error: HoldfastError }> {
@@ -70,7 +74,7 @@ async function tryWay(
     stages.map(
       (stage) =>
         links[stage]
-          ?.restore(run, from, acked)
+          ?.restore({ run, from, answered: acked, durable })
           .catch((error: unknown) => HoldfastError.from(toErrorData(error, "STATE_LOST"))) ?? null,
     ),
   );

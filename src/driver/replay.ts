@@ -18,7 +18,7 @@ export function isCut({ reset, lineage }: Pick<Submitted, "reset" | "lineage">, 
 }
 
 export interface ReplayInput {
-  readonly statuses: readonly Pick<StageStatus, "run">[];
+  readonly statuses: readonly (Pick<StageStatus, "run"> & Partial<Pick<StageStatus, "dropped">>)[];
   /** The last run that all stages can be put back to and whose answers the page has. */
   readonly safe: number;
   /** The last run whose answer the page has. */
@@ -41,7 +41,11 @@ export interface ReplayPlan {
  * neighbour's kept outputs; where the neighbour was lost too, replay starts further upstream, at the feeds in the end.
  */
 export function planReplay({ statuses, safe, acked, restoreAll }: ReplayInput): ReplayPlan {
-  const restore = statuses.flatMap(({ run }, stage) => (restoreAll || run === null || run < safe ? [stage] : []));
+  const isBack = statuses.map(({ run }) => restoreAll || run === null || run < safe);
+  // What the stage before it does not keep any more, that one makes again; a driver before this one may have allowed more.
+  for (let stage = statuses.length - 1; stage > 0; stage--)
+    if (isBack[stage] && (statuses[stage - 1]?.dropped ?? -1) > safe) isBack[stage - 1] = true;
+  const restore = [...statuses.keys()].filter((stage) => isBack[stage]);
   const at = statuses.map(({ run }, stage) => (restore.includes(stage) ? safe : (run ?? safe)));
   return {
     restore,

@@ -12,6 +12,8 @@ const LEAVES_PARKED: ReadonlySet<ErrorData["code"]> = new Set([
   "PLACE_IN_USE",
   "MODEL_DELETED",
   "RECOVERY_FAILED",
+  // Hosts are journalled before they open.
+  "QUOTA_EXCEEDED",
 ]);
 
 export interface RestNeeds {

@@ -1,5 +1,5 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINT_INTERVAL_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
+import { CHECKPOINT_INTERVAL_MS, CHECKPOINT_REPLAY_MS, STANDBY_REPLAY_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import { Room } from "../base/room.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
@@ -52,10 +52,11 @@ export class SessionDriver {
     readonly info: SessionInfo,
     { acked, initialAt, takeUp }: DriverStart,
   ) {
-    this.stages = new StageTable(info.stages);
+    this.stages = new StageTable(info.stages, info.plan.shards.length);
     this.acked = acked;
     this.takeUp = takeUp;
-    this.keepsState = LEVELS[info.options.faultToleranceLevel].keepsState;
+    const level = LEVELS[info.options.faultToleranceLevel];
+    this.keepsState = level.keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     this.hasState = this.stateful;
     this.runs = new RunBook(this.stateful);
@@ -66,7 +67,7 @@ export class SessionDriver {
     });
     if (takeUp?.generation) this.tokens.isKnown(takeUp.generation);
     const { runs, tokens, keepsState } = this;
-    this.durability = new Durability(info.stages.length, initialAt, {
+    this.durability = new Durability(info.plan.shards.length, initialAt, {
       ...{ runs, tokens, keepsState, after: needs.after },
       standing: () => {
         const { wired, hasState, links, rest } = this;
@@ -74,6 +75,7 @@ export class SessionDriver {
       },
       // A session that an older version of the extension has parked names none.
       intervalMs: info.options.checkpointIntervalMs ?? CHECKPOINT_INTERVAL_MS,
+      replayMs: level.standbys ? STANDBY_REPLAY_MS : CHECKPOINT_REPLAY_MS,
       now: () => needs.now(),
       stored: (run) => needs.stored(run),
       durable: (run) => needs.durable(run),
@@ -113,7 +115,7 @@ export class SessionDriver {
   /** Ports to the stages. Call once; later losses are handled from inside. */
   async start(): Promise<void> {
     this.started = true;
-    if (this.stages.allReady) await this.rewire();
+    if (this.stages.canWire) await this.rewire();
   }
 
   /** Takes a run up: sends it, or keeps it until the stages are wired. Runs come in the order of their numbers. */
@@ -167,7 +169,7 @@ export class SessionDriver {
     if (event.type === "fault") this.stageLost(event.stage, event.attempt, event.category);
     else if (event.type === "stage") {
       this.stages.told(event.stage);
-      if (this.stages.allReady) void this.rewire();
+      if (this.stages.canWire) void this.rewire();
     } else if (event.type === "failed") this.end(HoldfastError.from(event.error));
   }
 
@@ -180,7 +182,8 @@ export class SessionDriver {
       told = await this.needs.attach();
     } catch (error) {
       const reason = HoldfastError.from(toErrorData(error));
-      return this.rest.refused(reason) ? this.skipRuns(reason) : this.end(reason);
+      // Hosts are not to be had now: what was asked for fails, and is skipped when there are some.
+      return this.rest.refused(reason) ? this.failed(this.runs.skip(this.acked, reason), reason) : this.end(reason);
     }
     const parkedMs = this.rest.attached(since);
     if (this.ended !== null) return;
@@ -190,13 +193,7 @@ export class SessionDriver {
     else this.needs.tell({ type: "resumed", ms: parkedMs });
     if (changed.length === 0 && this.wired) return;
     if (changed.length > 0) this.wired = false;
-    if (this.stages.allReady) await this.rewire();
-  }
-
-  /** Hosts are not to be had now: what was asked for fails, and is skipped when there are some. */
-  private skipRuns(error: HoldfastError): void {
-    for (const run of this.runs.skip(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
-    this.acked = Math.max(this.acked, this.lastRun());
+    if (this.stages.canWire) await this.rewire();
   }
 
   private noteLoss(stage: number): void {
@@ -235,16 +232,24 @@ export class SessionDriver {
 
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
     if (!this.stages.lost(stage, attempt)) return;
-    this.wired = false;
-    this.epoch++;
     this.noteLoss(stage);
+    // The other replicas go on.
+    if (this.wired && this.stages.canWire) return;
+    this.wired = false;
+    if (this.stages.canWire) void this.rewire();
+    else this.epoch++;
     const error = lossError(this.info.options.faultToleranceLevel, this.stateful, category);
     if (error !== null) this.failRuns(error);
   }
 
-  private failRuns(error: HoldfastError): void {
-    for (const run of this.runs.fail(this.acked, error)) this.needs.runFailed(run, toErrorData(error));
+  private failed(runs: Iterable<number>, error: HoldfastError): void {
+    for (const run of runs) this.needs.runFailed(run, toErrorData(error));
     this.acked = Math.max(this.acked, this.lastRun());
+  }
+
+  private failRuns(error: HoldfastError): void {
+    this.needs.unwired();
+    this.failed(this.runs.fail(this.acked, error), error);
     this.runs.submitted.clear();
     this.durability.refresh();
   }
@@ -285,6 +290,7 @@ export class SessionDriver {
       ways: goesOn === null ? this.durability.ways() : [goesOn],
       safe,
       acked,
+      durable: Math.min(acked, points.durable),
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
       restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
       isCurrent: () => epoch === this.epoch,
@@ -296,6 +302,8 @@ export class SessionDriver {
     if (back === null) return;
     if (!back.done) {
       if ("silent" in back) return this.unanswered(back.silent, true);
+      // What they stored may be with a replica that is on its way; then all are wired anew.
+      if (back.error.code === "STATE_LOST" && !this.stages.allReady) return;
       const isDamaged = back.error.code === "STATE_LOST" && goesOn?.from === "records";
       // What is damaged is refused, and an older point taken.
       return isDamaged && this.takeUp?.refuse(goesOn.run) ? this.rewire() : this.end(back.error);
@@ -312,10 +320,11 @@ export class SessionDriver {
     const replayed = [...this.runs.submitted.values()].filter(({ run }) => run >= plan.feedsFrom);
     for (const run of replayed) this.sendHead(run);
     const lastRun = this.lastRun();
-    this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, (stage) => ({
+    const replay = (stage: number) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed.length,
       restoredRun: way.run,
-    }));
+    });
+    this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, replay, this.stages);
     this.durability.refresh();
     this.prove();
     this.rest.changed();

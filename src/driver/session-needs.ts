@@ -6,7 +6,9 @@ import type { RpcPeer } from "../base/rpc.ts";
 import type { ClientCalls, ClientEvents, DriverEvents } from "../protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Caller, Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
+import { Doubts } from "./doubts.ts";
 import type { DriverNeeds } from "./driver.ts";
+import { SpotChecks } from "./spot-check.ts";
 import type { TakeUp } from "./take-up.ts";
 import type { Wirer } from "./wiring.ts";
 
@@ -17,6 +19,8 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   safe(run: number): void;
   stored(run: number): void;
   durable(run: number): void;
+  /** Runs fail with their host: the page's ports count for nothing until they are given anew. */
+  unwired(): void;
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
@@ -57,18 +61,34 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
   const { bridgeId } = caller;
   const tellSafe = (run: number): void => client.emit("safe", { sessionId, run });
   const safe = new LateNumber(tellSafe, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
+  const doubts = new Doubts();
+  const { spotCheck = 0 } = info.options;
+  const isStateful = info.plan.stateInputs.length > 0;
+  const checks = spotCheck > 0 ? new SpotChecks(spotCheck, sessionId, isStateful) : undefined;
   let isTaken = start.takeUp === null;
   const takes = (): void => {
     isTaken = true;
   };
   start.takeUp?.reached.then(takes, () => undefined);
   return {
-    wirer: pool.wirer,
+    wirer: {
+      wire: (id, stages, events) => {
+        const lease = ({ hostId, attempt }: StageInfo): Lease => ({ hostId, attempt });
+        return pool.wirer.wire(id, stages, {
+          ...events,
+          doubts,
+          checks,
+          outvoted: (host, run) => pool.reportToPool("outvoted", { sessionId, host: lease(host), run }),
+          unreachable: (host) => pool.reportToPool("unreachable", { sessionId, hosts: [lease(host)] }),
+        });
+      },
+    },
     after: platform.after,
     tell: (event) => client.emit("session", { sessionId, event }),
     safe: (run) => safe.grow(run),
     stored: (run) => client.emit("stored", { sessionId, run }),
     durable: durableReports(info, ways),
+    unwired: () => client.emit("unwired", { sessionId }),
     runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
     sessionFailed: (error) => {
       client.emit("sessionFailed", { sessionId, error });

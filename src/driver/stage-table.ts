@@ -1,11 +1,16 @@
+import { enoughOf } from "../fault/vote.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { Lease } from "../protocol/pool.ts";
 
-/** A session's stages as the pool has told of them. */
+/** A session's stages as the pool has told of them; where replicas vote, the hosts of all of them. */
 export class StageTable {
   private stages: StageInfo[];
 
-  constructor(stages: readonly StageInfo[]) {
+  constructor(
+    stages: readonly StageInfo[],
+    /** Of the plan. */
+    private readonly count: number,
+  ) {
     this.stages = [...stages];
   }
 
@@ -13,8 +18,31 @@ export class StageTable {
     return this.stages;
   }
 
+  /** Every stage has its host, or most of its replicas. */
+  get canWire(): boolean {
+    const needed = enoughOf(this.stages.length / this.count);
+    return Array.from({ length: this.count }, (_, stage) => this.hostsOf(stage)).every((hosts) => {
+      const ready = hosts.filter(({ phase }) => phase === "ready");
+      // A checker does not stand in for what it checks.
+      return ready.length >= needed && (needed > 1 || ready.some(({ replicaOf }) => replicaOf === undefined));
+    });
+  }
+
   get allReady(): boolean {
     return this.stages.every(({ phase }) => phase === "ready");
+  }
+
+  isReady(host: number): boolean {
+    return this.stages[host]?.phase === "ready";
+  }
+
+  /** The stage of the plan that a host runs. */
+  stageOf(host: number): number {
+    return this.stages[host]?.replicaOf ?? host;
+  }
+
+  private hostsOf(stage: number): readonly StageInfo[] {
+    return this.stages.filter((host) => (host.replicaOf ?? host.stage) === stage);
   }
 
   /** Events and answers come different ways: what was told before may arrive after it. */
@@ -43,11 +71,9 @@ export class StageTable {
     this.stages = this.stages.map((stage) => ({ ...stage, phase: "lost" }));
   }
 
+  /** The hosts of these stages. */
   leases(stages: readonly number[]): Lease[] {
-    return stages.flatMap((stage) => {
-      const known = this.stages[stage];
-      return known === undefined ? [] : [{ hostId: known.hostId, attempt: known.attempt }];
-    });
+    return stages.flatMap((stage) => this.hostsOf(stage).map(({ hostId, attempt }) => ({ hostId, attempt })));
   }
 }
 

@@ -1,3 +1,4 @@
+import { HoldfastError } from "../base/errors.ts";
 import { TOKENS_JOURNAL_MS, TOKENS_JOURNAL_TOGETHER } from "../base/limits.ts";
 import type { Platform } from "../base/platform.ts";
 import type { GenerationHead, GenerationRequest, KnownGeneration } from "../protocol/client.ts";
@@ -18,6 +19,8 @@ interface Entry {
   savedIds: number;
   /** Null: not even its beginning is. */
   savedHead: GenerationHead | null;
+  /** The limit before it began: until the journal knows of it, the journal takes the one before it for the last. */
+  readonly limitBefore: number;
 }
 
 /**
@@ -35,18 +38,19 @@ export class TokenJournal {
   get limit(): number {
     const { entry } = this;
     if (entry === null || entry.savedHead?.runs != null) return Number.POSITIVE_INFINITY;
-    return entry.head.base - 1 + (entry.savedHead === null ? 0 : entry.savedIds);
+    const first = entry.head.base - 1;
+    return entry.savedHead === null ? Math.min(first, entry.limitBefore) : first + entry.savedIds;
   }
 
   /** What is stored already, of a session that is taken up. */
   isKnown({ head, promptIds, ids }: KnownGeneration): void {
-    this.entry = { head, promptIds, ids: [...ids], savedIds: ids.length, savedHead: head };
+    this.entry = { head, promptIds, ids: [...ids], savedIds: ids.length, savedHead: head, limitBefore: -1 };
   }
 
   begin(base: number, request: GenerationRequest, promptIds: readonly number[], known: readonly number[]): void {
     const { maxNewTokens, temperature, topK, seed, stopIds } = request;
     const head = { base, maxNewTokens, temperature, topK, seed, stopIds, runs: null };
-    this.entry = { head, promptIds, ids: [...known], savedIds: 0, savedHead: null };
+    this.entry = { head, promptIds, ids: [...known], savedIds: 0, savedHead: null, limitBefore: this.limit };
     this.flush();
   }
 
@@ -88,8 +92,10 @@ export class TokenJournal {
         entry.savedHead = head;
         this.needs.saved();
       }
-    } catch {
-      // The pool is gone for good, which ends the session by another way.
+    } catch (error) {
+      // A full disk may be cleared. Whatever else it is, it ends the session by another way.
+      if (error instanceof HoldfastError && error.code === "QUOTA_EXCEEDED")
+        this.cancel ??= this.needs.after(TOKENS_JOURNAL_MS, () => this.flush());
     } finally {
       this.writing = false;
     }

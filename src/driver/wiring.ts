@@ -1,26 +1,20 @@
 import type { ErrorData } from "../base/errors.ts";
-import { HoldfastError } from "../base/errors.ts";
 import { PORTS_ARRIVAL_MS, STAGE_ANSWER_MS } from "../base/limits.ts";
 import { PLATFORM, type Platform } from "../base/platform.ts";
-import { RpcPeer, servePort } from "../base/rpc.ts";
 import type { StageInfo } from "../protocol/events.ts";
-import type {
-  Pace,
-  RestoreFrom,
-  StageCalls,
-  StageEvents,
-  StageMessage,
-  StageReports,
-  StageStatus,
-} from "../protocol/stage.ts";
+import type { Pace, StageCalls, StageMessage, StageStatus } from "../protocol/stage.ts";
+import type { Doubts } from "./doubts.ts";
+import { type LinkEvents, PortLink } from "./port-link.ts";
+import type { SpotChecks } from "./spot-check.ts";
+import { wireGroups } from "./wire-groups.ts";
 
 /** The driver's end of one stage. Null: no answer came in time, or a newer wiring has closed this one. */
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
-  /** @throws HoldfastError: the stage could not be put back. */
   /** Stores the state after this run, if the stage stands there. */
   store(run: number): Promise<StageStatus | null>;
-  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null>;
+  /** @throws HoldfastError: the stage could not be put back. */
+  restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null>;
   feed(message: StageMessage): void;
   resend(from: number): void;
   pace(pace: Pace): void;
@@ -31,6 +25,14 @@ export interface WiringEvents {
   output(message: StageMessage): void;
   stored(stage: number, run: number): void;
   storeFailed(stage: number, run: number, error: ErrorData): void;
+  /** Where replicas vote: these hosts said something else of this run than the majority. */
+  outvoted?(host: StageInfo, run: number): void;
+  /** The others of their stage go on without these hosts. */
+  unreachable?(host: StageInfo): void;
+  /** What is known of the replicas' stored state from earlier wirings. */
+  readonly doubts?: Doubts;
+  /** Each stage has one other host, which does a share of its runs as well; absent: they vote. */
+  readonly checks?: SpotChecks | undefined;
 }
 
 export interface Wiring {
@@ -63,7 +65,9 @@ export class ChannelWirer implements Wirer {
   ) {}
 
   wire(sessionId: string, stages: readonly StageInfo[], events: WiringEvents): Wiring {
-    const { platform } = this;
+    const { platform, carrier, limits } = this;
+    if (stages.some(({ replicaOf }) => replicaOf !== undefined))
+      return wireGroups(sessionId, stages, events, { carrier, limits, platform });
     const source = platform.channel();
     const sink = platform.channel();
     const between = stages.slice(1).map(() => platform.channel());
@@ -98,74 +102,5 @@ export class ChannelWirer implements Wirer {
       }),
       givePorts: (feedsFrom) => this.carrier.toPage(sessionId, feedsFrom, source.port1, sink.port2),
     };
-  }
-}
-
-interface LinkEvents extends Pick<WiringEvents, "output"> {
-  stored(run: number): void;
-  storeFailed(run: number, error: ErrorData): void;
-  wired(): void;
-}
-
-class PortLink implements StageLink {
-  private closed = false;
-  private readonly peer: RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>;
-
-  constructor(
-    private readonly port: MessagePort,
-    private readonly answerMs: number,
-    private readonly platform: Pick<Platform, "after">,
-    events: LinkEvents,
-  ) {
-    this.peer = new RpcPeer<StageCalls, StageEvents, Record<never, never>, StageReports>(
-      (message) => port.postMessage(message),
-      {},
-      {
-        wired: () => events.wired(),
-        output: (message) => events.output(message),
-        stored: ({ run }) => events.stored(run),
-        storeFailed: ({ run, error }) => events.storeFailed(run, error),
-      },
-    );
-    servePort(port, this.peer);
-  }
-
-  sync(epoch: number): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("sync", { epoch }));
-  }
-  restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("restore", { run, from, answered }));
-  }
-  store(run: number): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("store", { run }));
-  }
-  feed(message: StageMessage): void {
-    this.peer.emit("feed", message);
-  }
-  resend(from: number): void {
-    this.peer.emit("resend", { from });
-  }
-  pace(pace: Pace): void {
-    this.peer.emit("pace", pace);
-  }
-  close(): void {
-    this.port.close();
-    this.closed = true;
-    this.peer.close(new HoldfastError("HOST_LOST", "the stage was wired anew"));
-  }
-
-  private async inTime<T>(answer: Promise<T>): Promise<T | null> {
-    let cancel = (): void => undefined;
-    const late = new Promise<null>((resolve) => {
-      cancel = this.platform.after(this.answerMs, () => resolve(null));
-    });
-    try {
-      return await Promise.race([answer, late]);
-    } catch (error) {
-      if (this.closed) return null;
-      throw error;
-    } finally {
-      cancel();
-    }
   }
 }

@@ -22,15 +22,15 @@ export interface LevelMeaning {
   readonly keepsState: boolean;
   /** A second host of each stage holds the shard and the stored state. */
   readonly standbys: boolean;
+  /** Several hosts run each stage at once, and the majority's answer counts. */
+  readonly votes: boolean;
   readonly steps: readonly RecoveryStep[];
-  /** False: the level is refused with a typed error until voting exists. */
-  readonly supported: boolean;
 }
 
 export const LEVELS: Readonly<Record<FaultToleranceLevel, LevelMeaning>> = {
-  none: { transparent: false, keepsState: false, standbys: false, steps: [], supported: true },
-  low: { transparent: true, keepsState: false, standbys: false, steps: ["reconnect", "restart"], supported: true },
-  medium: { transparent: true, keepsState: true, standbys: false, steps: RECOVERY_STEPS, supported: true },
-  high: { transparent: true, keepsState: true, standbys: true, steps: RECOVERY_STEPS, supported: true },
-  critical: { transparent: true, keepsState: true, standbys: false, steps: RECOVERY_STEPS, supported: false },
+  none: { transparent: false, keepsState: false, standbys: false, votes: false, steps: [] },
+  low: { transparent: true, keepsState: false, standbys: false, votes: false, steps: ["reconnect", "restart"] },
+  medium: { transparent: true, keepsState: true, standbys: false, votes: false, steps: RECOVERY_STEPS },
+  high: { transparent: true, keepsState: true, standbys: true, votes: false, steps: RECOVERY_STEPS },
+  critical: { transparent: true, keepsState: true, standbys: false, votes: true, steps: RECOVERY_STEPS },
 };

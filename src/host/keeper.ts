@@ -19,6 +19,7 @@ import { PROVIDERS, type Provider } from "../protocol/options.ts";
 import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
+import { AgreedRecords } from "./agreed-records.ts";
 import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { WarmState, type WarmStores } from "./warm-state.ts";
@@ -71,6 +72,10 @@ export class HostKeeper {
   private weightBytes = 0;
   /** Of a standby. */
   private warm: WarmState | null = null;
+  /** Where replicas vote: what they have stored, of which most say the same. */
+  private copies: AgreedRecords | null = null;
+  /** Whose stored state it starts from. */
+  private source: CheckpointKey | null = null;
   /** The last told of the shard that is loading. */
   private progress: HostToPool["progress"] | null = null;
 
@@ -116,7 +121,8 @@ export class HostKeeper {
   }
 
   async load(order: PoolToHost["load"]): Promise<void> {
-    const { attempt, bootedAs, sessionId, stage, planId, durable, standby } = order;
+    const { attempt, bootedAs, sessionId, stage, planId, durable, standby, replicas = 1 } = order;
+    const votes = replicas > 1;
     if (bootedAs !== this.lease.attempt) return;
     const lease = { ...this.lease, attempt };
     this.lease = lease;
@@ -129,13 +135,18 @@ export class HostKeeper {
     try {
       const stores = this.needs.stores;
       const { plan, files } = await stores.readPlan(planId);
-      const spec = plan.shards[stage];
+      const shard = stage % plan.shards.length;
+      const spec = plan.shards[shard];
       if (spec === undefined) throw new HoldfastError("INTERNAL", `plan ${planId} has no shard ${stage}`);
       const key = { sessionId, stage, planId, weights: await weightsDigest(spec, files) };
       if (lease !== this.lease) return;
       this.key = key;
-      const [graph, stored] = await Promise.all([stores.readGraph(planId, stage), stores.checkpointRuns(key)]);
-      const last = stage === plan.shards.length - 1;
+      // A checker starts from what the host that it checks has stored.
+      this.source = replicas === 2 ? { ...key, stage: shard } : key;
+      this.copies =
+        replicas > 2 ? new AgreedRecords(stores, spec, key, { stages: plan.shards.length, replicas }) : null;
+      const [graph, stored] = await Promise.all([stores.readGraph(planId, shard), stores.checkpointRuns(key)]);
+      const last = shard === plan.shards.length - 1;
       const stateful = plan.shards.some(({ state }) => state.length > 0);
       const stopsAtFailure = stateful && plan.shards.length > 1;
       const weights = {
@@ -147,7 +158,7 @@ export class HostKeeper {
         },
       };
       for (const keepsAll of [false, true]) {
-        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored });
+        await frame.call("load", { graph, spec, last, provider, durable, stateful, stopsAtFailure, stored, votes });
         await streamWeights(spec.weights, keepsAll, weights);
         if (!(await frame.call("create", null)).askedAgain) break;
       }
@@ -160,6 +171,7 @@ export class HostKeeper {
         this.warm = new WarmState(stores, key, {
           warm: (record) => frame.emit("warm", { record }),
           cool: (runs) => frame.emit("cool", { runs }),
+          practise: (sample) => frame.emit("practise", sample),
         });
       this.needs.report("ready", { ...lease, provider, weightBytes: spec.weightBytes, ms: this.needs.now() - start });
     } catch (error) {
@@ -281,7 +293,9 @@ export class HostKeeper {
     // From here on the stage makes its state itself.
     this.coolDown();
     if (isWarm) return "warm";
-    const chain = this.key === null ? null : await this.needs.stores.checkpointChain(this.key, run);
+    const { source, copies } = this;
+    const stores = this.needs.stores;
+    const chain = copies !== null ? await copies.read(run) : source && (await stores.checkpointChain(source, run));
     if (chain === null)
       throw new HoldfastError("STATE_LOST", `The stored state after run ${run} is missing or damaged.`);
     return chain;

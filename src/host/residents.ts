@@ -1,9 +1,11 @@
 import { byteLengthOf, zeros } from "../base/bytes.ts";
+import { SAMPLE_BYTES_MAX } from "../base/limits.ts";
 import type { WireTensor, WireTensors } from "../base/tensor.ts";
-import type { CheckpointRecord, CheckpointTensor, VersionId, VersionRecord } from "../protocol/host.ts";
+import type { CheckpointRecord, CheckpointTensor, RunSample, VersionId, VersionRecord } from "../protocol/host.ts";
 import { EVERY_KEY, type ResidentKey } from "../protocol/lineage.ts";
 import type { StateBinding } from "../shard/types.ts";
-import { layRows, rowsFrom } from "../state/delta.ts";
+import { layRows, rowsFrom, snapshotOf } from "../state/delta.ts";
+import { freeAll } from "./device-data.ts";
 import { writtenRows } from "./written-rows.ts";
 
 /** Rows by input, of states that have an append axis. */
@@ -44,6 +46,10 @@ export class Residents {
   /** Records that storage has not confirmed, in order, and what takes each back. */
   private readonly unconfirmed: { readonly run: number; takeBack(): void }[] = [];
   private readonly appends: boolean;
+  /** Versions whose tensors lie on the host's device. */
+  private readonly onDevice = new Set<Version>();
+  /** The first run that went on from the newest record. */
+  private sample: RunSample | null = null;
 
   /** `shapes`: what the shard's graph tells the shapes of. */
   constructor(
@@ -80,6 +86,7 @@ export class Residents {
   /** Back to initial state. What handles keep stays. */
   reset(): void {
     this.newest = initialState(this.bindings);
+    this.freeUnheld();
   }
 
   /** The next run starts from what this handle keeps. False: nothing is kept under this key. */
@@ -87,6 +94,7 @@ export class Residents {
     const version = this.held.get(key);
     if (version === undefined) return false;
     this.newest = version;
+    this.freeUnheld();
     return true;
   }
 
@@ -96,6 +104,7 @@ export class Residents {
     const tensors: Record<string, WireTensor> = {};
     const [same, used] = [new Map<string, number>(), new Map<string, number>()];
     const values = this.shapes.length === 0 ? outputs : { ...inputs, ...outputs };
+    this.remember(inputs);
     for (const binding of this.bindings) {
       const { input, output, appendAxis } = binding;
       const tensor = outputs[output];
@@ -107,6 +116,28 @@ export class Residents {
       used.set(input.name, rows.used);
     }
     this.newest = versionOf(String(run), tensors, used, storable({ origin: this.newest.origin, same }));
+    if (Object.values(tensors).some(({ device }) => device !== undefined)) this.onDevice.add(this.newest);
+    this.freeUnheld();
+  }
+
+  /** Memory of a device is not collected. */
+  private freeUnheld(): void {
+    if (this.onDevice.size === 0) return;
+    const held = new Set([this.newest, ...this.held.values()]);
+    for (const version of this.onDevice) {
+      if (held.has(version)) continue;
+      this.onDevice.delete(version);
+      freeAll(version.tensors);
+    }
+  }
+
+  /** What a standby can practise with: real values, since others may lead an operator astray. */
+  private remember(inputs: WireTensors): void {
+    const { newest, recorded } = this;
+    if (recorded === null || !newest.origin.isStored || newest.id !== String(recorded)) return;
+    const own = new Set(this.bindings.map(({ input }) => input.name));
+    const given = Object.fromEntries(Object.entries(inputs).filter(([name]) => !own.has(name)));
+    if (byteLengthOf(given) <= SAMPLE_BYTES_MAX) this.sample = { after: recorded, inputs: given };
   }
 
   /** Keeps the newest state under this key. Returns its tensors. */
@@ -131,6 +162,7 @@ export class Residents {
     if (version === undefined) return;
     version.origin.handles--;
     this.held.delete(key);
+    this.freeUnheld();
   }
 
   private hold(key: ResidentKey, version: Version): void {
@@ -170,7 +202,9 @@ export class Residents {
     };
     this.unconfirmed.push({ run, takeBack });
     const kept = Array.from(this.held, ([key, { id }]) => ({ key, version: id }));
-    return { run, previous, state: this.newest.id, kept, versions };
+    const { sample } = this;
+    this.sample = null;
+    return { run, previous, state: this.newest.id, kept, versions, ...(sample && { sample }) };
   }
 
   /** The record of this run is in storage. */
@@ -190,7 +224,7 @@ export class Residents {
   private beyond({ tensors, used }: Version, same: RowCounts): CheckpointTensor[] {
     return Object.entries(tensors).map(([input, tensor]) => {
       const { appendAxis = null, written } = this.bindings.find((binding) => binding.input.name === input) ?? {};
-      if (appendAxis === null) return { input, appendAxis, tensor };
+      if (appendAxis === null) return { input, appendAxis, tensor: snapshotOf(tensor) };
       const from = same.get(input) ?? 0;
       const rows = rowsFrom(tensor, appendAxis, from, used.get(input));
       if (written === undefined) return { input, appendAxis, tensor: rows };
@@ -202,6 +236,7 @@ export class Residents {
   restore(records: readonly CheckpointRecord[]): void {
     this.held.clear();
     this.reset();
+    this.sample = null;
     this.unconfirmed.length = 0;
     const last = records.at(-1);
     this.recorded = last?.run ?? null;

@@ -14,8 +14,10 @@ import {
 } from "../protocol/lineage.ts";
 import type { Pace, RestoreFrom, RunHead, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { ShardSpec } from "../shard/types.ts";
+import { allOnHost } from "./device-data.ts";
 import { Marks } from "./marks.ts";
 import { Residents } from "./residents.ts";
+import { rowsDigest } from "./rows-digest.ts";
 import { StoredRuns } from "./stored-runs.ts";
 import { takeInput } from "./take-input.ts";
 
@@ -60,6 +62,7 @@ export class Stage {
   /** Handles have kept something, here or in another stage. */
   private handles = false;
   private answered = -1;
+  private dropped = -1;
   /** What handles kept up to this run was lost with the state; null: nothing was. */
   private keptLost: number | null = null;
   private turn: Promise<unknown> = Promise.resolve();
@@ -77,6 +80,8 @@ export class Stage {
       readonly stateful: boolean;
       /** The pipeline ends here. */
       readonly last: boolean;
+      /** Other hosts do the same runs, and answers are compared. */
+      readonly votes?: boolean;
     },
   ) {
     this.residents = new Residents(spec.state, spec.shapes);
@@ -125,22 +130,26 @@ export class Stage {
     });
   }
 
-  /** Runs up to `answered` are done again for those after them: they must not fail. */
-  restore(run: number, from: RestoreFrom, answered = -1): Promise<StageStatus> {
+  /** Runs up to `answered` are done again and must not fail. What is stored up to `durable` was promised, and stays. */
+  restore(run: number, from: RestoreFrom, answered = -1, durable = -1): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
       // They may hold a run that is skipped from here on, and a host that comes after this one would offer them.
       const mayHaveStored = this.options.durable && (this.hasState || this.runs.any);
       this.residents.restore(from === "records" ? await this.needs.records(run) : []);
       this.handles = from === "records";
-      if (mayHaveStored) await this.needs.forgetAfter(run);
+      const kept = Math.max(run, durable);
+      if (mayHaveStored) await this.needs.forgetAfter(kept);
       this.stateLost = from === "lost" && this.hasState;
       if (from === "lost") this.keptLost = run;
       this.kept.clear();
+      this.dropped = run;
       this.answered = answered;
       this.marks.begin(run);
-      this.runs.goBack(run);
+      this.runs.goBack(kept);
       this.run = run;
+      // It may have come from another replica.
+      if (from === "records") this.runs.add(run);
       return this.status();
     });
   }
@@ -198,7 +207,7 @@ export class Stage {
   }
 
   private status(): StageStatus {
-    return { run: this.run, stored: this.runs.all };
+    return { run: this.run, stored: this.runs.all, dropped: this.dropped };
   }
 
   private pump(): void {
@@ -242,7 +251,7 @@ export class Stage {
     try {
       this.begin(head);
       if ("error" in message) return message;
-      if (head.lineage?.pass) return this.pass(head, head.lineage.pass.read, message);
+      if (head.lineage?.pass) return await this.pass(head, head.lineage.pass.read, message);
       return await this.compute(message);
     } catch (error) {
       // One that fails in another stage fails for that reason.
@@ -307,7 +316,9 @@ export class Stage {
       // A kept feed that a later stage adds is not there yet.
       if (tensor !== undefined) emitted[name] = tensor;
     }
-    return lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    const answer = lineage ? this.keepFor(head, lineage, emitted, outputs, message.kept) : { head, tensors: emitted };
+    if (!this.options.votes || "error" in answer) return answer;
+    return { ...answer, rows: rowsDigest(this.spec, inputs, outputs, lineage?.keepOutputs) };
   }
 
   /** Keeps what the run's head asks for; the answer says what that is, of this stage and those before. */
@@ -331,22 +342,23 @@ export class Stage {
   }
 
   private describe(tensors: WireTensors): KeptTensor[] {
-    return Object.entries(tensors).map(([name, { type, dims, data }]) => {
-      return { stage: this.spec.index, name, type, dims, bytes: data.byteLength };
+    return Object.entries(tensors).map(([name, tensor]) => {
+      const { type, dims } = tensor;
+      return { stage: this.spec.index, name, type, dims, bytes: byteLengthOf({ tensor }) };
     });
   }
 
   /** A run that computes nothing: the state stays, and what is read goes to the caller, each stage adding its part. */
-  private pass(
+  private async pass(
     head: RunHead,
     read: ResidentKey | null,
     { tensors, kept = [] }: Extract<StageMessage, { tensors: object }>,
-  ): StageMessage {
+  ): Promise<StageMessage> {
     const own = read === null ? {} : this.residents.read(read);
     // Of an output only one stage has something.
     if (own === undefined && (read === stateKey(runOf(read as ResidentKey)) || this.keptLost !== null))
       throw this.unknown(read as ResidentKey);
-    const all = { ...tensors, ...own };
+    const all = { ...tensors, ...(await allOnHost(own ?? {})) };
     if (head.lineage?.keep !== true) return { head, tensors: all };
     this.checkRoom(head.lineage);
     if (this.stateLost) throw HoldfastError.from(STATE_LOST);
@@ -377,6 +389,7 @@ export class Stage {
 
   private keep(answer: StageMessage): void {
     this.kept.set(answer.head.run, answer);
+    this.dropped = Math.max(this.dropped, answer.head.safe);
     for (const run of this.kept.keys()) {
       if (run > answer.head.safe) break;
       this.kept.delete(run);

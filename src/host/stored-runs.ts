@@ -43,10 +43,10 @@ export class StoredRuns {
   }
 
   add(run: number): void {
-    if (run > (this.runs.at(-1) ?? -1)) this.runs.push(run);
+    if (!this.runs.includes(run)) this.runs = [...this.runs, run].sort((a, b) => a - b);
   }
 
-  /** The stage stands after this run again; what is stored of later ones is deleted. */
+  /** The stage is put back, and what is stored of runs after this one is deleted. */
   goBack(run: number): void {
     for (const checkpoint of this.storing) checkpoint.valid = false;
     this.runs = this.runs.filter((stored) => stored <= run);

@@ -1,4 +1,4 @@
-import type { CheckpointRecord } from "../protocol/host.ts";
+import type { CheckpointRecord, RunSample } from "../protocol/host.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 
 export interface WarmStores {
@@ -6,12 +6,13 @@ export interface WarmStores {
   checkpointDigests(key: CheckpointKey): Promise<ReadonlyMap<number, string>>;
   /** One record, verified by its digest; null: it is missing or damaged. */
   checkpoint(key: CheckpointKey, run: number): Promise<{ record: CheckpointRecord; digest: string } | null>;
-  /** Calls back whenever a stage's records change, until what it returns is called. */
-  followCheckpoints(key: CheckpointKey, changed: () => void): () => void;
+  /** Calls back whenever a stage's records change, with a run to practise if there is one, until what it returns is called. */
+  followCheckpoints(key: CheckpointKey, changed: (sample?: RunSample) => void): () => void;
 }
 
 export interface WarmFrame {
   warm(record: CheckpointRecord): void;
+  practise(sample: RunSample): void;
   cool(runs: readonly number[]): void;
 }
 
@@ -25,13 +26,19 @@ export class WarmState {
   private readonly unfollow: () => void;
   private turn: Promise<unknown> = Promise.resolve();
   private isDue = false;
+  /** It practises once. */
+  private sample: RunSample | null = null;
+  private hasPractised = false;
 
   constructor(
     private readonly stores: WarmStores,
     private readonly key: CheckpointKey,
     private readonly frame: WarmFrame,
   ) {
-    this.unfollow = stores.followCheckpoints(key, () => this.changed());
+    this.unfollow = stores.followCheckpoints(key, (sample) => {
+      this.sample = sample ?? this.sample;
+      this.changed();
+    });
     this.changed();
   }
 
@@ -42,6 +49,10 @@ export class WarmState {
   /** Whether the frame has, byte for byte, the records that lead to the state after `run`. */
   async leadsTo(run: number): Promise<boolean> {
     await this.inTurn(() => this.catchUp());
+    return this.hasAllOf(run);
+  }
+
+  private hasAllOf(run: number): boolean {
     for (let at: number | null = run; at !== null; ) {
       const record = this.given.get(at);
       if (record === undefined || (record.previous !== null && record.previous >= at)) return false;
@@ -72,6 +83,15 @@ export class WarmState {
       this.frame.warm(found.record);
       this.given.set(run, { digest: found.digest, previous: found.record.previous });
     }
+    this.practise();
+  }
+
+  private practise(): void {
+    const { sample } = this;
+    this.sample = null;
+    if (sample === null || this.hasPractised || !this.hasAllOf(sample.after)) return;
+    this.hasPractised = true;
+    this.frame.practise(sample);
   }
 
   private inTurn<T>(step: () => Promise<T>): Promise<T> {

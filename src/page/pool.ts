@@ -1,5 +1,6 @@
 import { callAgain } from "../base/call-again.ts";
 import { HoldfastError, messageOf } from "../base/errors.ts";
+import { Room } from "../base/room.ts";
 import type { EventHandlers } from "../base/rpc.ts";
 import type { ClientCalls, DriverEvents, EncodedText, OwnSession, TokenizerFiles } from "../protocol/client.ts";
 import type { SessionEvent } from "../protocol/events.ts";
@@ -9,6 +10,7 @@ import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNe
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
 import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
 import { type ResumeSessionOptions, resumeSession } from "./resume.ts";
+import { BrowserCopies } from "./seed/browser-copies.ts";
 import type { ConnectionPool } from "./seed/connection-pool.ts";
 import {
   type ConcurrentOperation,
@@ -48,7 +50,11 @@ export class Pool {
   private readonly tasks = new WeakMap<Session, string | null>();
   private readonly connection: BridgeConnection;
   private readonly bridge: PoolBridge;
+  private readonly copies = new BrowserCopies();
+  /** Null: its frame is being replaced, which `bridged` waits for, unless `ended` says why there will be none. */
   private peer: DriverPeer | null = null;
+  private readonly bridged = new Room();
+  private ended: HoldfastError | null = null;
 
   private constructor(
     extensionId: string,
@@ -63,9 +69,11 @@ export class Pool {
       },
       restored: (peer, downMs) => {
         this.peer = peer;
+        this.bridged.look();
         for (const session of this.sessions.values()) void session.attach(peer, downMs);
       },
       failed: (error) => {
+        this.end(error);
         for (const session of this.sessions.values()) session.fail(error);
       },
     };
@@ -73,7 +81,7 @@ export class Pool {
     this.bridge = new PoolBridge({
       createSession: (model, options) => this.createSession(model, options),
       infer: (session, inputs, options) => this.infer(session, inputs, options),
-      status: () => this.ask("originStatus", null),
+      status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       platform: page,
     });
@@ -155,9 +163,9 @@ export class Pool {
    * SESSION_IN_USE while the page that has it lives, MODEL_DELETED, TOO_MANY_HOSTS, ABORTED, …); the session then stays as it
    * is.
    */
-  resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
+  async resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
     return resumeSession(id, options, {
-      peer: this.live(),
+      peer: await this.live(options.signal),
       page: this.page,
       sessions: this.sessions,
       opening: this.opening,
@@ -209,7 +217,7 @@ export class Pool {
   /** There already: `connect` has done it. */
   async initialize(): Promise<void> {}
 
-  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** Bounds and defaults of what the methods below open; models that are open stay. Throws BAD_OPTIONS. */
   configure(options: ResourcePoolOptions): void {
     this.bridge.configure(options);
   }
@@ -241,6 +249,7 @@ export class Pool {
     await this.bridge.close();
     await Promise.allSettled([...this.sessions.values()].map((session) => session.release()));
     this.connection.close();
+    this.end(new HoldfastError("SESSION_RELEASED", "The connection to Holdfast was closed; call connect() again."));
   }
 
   /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
@@ -250,15 +259,21 @@ export class Pool {
   ): Promise<ClientCalls[M]["result"]> {
     const { page } = this;
     const sleep = (ms: number): Promise<void> => new Promise((resolve) => page.after(ms, resolve));
-    return callAgain(async () => this.live().call(method, params), { now: () => page.now(), sleep });
+    return callAgain(async () => (await this.live()).call(method, params), { now: () => page.now(), sleep });
   }
 
-  private live(): DriverPeer {
+  /** A frame that is being replaced is waited for: trying again before it is there would help nobody. */
+  private async live(signal?: AbortSignal): Promise<DriverPeer> {
+    await this.bridged.wait(() => this.peer === null && this.ended === null, signal);
     if (this.peer !== null) return this.peer;
-    throw new HoldfastError(
-      "EXTENSION_DISCONNECTED",
-      "The extension's frame is being replaced; try again in a moment.",
+    throw (
+      this.ended ?? new HoldfastError("ABORTED", "The signal that was given aborted it.", { cause: signal?.reason })
     );
+  }
+
+  private end(error: HoldfastError): void {
+    this.ended = error;
+    this.bridged.look();
   }
 
   private async open(
@@ -268,9 +283,11 @@ export class Pool {
     signal: AbortSignal,
     onEvent: (event: SessionEvent) => void,
   ): Promise<Session> {
-    const peer = this.live();
-    if (signal.aborted)
-      throw new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    const aborted = (): HoldfastError =>
+      new HoldfastError("ABORTED", "The session was aborted before it opened.", { cause: signal.reason });
+    if (signal.aborted) throw aborted();
+    const peer = await this.live(signal);
+    if (signal.aborted) throw aborted();
     const openId = this.page.newId();
     const { port1, port2 } = this.page.channel();
     const sending = new AbortController();
@@ -294,7 +311,7 @@ export class Pool {
       return session;
     } catch (error) {
       sending.abort(error);
-      peer.emit("abortOpen", { openId });
+      this.abandon(peer, openId);
       throw error;
     } finally {
       this.arriving.delete(openId);
@@ -304,6 +321,13 @@ export class Pool {
     }
   }
 
+  /** Nobody takes what it gives. A frame that died hears nothing: the next one says it, or its hosts would be held for the grace of a page. */
+  private abandon(peer: DriverPeer, openId: string): void {
+    const tell = (to: DriverPeer): void => to.emit("abortOpen", { openId });
+    if (peer.isClosed) this.live().then(tell, () => undefined);
+    else tell(peer);
+  }
+
   /** By the name of the call that opens each. */
   private readonly arriving = new Map<string, Session>();
 
@@ -311,7 +335,10 @@ export class Pool {
     const find = (sessionId: string): Session | undefined =>
       this.sessions.get(sessionId) ?? [...this.arriving.values()].find((session) => session.id === sessionId);
     return {
-      arrived: ({ openId, sessionId }) => this.arriving.get(openId)?.named(sessionId),
+      arrived: ({ openId, sessionId }) => {
+        const session = this.arriving.get(openId);
+        if (session !== undefined) session.name = sessionId;
+      },
       progress: ({ openId, event }) => this.opening.get(openId)?.(event),
       session: ({ sessionId, event }) => find(sessionId)?.event(event),
       ports: ({ sessionId, feedsFrom }, [source, sink]) =>
@@ -319,6 +346,7 @@ export class Pool {
       safe: ({ sessionId, run }) => find(sessionId)?.safe(run),
       stored: ({ sessionId, run }) => find(sessionId)?.stored(run),
       durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
+      unwired: ({ sessionId }) => find(sessionId)?.unwired(),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
       prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),

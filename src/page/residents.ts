@@ -34,6 +34,11 @@ export class Resident {
     this.#table = table;
   }
 
+  /** Whether a page got it from a session, rather than made it: what a page makes has no tensors to look at. */
+  static isGenuine(value: Resident): boolean {
+    return #table in value;
+  }
+
   get bytes(): number {
     return this.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -104,6 +109,7 @@ export class ResidentTable {
   private readonly pins = new Map<ResidentKey, number>();
   private readonly disposed = new Set<ResidentKey>();
   private dropping = false;
+  private ended: HoldfastError | null = null;
   private readonly forgotten = new FinalizationRegistry<ResidentKey>((key) => this.drop(key));
 
   constructor(private readonly needs: ResidentNeeds) {}
@@ -209,7 +215,9 @@ export class ResidentTable {
     this.drops.push(...(lineage?.drop ?? []));
   }
 
-  clear(): void {
+  /** The session has ended, and why its handles are worth nothing any more. */
+  end(reason: HoldfastError): void {
+    this.ended = reason;
     this.kept.clear();
     this.drops = [];
   }
@@ -235,12 +243,9 @@ export class ResidentTable {
   }
 
   private keyOf(handle: Resident): ResidentKey {
+    if (this.ended !== null) throw this.ended;
     const key = this.keys.get(handle);
-    if (key === undefined || !this.kept.has(key))
-      throw new HoldfastError(
-        "HANDLE_UNKNOWN",
-        "The handle was disposed of, belongs to another session, or none ever gave it; keep what you go on from.",
-      );
+    if (key === undefined || !this.kept.has(key)) throw unknownHandle();
     return key;
   }
 }
@@ -256,6 +261,8 @@ export function checkKeep(
   { stateInputs, results }: Pick<PlanSummary, "stateInputs" | "results">,
 ): void {
   const bad = (what: string): HoldfastError => new HoldfastError("BAD_OPTIONS", what);
+  if (typeof keep !== "boolean" && !Array.isArray(keep))
+    throw bad("keep takes true (the state after the run) or a list of outputs' names.");
   if (reset && from !== undefined) throw bad("A run starts from initial state or from a handle; give one of them.");
   if ((keep === true || from !== undefined) && stateInputs.length === 0)
     throw bad("The model keeps no state between runs (see stateBindings), so there is none to keep.");
@@ -264,11 +271,15 @@ export function checkKeep(
   if (unknown !== undefined) throw bad(`There is no output "${unknown}" to keep; compare session.outputs.`);
 }
 
-/** Tells feeds that are handles from tensors. Throws BAD_FEEDS where a handle cannot be what the model takes. */
+/**
+ * Tells feeds that are handles from tensors. Throws BAD_FEEDS where a handle cannot be what the model takes, HANDLE_UNKNOWN
+ * where no session ever gave it.
+ */
 export function splitFeeds(
   feeds: Readonly<Record<string, TensorLike | Resident>>,
   inputs: readonly ValueSpec[],
 ): { readonly tensors: Record<string, TensorLike>; readonly handles: Record<string, Resident> } {
+  if (typeof feeds !== "object" || feeds === null) throw badFeeds("give an object of tensors by the inputs' names");
   const tensors: Record<string, TensorLike> = {};
   const handles: Record<string, Resident> = {};
   for (const [name, feed] of Object.entries(feeds)) {
@@ -276,6 +287,7 @@ export function splitFeeds(
       tensors[name] = feed;
       continue;
     }
+    if (!Resident.isGenuine(feed)) throw unknownHandle();
     const input = inputs.find((each) => each.name === name);
     const [kept] = feed.tensors;
     if (feed.output === null || kept === undefined)
@@ -285,6 +297,13 @@ export function splitFeeds(
     handles[name] = feed;
   }
   return { tensors, handles };
+}
+
+function unknownHandle(): HoldfastError {
+  return new HoldfastError(
+    "HANDLE_UNKNOWN",
+    "The handle was disposed of, belongs to another session, or none ever gave it; keep what you go on from.",
+  );
 }
 
 function badFeeds(what: string): HoldfastError {

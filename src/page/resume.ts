@@ -38,7 +38,7 @@ export async function resumeSession(
     if (sessions.get(id) === session) sessions.delete(id);
   };
   const session = new Session(peer, parseSessionOptions({}), files, onEvent, forget, page);
-  session.named(id);
+  session.name = id;
   // Registered before the answer comes: the first ports arrive with it.
   sessions.set(id, session);
   opening.set(openId, onEvent);

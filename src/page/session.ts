@@ -47,7 +47,7 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** The last run that computes nothing, of which nobody else need know. While it is waited for, another may begin. */
+  /** Runs that compute nothing, of which nobody else need know: a later one may fail first, and another begin. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
   private readonly ports = new Ports((message) => this.answered(message));
@@ -213,7 +213,7 @@ export class Session {
     const { run, lineage } = fed;
     this.log.addRun(fed);
     const answer = this.waiting.answer(run, signal, (by) => this.runFailed(run, aborted(by)));
-    if (asked.pass !== undefined) this.passing = answer.catch(() => undefined);
+    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]);
     const acked = this.acks.goAlong();
     this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
     this.feed(fed);
@@ -223,20 +223,15 @@ export class Session {
   /** Ends the session, closes its hosts and deletes its stored state. */
   async release(): Promise<void> {
     if (this.ended !== null) return;
-    const { id } = this;
     this.fail(new HoldfastError("SESSION_RELEASED", "The session was released; create a new one."));
-    await this.attachment.release(id);
+    await this.attachment.release(this.id);
   }
 
   get busy(): boolean {
     return this.ended === null && (this.waiting.size > 0 || this.generating.current !== null);
   }
 
-  private name: string | null = null;
-  /** Its events come before the answer that opens it, and name it. */
-  named(sessionId: string): void {
-    this.name = sessionId;
-  }
+  name: string | null = null; // Its id, where events come before the answer that opens it.
 
   opened(info: SessionInfo): void {
     this.info = info;
@@ -261,6 +256,11 @@ export class Session {
   wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
     this.ports.wire(source, sink);
     for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
+  }
+
+  /** Answers that still come are of a state that the runs which failed are part of. Other ports follow. */
+  unwired(): void {
+    this.ports.close();
   }
 
   event(event: SessionEvent): void {
@@ -306,7 +306,7 @@ export class Session {
     if (this.ended !== null) return;
     this.ended = error;
     this.waiting.fail(error);
-    this.residents.clear();
+    this.residents.end(error);
     this.generating.fail(error);
     this.ports.close();
     this.room.look();

@@ -32,6 +32,7 @@ export function takeFeeds(
 
 function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefined): WireTensor {
   if (tensor === undefined) throw bad(`the input "${name}" is missing`);
+  if (!isTensorLike(tensor)) throw bad(`the input "${name}" is not a tensor (type, dims, data)`);
   const { data } = tensor;
   if (tensor.type !== type) throw bad(`the input "${name}" is ${tensor.type}, the model takes ${type}`);
   if (!ArrayBuffer.isView(data) || data instanceof DataView) throw bad(`the input "${name}" has no data on the CPU`);
@@ -50,6 +51,11 @@ function takeFeed({ name, type, dims }: ValueSpec, tensor: TensorLike | undefine
   if (elementCount(tensor.dims) !== values.length)
     throw bad(`the input "${name}" has ${values.length} elements for the dims ${described}`);
   return { type: tensor.type as ElementType, dims: [...tensor.dims], data: values.slice() };
+}
+
+/** A page's code need not be typed. */
+function isTensorLike(value: unknown): value is TensorLike {
+  return typeof value === "object" && value !== null && Array.isArray((value as Partial<TensorLike>).dims);
 }
 
 /** Outputs as onnxruntime's tensors; the arrays are the page's own. */

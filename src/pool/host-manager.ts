@@ -1,9 +1,18 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
+import { replicasOf } from "../protocol/options.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import {
+  type HostRecord,
+  planStage,
+  type SessionRecord,
+  type SpareRecord,
+  type StageRecord,
+  type TransactionBody,
+} from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
 
 /** Opens, boots, loads and closes hosts. Decides nothing: recovery and sessions tell it what to do. */
@@ -14,6 +23,8 @@ export class HostManager {
   private readonly reached = new Set<string>();
   private readonly waiting = new Map<string, (() => void)[]>();
   private readonly deadlines = new Map<string, number>();
+  /** The attempts that pages say their hosts are at: a full disk may have kept a later one out of the books. */
+  private readonly heard = new Map<string, number>();
 
   constructor(
     private readonly needs: PoolNeeds,
@@ -21,10 +32,14 @@ export class HostManager {
     private readonly onOverdue: (lease: Lease, signal: string, pageGone: boolean) => void,
   ) {}
 
-  /** A new host for a stage. Journalled before the page opens, so that no page is ever unaccounted for. */
+  /**
+   * A new host for a stage. Journalled before the page opens, so that no page is unaccounted for; with a full disk it opens
+   * all the same, and a start that does not know its page closes it.
+   */
   async open(session: SessionRecord, stage: number, attempt: number): Promise<string> {
     const { needs } = this;
-    const status = needs.journal.state.sessions[session.sessionId]?.status;
+    const { sessionId } = session;
+    const status = needs.journal.state.sessions[sessionId]?.status;
     if (status === undefined || !hasHosts(status))
       throw new HoldfastError("SESSION_RELEASED", "The session ended before this host of it was opened.");
     const hostId = needs.newId();
@@ -35,16 +50,13 @@ export class HostManager {
       browserType: needs.history.reports.ownType,
       tabId: null,
       origin: session.origin,
-      sessionId: session.sessionId,
+      sessionId,
       stage,
       status: "initialized",
       openedAt: needs.now(),
     };
-    void needs.journal.append({ action: "add_browser", data: host });
-    await needs.journal.append({
-      action: "add_model_to_browser",
-      data: { sessionId: session.sessionId, stage, hostId, attempt },
-    });
+    void note(needs, { action: "add_browser", data: host });
+    await note(needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
     let tabId: number | null;
     try {
       tabId = await needs.openPage(hostId, place);
@@ -59,7 +71,7 @@ export class HostManager {
       return hostId;
     }
     if (tabId !== null)
-      void needs.journal.append({ action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
+      void note(needs, { action: "update_browser_status", data: { hostId, status: "initialized", tabId } });
     // The one offscreen document said hello before this host was thought of, and will not say it again.
     const { hosts } = needs.journal.state;
     if (place === "offscreen" && [...this.reached].some((other) => hosts[other]?.place === "offscreen"))
@@ -70,10 +82,8 @@ export class HostManager {
 
   /** A fresh frame in the page the host already has. */
   restart(session: SessionRecord, stage: number, hostId: string, attempt: number): void {
-    void this.needs.journal.append({
-      action: "add_model_to_browser",
-      data: { sessionId: session.sessionId, stage, hostId, attempt },
-    });
+    const { sessionId } = session;
+    void note(this.needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
     this.boot(hostId, attempt);
   }
 
@@ -87,8 +97,7 @@ export class HostManager {
       { action: "add_browser", data: { ...host, status: "initialized" } },
       { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } },
     ];
-    // What a full disk does not take goes out with the next transaction.
-    for (const body of taken) journal.append(body).catch(() => undefined);
+    for (const body of taken) void note(this.needs, body);
     this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
     this.loadIfBooted(journal.state.sessions[sessionId] ?? session, stage);
   }
@@ -99,6 +108,16 @@ export class HostManager {
     const waiting = this.waiting.get(hostId) ?? [];
     this.waiting.delete(hostId);
     for (const action of waiting) action();
+  }
+
+  /** True: the host is ahead of the books, and would take an order of the attempt that stands there for an old one. */
+  hostSays({ hostId, attempt }: Lease, record: StageRecord | undefined): boolean {
+    this.heard.set(hostId, attempt);
+    return record?.hostId === hostId && attempt > record.attempt;
+  }
+
+  nextAttempt({ hostId, attempt }: StageRecord): number {
+    return Math.max(attempt, this.heard.get(hostId) ?? -1) + 1;
   }
 
   /** A page that is still loading hears nothing: what is meant for it waits. */
@@ -140,8 +159,12 @@ export class HostManager {
   ): void {
     const { sessionId, planId, origin, options } = session;
     if (planId === null) return;
-    const durable = LEVELS[options.faultToleranceLevel].keepsState;
-    this.needs.toHost(host.hostId, "load", { ...host, origin, sessionId, stage, planId, durable });
+    const { keepsState, votes } = LEVELS[options.faultToleranceLevel];
+    // A checker keeps nothing: it starts each time from what the host that it checks has stored.
+    const durable = keepsState && (votes || planStage(session, stage) === stage);
+    const replicas = replicasOf(options);
+    const voting = replicas > 1 ? { replicas } : {};
+    this.needs.toHost(host.hostId, "load", { ...host, ...voting, origin, sessionId, stage, planId, durable });
   }
 
   progressed(hostId: string, attempt: number): void {
@@ -167,8 +190,7 @@ export class HostManager {
     if (host === undefined) return;
     // First out of the books: the end of its tab is then nobody's fault. A page left over by a crash here has no
     // record, and the next start closes it.
-    // A full disk keeps no host alive: the journal writes what it could not with its next transaction.
-    await this.needs.journal.append({ action: "remove_browser", data: { hostId } }).catch(() => undefined);
+    await note(this.needs, { action: "remove_browser", data: { hostId } });
     this.needs.toHost(hostId, "close", { hostId });
     await this.needs.closePage(host);
     const left = Object.values(this.needs.journal.state.hosts).some((other) => other.place === "offscreen");
@@ -180,6 +202,7 @@ export class HostManager {
     this.booted.delete(hostId);
     this.deadlines.delete(hostId);
     this.waiting.delete(hostId);
+    this.heard.delete(hostId);
   }
 
   private boot(hostId: string, attempt: number): void {

@@ -21,8 +21,9 @@ export interface PoolNeeds {
   closePage(host: { readonly hostId: string; readonly place: Place; readonly tabId: number | null }): Promise<void>;
   /** Brings a page back whose process died. False: there is no such tab any more. */
   reloadPage(tabId: number): Promise<boolean>;
-  tabExists(tabId: number): Promise<boolean>;
   closeOffscreen(): Promise<void>;
+  /** Tabs of hosts' pages, those too whose process died or that were discarded. */
+  hostTabs(): Promise<readonly { readonly hostId: string; readonly tabId: number; readonly frozen: boolean }[]>;
   /** Hosts whose page is alive, as the browser says. */
   livePages(): Promise<{ readonly hostIds: ReadonlySet<string>; readonly offscreen: boolean }>;
   liveBridges(): Promise<ReadonlySet<string>>;
@@ -31,6 +32,8 @@ export interface PoolNeeds {
   /** Throws MODEL_DELETED when the plan, or a file that it needs, is no longer in the model store. */
   checkModel(planId: string): Promise<void>;
   forgetCheckpoints(sessionId: string): Promise<void>;
+  /** Sessions of which checkpoints are stored. */
+  storedSessions(): Promise<readonly string[]>;
   /** Payload bytes of all checkpoints of a session. */
   storedBytes(sessionId: string): Promise<number>;
   /** Asks the user; resolves with the answer, or null when the question was dismissed. */

@@ -2,7 +2,7 @@ import type { StageTimes } from "../protocol/host.ts";
 import { PROVIDERS } from "../protocol/options.ts";
 import type { HostToPool } from "../protocol/pool.ts";
 import { FAMILIES } from "../shard/family.ts";
-import type { FaultRecord, SessionRecord, TransactionBody } from "../state/pool-state.ts";
+import { type FaultRecord, planStage, type SessionRecord, type TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { PAGE_SAYS } from "./recovery-manager.ts";
 
@@ -51,11 +51,13 @@ export class OperationRecorder {
   }
 
   /** One entry a report, not one a run; its duration is the median run's. */
-  stageTimes({ model, stages, sessionId, plan }: SessionRecord, stage: number, times: StageTimes): void {
+  stageTimes(session: SessionRecord, index: number, times: StageTimes): void {
+    const { model, stages, sessionId, plan } = session;
     const { runs, medianMs, minMs, maxMs } = times;
-    const host = stages[stage];
+    const host = stages[index];
     if (host === undefined) return;
-    const shards = this.needs.journal.state.sessions[sessionId]?.stages.length ?? stages.length;
+    const stage = planStage(session, index);
+    const shards = plan?.shards.length ?? this.needs.journal.state.sessions[sessionId]?.stages.length ?? stages.length;
     const id = this.start("inference", model, host.hostId);
     const family = plan?.family ?? null;
     const place = {

@@ -3,6 +3,7 @@ import { GONE_LOOK_MS, GONE_LOOKS, OWNER_CHECK_MS, OWNER_LOOK_LATE_MS, PAGE_GRAC
 import type { Caller } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import type { Parking } from "./parking.ts";
 
 export type Claim = Pick<Caller, "bridgeId" | "origin"> & {
@@ -55,7 +56,7 @@ export class Owners {
 
   private take({ sessionId, status }: SessionRecord, bridgeId: string, anew: boolean): Promise<void> {
     const isKept = status === "parked" || status === "paused";
-    return this.update(sessionId, {
+    return this.note(sessionId, {
       bridgeId,
       ownerLostAt: null,
       ...(anew ? { secret: this.needs.newId() } : {}),
@@ -72,7 +73,7 @@ export class Owners {
   async bridgeLost(bridgeId: string): Promise<void> {
     for (const session of Object.values(this.needs.journal.state.sessions)) {
       if (session.bridgeId === bridgeId && session.status === "live" && session.ownerLostAt === null)
-        await this.update(session.sessionId, { ownerLostAt: this.needs.now() });
+        await this.note(session.sessionId, { ownerLostAt: this.needs.now() });
     }
     this.watch();
   }
@@ -87,9 +88,9 @@ export class Owners {
       const session = this.session(sessionId);
       if (session?.status !== "live") continue;
       if (bridges.has(session.bridgeId)) {
-        if (session.ownerLostAt !== null) await this.update(session.sessionId, { ownerLostAt: null });
+        if (session.ownerLostAt !== null) await this.note(session.sessionId, { ownerLostAt: null });
       } else if (session.ownerLostAt === null || !isWatched(session.ownerLostAt, now))
-        await this.update(session.sessionId, { ownerLostAt: now });
+        await this.note(session.sessionId, { ownerLostAt: now });
       else if (now - session.ownerLostAt >= PAGE_GRACE_MS) await this.parking.keep(session, "parked");
     }
     this.watch();
@@ -111,14 +112,12 @@ export class Owners {
     return this.needs.journal.state.sessions[sessionId];
   }
 
-  private update(
+  /** With a full disk as well: who is gone is parked, and who has come has the session, which nobody else would end. */
+  private note(
     sessionId: string,
     changes: Partial<Pick<SessionRecord, "bridgeId" | "ownerLostAt" | "secret" | "status">>,
   ): Promise<void> {
-    return this.needs.journal.append({
-      action: "update_session",
-      data: { sessionId, at: this.needs.now(), ...changes },
-    });
+    return note(this.needs, { action: "update_session", data: { sessionId, at: this.needs.now(), ...changes } });
   }
 }
 

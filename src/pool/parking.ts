@@ -2,6 +2,7 @@ import { PARKED_KEPT_MS } from "../base/limits.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import { sizeOf } from "../state/size.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { type Kept, overQuota } from "./room.ts";
 
 /** Sessions that are kept without hosts: parked with the loss of their page, or paused by the user. */
@@ -17,8 +18,9 @@ export class Parking {
 
   /** The hosts go, the stored state stays: for so long, and within the origin's quota. */
   async keep({ sessionId, origin }: SessionRecord, status: "parked" | "paused"): Promise<void> {
-    const { journal, now } = this.needs;
-    await journal.append({ action: "update_session", data: { sessionId, status, at: now() } });
+    const { needs } = this;
+    // A full disk keeps no hosts open.
+    await note(needs, { action: "update_session", data: { sessionId, status, at: needs.now() } });
     await this.sessions.closeHosts(sessionId);
     await this.tidy(origin);
     this.sessions.refreshPopup();

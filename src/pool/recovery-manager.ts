@@ -9,6 +9,7 @@ import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
 import type { Spares } from "./spares.ts";
 
@@ -38,7 +39,7 @@ export class RecoveryManager {
     if (session.stages[stage]?.phase === "lost") return;
     const category = classify(signal);
     const at = this.needs.now();
-    void this.needs.journal.append({
+    void note(this.needs, {
       action: "stage_fault",
       data: { sessionId: session.sessionId, stage, hostId, category, signal, at, recoveredMs: null },
     });
@@ -78,7 +79,12 @@ export class RecoveryManager {
     else
       this.step(sessionId, stage, {
         type: "fault",
-        fault: { category: "CRASH", signal: "recovery was cut short", pageGone: host === undefined, hostDropped: true },
+        fault: {
+          category: "CRASH",
+          signal: "recovery was cut short",
+          pageGone: host === undefined,
+          hostDropped: true,
+        },
         now: this.needs.now(),
       });
   }
@@ -112,7 +118,8 @@ export class RecoveryManager {
     const [next, commands] = decideRecovery(this.recoveries.get(key) ?? { phase: "healthy" }, event, {
       level: session.options.faultToleranceLevel,
       strategy: session.options.recoveryStrategy,
-      attemptsMax: RECOVERY_ATTEMPTS_MAX,
+      // A session that an older version of the extension has parked names none.
+      attemptsMax: session.options.maxRecoveryAttempts ?? RECOVERY_ATTEMPTS_MAX,
       backoffMs: RECOVERY_BACKOFF_MS,
     });
     this.recoveries.set(key, next);
@@ -144,14 +151,16 @@ export class RecoveryManager {
       this.events.tell(session, { type: "recovering", stage, step, attempt });
       return this.makeSpare(host, record, step, attempt);
     }
-    const attempt = record.attempt + 1;
+    const attempt = this.hosts.nextAttempt(record);
     this.events.tell(session, { type: "recovering", stage, step, attempt });
     if (step !== "failover" && host !== undefined) {
-      const pages = await this.needs.livePages();
+      const [pages, tabs] = await Promise.all([this.needs.livePages(), this.needs.hostTabs()]);
+      // In a frozen tab nothing starts; that it froze may have been told while its stage was lost already.
+      const frozen = tabs.some((tab) => tab.hostId === host.hostId && tab.frozen);
       const alive = host.tabId === null ? pages.offscreen : pages.hostIds.has(host.hostId);
       // A page whose process died keeps its tab: reloading brings it back, and its hello lets the boot go on.
       if (!alive) this.hosts.pageLost(host.hostId);
-      if (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId)))) {
+      if (!frozen && (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId))))) {
         this.hosts.restart(session, stage, host.hostId, attempt);
         return;
       }
@@ -194,7 +203,7 @@ export class RecoveryManager {
     );
     if (recent.length > 1) return;
     const gpuLosses = Math.min(session.gpuLosses + 1, GPU_LOSSES_MAX + 1);
-    void this.needs.journal.append({
+    void note(this.needs, {
       action: "update_session",
       data: { sessionId: session.sessionId, gpuLosses, at: this.needs.now() },
     });
@@ -203,7 +212,7 @@ export class RecoveryManager {
   private giveUp(session: SessionRecord, stage: number, signal: string): void {
     const error = new HoldfastError(
       "RECOVERY_FAILED",
-      `Stage ${stage} failed ${RECOVERY_ATTEMPTS_MAX + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
+      `Stage ${stage} failed ${(session.options.maxRecoveryAttempts ?? RECOVERY_ATTEMPTS_MAX) + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
       { category: classify(signal) },
     );
     this.events.gaveUp(session, error);

@@ -1,13 +1,17 @@
 import { HoldfastError } from "../base/errors.ts";
-import { GONE_LOOK_MS, GONE_LOOKS, HANG_FLOOR_MS, USER_CLOSE_WINDOW_MS } from "../base/limits.ts";
+import { HANG_FLOOR_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
-import type { Caller, DriverReports, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
+import type { Caller, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
-import type { HostRecord, SessionRecord } from "../state/pool-state.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
 import { BrowserReports } from "./browser-reports.ts";
+import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
+import { type DriverReportHandlers, driverReports } from "./driver-reports.ts";
 import { HostManager } from "./host-manager.ts";
+import { HostPages } from "./host-pages.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
 import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
@@ -16,8 +20,6 @@ import { Settling } from "./settling.ts";
 import { Spares, tended } from "./spares.ts";
 import { ownSessions, poolStatus, stageInfos } from "./status.ts";
 
-const TAB_CLOSED = "host tab closed";
-
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
 export class ResourcePool {
   readonly consent: ConsentDesk;
@@ -25,10 +27,13 @@ export class ResourcePool {
   readonly spares: Spares;
   /** Durable points before the extension lets itself be replaced. */
   readonly settling: Settling;
+  /** What the browser tells of hosts' tabs and pages. */
+  readonly pages: HostPages;
   private readonly hosts: HostManager;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
   private readonly browsers: BrowserReports;
+  private readonly sync = new BrowserSync();
   private readonly needs: PoolNeeds;
 
   constructor(given: PoolNeeds) {
@@ -50,6 +55,8 @@ export class ResourcePool {
     this.settling = new Settling(needs);
     this.browsers = new BrowserReports(needs);
     this.sessions = new SessionManager(needs, this.hosts, this.recovery);
+    const pause = (session: SessionRecord): Promise<void> => this.sessions.pause(session);
+    this.pages = new HostPages(needs, pause, this.hosts, this.spares, this.recovery);
   }
 
   get state() {
@@ -106,9 +113,9 @@ export class ResourcePool {
       parkSession: ({ sessionId }) => this.sessions.parkIdle(bridgeId, sessionId),
       releaseSession: ({ sessionId }) => this.sessions.release(bridgeId, sessionId),
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
-      originStatus: async (caller) => {
+      originStatus: async ({ known, ...caller }) => {
         await admit(caller);
-        return originStatus(this.state, this.needs.history, caller.origin);
+        return this.sync.news(bridgeId, known, originStatus(this.state, this.needs.history, caller.origin));
       },
       failHost: async (params) => {
         await admit(params);
@@ -117,38 +124,9 @@ export class ResourcePool {
     };
   }
 
-  /** What a bridge's driver reports of the sessions that its page owns; of others it has nothing to say. */
-  driverReports(bridgeId: string): { readonly [E in keyof DriverReports]: (payload: DriverReports[E]) => void } {
-    const owns = (sessionId: string): boolean => this.state.sessions[sessionId]?.bridgeId === bridgeId;
-    return {
-      settled: ({ sessionId }) => {
-        if (owns(sessionId)) this.settling.settled(sessionId);
-      },
-      operation: ({ sessionId, ...operation }) => {
-        if (owns(sessionId)) this.browsers.operation(sessionId, operation);
-      },
-      verified: ({ sessionId }) => {
-        if (!owns(sessionId)) return;
-        const now = this.needs.now();
-        for (const fault of this.state.faults) {
-          const stage = this.state.sessions[sessionId]?.stages[fault.stage];
-          if (fault.sessionId !== sessionId || fault.recoveredMs !== null || stage?.phase !== "ready") continue;
-          const data = { sessionId, stage: fault.stage, ms: now - fault.at };
-          void this.needs.journal.append({ action: "stage_recovered", data });
-        }
-        for (const stage of this.state.sessions[sessionId]?.stages.keys() ?? [])
-          this.recovery.verified(sessionId, stage);
-      },
-      // A busy host has no time to take ports, so it is asked before it is called lost.
-      unreachable: ({ sessionId, hosts }) => {
-        if (!owns(sessionId)) return;
-        for (const { hostId, attempt } of hosts) {
-          const found = this.recovery.stageOf(hostId, attempt);
-          if (found?.session.sessionId === sessionId && found.session.stages[found.stage]?.phase === "ready")
-            this.hosts.ask({ hostId, attempt });
-        }
-      },
-    };
+  driverReports(bridgeId: string): DriverReportHandlers {
+    const { needs, recovery, hosts, settling, browsers } = this;
+    return driverReports(bridgeId, { needs, recovery, hosts, settling, browsers });
   }
 
   /** What one host page reports; `isOnPage` says which hosts live on it. */
@@ -164,7 +142,18 @@ export class ResourcePool {
       hello: ({ hosts }) => {
         for (const { hostId, attempt } of hosts) {
           if (this.state.spares?.[hostId] !== undefined) continue;
-          if (this.state.hosts[hostId] === undefined) this.needs.toHost(hostId, "close", { hostId });
+          const host = this.state.hosts[hostId];
+          const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
+          if (this.hosts.hostSays({ hostId, attempt }, record)) {
+            this.hosts.pageReached(hostId);
+            const lease = { hostId, attempt: record?.attempt ?? attempt };
+            this.recovery.fault(lease, "the host was started while the pool was away", {
+              pageGone: false,
+              hostDropped: true,
+            });
+            continue;
+          }
+          if (host === undefined) this.needs.toHost(hostId, "close", { hostId });
           else if (current({ hostId, attempt }) === null) continue;
           this.hosts.pageReached(hostId);
         }
@@ -173,7 +162,10 @@ export class ResourcePool {
           const record = this.state.sessions[sessionId]?.stages[stage];
           if (!isOnPage(hostId) || record?.hostId !== hostId || record.phase !== "ready") continue;
           if (!hosts.some((host) => host.hostId === hostId && host.attempt === record.attempt && host.ready))
-            this.lost(hostId, "the host was lost while the pool was away", false);
+            this.recovery.fault({ hostId, attempt: record.attempt }, "the host was lost while the pool was away", {
+              pageGone: false,
+              hostDropped: true,
+            });
         }
       },
       booted: (report) => {
@@ -237,70 +229,6 @@ export class ResourcePool {
     };
   }
 
-  /** A host's page is there and can be talked to. */
-  pageConnected(hostId: string): void {
-    this.hosts.pageReached(hostId);
-  }
-
-  /** A host page's port broke: its tab was closed or reloaded, or its process died. */
-  async pageDisconnected(hostId: string, looksLeft = GONE_LOOKS): Promise<void> {
-    // Before anybody takes it.
-    if (this.state.spares?.[hostId] !== undefined) this.hosts.pageLost(hostId);
-    const pages = await this.needs.livePages();
-    const host = this.state.hosts[hostId];
-    if (host === undefined && this.state.spares?.[hostId] === undefined) return;
-    if (host?.place === "offscreen" ? pages.offscreen : pages.hostIds.has(hostId)) {
-      // The browser may still list a page whose process has just died.
-      if (looksLeft > 0) this.needs.after(GONE_LOOK_MS, () => void this.pageDisconnected(hostId, looksLeft - 1));
-      return;
-    }
-    if (host === undefined) return this.spares.pageLost(hostId);
-    const tabGone = host.tabId === null || !(await this.needs.tabExists(host.tabId));
-    if (this.state.hosts[hostId] !== undefined) this.pageLost(host, tabGone);
-  }
-
-  /** The user closed a host's tab (our own closing removes the host first). */
-  tabRemoved(tabId: number): void {
-    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
-    if (host !== undefined) this.pageLost(host, true);
-    else this.spares.tabLost(tabId);
-  }
-
-  /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
-  tabFrozen(tabId: number): void {
-    const host = Object.values(this.state.hosts).find((entry) => entry.tabId === tabId);
-    this.spares.tabLost(tabId);
-    if (host === undefined) return;
-    this.hosts.pageLost(host.hostId);
-    this.lost(host.hostId, "host tab frozen", true);
-  }
-
-  /** Two tabs of a session closed within a minute pause it. Asked of the journal: it outlives the service worker. */
-  pageLost(host: HostRecord, tabGone: boolean): void {
-    const { hostId, sessionId } = host;
-    const session = this.state.sessions[sessionId];
-    const now = this.needs.now();
-    const closedBefore = this.state.faults.some(
-      (fault) =>
-        fault.sessionId === sessionId &&
-        fault.hostId !== hostId &&
-        fault.signal === TAB_CLOSED &&
-        now - fault.at < USER_CLOSE_WINDOW_MS,
-    );
-    if (tabGone && closedBefore && session?.status === "live") {
-      void this.sessions.pause(session);
-      return;
-    }
-    this.hosts.pageLost(hostId);
-    this.lost(hostId, tabGone ? TAB_CLOSED : "page process gone", tabGone);
-  }
-
-  /** A page and its tab went, and not by the user's hand: an extension that was reloaded, say. */
-  pageVanished({ hostId }: HostRecord): void {
-    this.hosts.pageLost(hostId);
-    this.lost(hostId, "page process gone, and its tab", true);
-  }
-
   popupCalls(): {
     readonly [M in "status" | "withdraw" | "closeSession"]: (
       params: PopupCalls[M]["params"],
@@ -339,13 +267,6 @@ export class ResourcePool {
     };
   }
 
-  private lost(hostId: string, signal: string, pageGone: boolean): void {
-    const host = this.state.hosts[hostId];
-    const record = host === undefined ? undefined : this.state.sessions[host.sessionId]?.stages[host.stage];
-    if (record?.hostId === hostId)
-      this.recovery.fault({ hostId, attempt: record.attempt }, signal, { pageGone, hostDropped: true });
-  }
-
   /** What time changes: called by an alarm while sessions live. */
   inspect(): Promise<void> {
     this.spares.tend();
@@ -359,8 +280,6 @@ export class ResourcePool {
 
   /** A recovery that the end of a service worker cut short. */
   resumeRecovery(sessionId: string, stage: number): void {
-    const record = this.state.sessions[sessionId]?.stages[stage];
-    if (record === undefined) return;
     this.recovery.resume(sessionId, stage);
   }
 
@@ -375,7 +294,7 @@ export class ResourcePool {
     const transaction = { action: "stage_ready", data: { sessionId, stage, provider, weightBytes } } as const;
     // A full disk keeps no stage from working: it is written with the next transaction, and a pool that ends before that
     // finds a host that was starting, which it starts anew.
-    await this.needs.journal.append(transaction).catch(() => undefined);
+    await note(this.needs, transaction);
     this.recovery.ready(sessionId, stage);
     const now = this.state.sessions[sessionId];
     if (now === undefined) return;

@@ -8,7 +8,8 @@ import {
   SESSIONS_PER_ORIGIN_MAX,
 } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import type { SessionOptions } from "../protocol/options.ts";
+import type { HostReports } from "../history/host-reports.ts";
+import { PROVIDERS, replicasOf, type SessionOptions } from "../protocol/options.ts";
 import type { PoolState, SessionRecord, SessionStatus } from "../state/pool-state.ts";
 
 /** Hosts that a session opens: one a shard, or just one where there are more shards than there can be hosts. */
@@ -16,9 +17,15 @@ export function hostsFor({ shards }: SessionOptions): number {
   return shards === null || shards > HOSTS_MAX ? 1 : shards;
 }
 
-/** Standbys that the level asks for: one a stage. */
-function standbysFor(options: SessionOptions): number {
-  return LEVELS[options.faultToleranceLevel].standbys ? hostsFor(options) : 0;
+/** Hosts of a session that has its plan, all replicas counted. */
+export function hostCount({ plan, options }: Pick<SessionRecord, "plan" | "options">): number {
+  return (plan?.shards.length ?? 0) * replicasOf(options);
+}
+
+/** Hosts that the level asks for beside them: a standby a stage, or the other replicas. */
+function extraFor(options: SessionOptions): number {
+  const standbys = LEVELS[options.faultToleranceLevel].standbys ? 1 : 0;
+  return hostsFor(options) * (standbys + replicasOf(options) - 1);
 }
 
 /** Hosts are open for it, or on their way. */
@@ -58,12 +65,12 @@ export function checkRoom(
       `The session needs ${shards} hosts and ${used} of ${HOSTS_MAX} are in use; release a session or ask for fewer shards.`,
     );
   }
-  const standbys = standbysFor(options);
-  const usedStandbys = open.reduce((sum, session) => sum + standbysFor(session.options), 0);
-  if (standbys > 0 && usedStandbys + standbys > EXTRA_HOSTS_MAX) {
+  const extra = extraFor(options);
+  const usedExtra = open.reduce((sum, session) => sum + extraFor(session.options), 0);
+  if (extra > 0 && usedExtra + extra > EXTRA_HOSTS_MAX) {
     throw new HoldfastError(
       "TOO_MANY_HOSTS",
-      `Level ${options.faultToleranceLevel} needs ${standbys} standbys and ${usedStandbys} of ${EXTRA_HOSTS_MAX} are in use; release a session, ask for fewer shards or use level medium.`,
+      `Level ${options.faultToleranceLevel} needs ${extra} ${LEVELS[options.faultToleranceLevel].votes ? "more replicas" : "standbys"} and ${usedExtra} of ${EXTRA_HOSTS_MAX} are in use; release a session, ask for fewer shards or use level medium.`,
     );
   }
   // While an offscreen document lives, the death of the host pages' process would end the whole extension.
@@ -80,6 +87,23 @@ export function checkRoom(
         : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.",
     );
   }
+}
+
+/** Throws OUT_OF_MEMORY where the replicas' weights are more than the device says that it has, before any of them is opened. */
+export function checkMemory(
+  { plan, options }: Pick<SessionRecord, "plan" | "options">,
+  reports: Pick<HostReports, "own">,
+): void {
+  const replicas = replicasOf(options);
+  const known = PROVIDERS.flatMap((provider) => reports.own(provider)?.capability.memoryGiB ?? []);
+  if (replicas === 1 || plan === null || known.length === 0) return;
+  const needed = (replicas * plan.shards.reduce((sum, { weightBytes }) => sum + weightBytes, 0)) / 1024 ** 3;
+  const device = Math.max(...known);
+  if (needed <= device) return;
+  throw new HoldfastError(
+    "OUT_OF_MEMORY",
+    `Level ${options.faultToleranceLevel} holds the weights ${replicas} times, ${needed.toFixed(1)} GiB in all; the device has ${device}. Use level high or medium, or a smaller model.`,
+  );
 }
 
 /** A session that nobody runs, and what is stored for it. */

@@ -8,11 +8,12 @@ import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
+import { note } from "./note.ts";
 import { Owners, type Refuse } from "./owners.ts";
 import { Parking } from "./parking.ts";
 import { planningInput } from "./planning.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
-import { checkRoom, hasHosts, hostsFor } from "./room.ts";
+import { checkMemory, checkRoom, hasHosts, hostCount, hostsFor } from "./room.ts";
 import { knownGeneration, stageInfos } from "./status.ts";
 
 interface Opening {
@@ -121,9 +122,7 @@ export class SessionManager {
 
   async planned(sessionId: string, planId: string, plan: PlanSummary): Promise<void> {
     // A full disk keeps nobody waiting for a session: an opening ends with this service worker anyway.
-    await this.needs.journal
-      .append({ action: "plan_session", data: { sessionId, planId, plan } })
-      .catch(() => undefined);
+    await note(this.needs, { action: "plan_session", data: { sessionId, planId, plan } });
     const session = this.session(sessionId);
     if (session === undefined) return;
     if (plan.shards.length > HOSTS_MAX) {
@@ -137,12 +136,23 @@ export class SessionManager {
       return;
     }
     for (const index of plan.shards.keys()) this.hosts.loadIfBooted(session, index);
+    await this.openReplicas(session);
+  }
+
+  /** The other hosts of each stage: how many there are is known now. */
+  private async openReplicas(session: SessionRecord): Promise<void> {
+    try {
+      checkMemory(session, this.needs.history.reports);
+      // In order: the journal gives each the next number.
+      for (let host = session.stages.length; host < hostCount(session); host++) await this.hosts.open(session, host, 0);
+    } catch (error) {
+      this.failOpen(session.sessionId, HoldfastError.from(toErrorData(error)));
+    }
   }
 
   stageReady(session: SessionRecord): void {
     const opening = this.opening.get(session.sessionId);
-    const shards = session.plan?.shards.length;
-    if (opening === undefined || session.plan === null || session.stages.length !== shards) return;
+    if (opening === undefined || session.plan === null || session.stages.length !== hostCount(session)) return;
     if (session.stages.some(({ phase }) => phase !== "ready")) return;
     this.opening.delete(session.sessionId);
     const live = this.update(session.sessionId, "live").catch(() => undefined);
@@ -169,7 +179,8 @@ export class SessionManager {
       const now = this.needs.now();
       // The machine slept: the page could send nothing.
       if (now - due > TIMER_LATE_MS) opening.progressAt = now;
-      const left = opening.progressAt + OPEN_STALL_MS - now;
+      // Nor does it wait longer because somebody set the clock back.
+      const left = Math.min(OPEN_STALL_MS, opening.progressAt + OPEN_STALL_MS - now);
       if (left > 0) return this.watchOpening(sessionId, left);
       const seconds = OPEN_STALL_MS / 1000;
       const message = `Nothing of the model came for ${seconds} seconds while the session opened. Open it again.`;
@@ -196,7 +207,8 @@ export class SessionManager {
     const session = this.session(sessionId);
     // What was stored before is not lost with an attempt to take it up.
     const end = opening.isResume && session !== undefined ? this.park(session) : this.remove(sessionId);
-    void end.finally(() => opening.ready.reject(error));
+    const reject = (): void => opening.ready.reject(error);
+    end.then(reject, reject);
   }
 
   async abortOpen(ingestId: string): Promise<null> {
@@ -242,7 +254,7 @@ export class SessionManager {
       const now = this.session(sessionId);
       if (now?.status === "resuming")
         await Promise.all(
-          (now.plan?.shards ?? []).map((_, stage) =>
+          Array.from({ length: hostCount(now) }, (_, stage) =>
             this.hosts.open(now, stage, (now.stages[stage]?.attempt ?? -1) + 1),
           ),
         );
@@ -304,9 +316,9 @@ export class SessionManager {
   async remove(sessionId: string): Promise<void> {
     this.recovery.forget(sessionId);
     // From here on no recovery opens a host for it.
-    void this.update(sessionId, "closing");
+    void this.update(sessionId, "closing").catch(() => undefined);
     await this.closeHosts(sessionId);
-    await this.needs.journal.append({ action: "remove_session", data: { sessionId } }).catch(() => undefined);
+    await note(this.needs, { action: "remove_session", data: { sessionId } });
     await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
     this.refreshPopup();
   }

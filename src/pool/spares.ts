@@ -4,6 +4,7 @@ import {
   HOST_BOOT_DEADLINE_MS,
   SPARE_AGAIN_MS,
   SPARE_DELAY_MS,
+  STANDBY_DELAY_MS,
 } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
@@ -11,9 +12,15 @@ import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "..
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
+import { isSettled } from "./standby-decision.ts";
 import { Standbys } from "./standbys.ts";
 
-const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set(["stage_ready", "update_session", "remove_session"]);
+const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set([
+  "stage_ready",
+  "stage_recovered",
+  "update_session",
+  "remove_session",
+]);
 
 /** The same needs, with a journal of which whoever tends the spares hears. */
 export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
@@ -38,6 +45,7 @@ export class Spares {
   /** No spare is opened before then: the last one failed, or the user closed its tab. */
   private notBefore = 0;
   private isDue = false;
+  private looksLater = false;
   private readonly standbys: Standbys;
 
   constructor(
@@ -50,16 +58,27 @@ export class Spares {
   /** Closes what is too much now, opens what is missing soon. To be called whenever what spares hang on has changed. */
   tend(): void {
     this.standbys.tend();
+    this.lookLater();
     const { close, boot, open } = this.decide();
     for (const hostId of close) void this.close(hostId);
     if (boot.length + open.length === 0 || this.isDue) return;
     this.isDue = true;
     const now = this.needs.now();
-    this.needs.after(Math.max(SPARE_DELAY_MS, this.notBefore - now), () => {
+    this.needs.after(Math.max(SPARE_DELAY_MS, Math.min(SPARE_AGAIN_MS, this.notBefore - now)), () => {
       this.isDue = false;
       const later = this.decide();
       for (const spare of later.boot) this.boot(spare);
       for (const provider of later.open) void this.open(provider);
+    });
+  }
+
+  /** After a recovery no standby loads for a while. */
+  private lookLater(): void {
+    if (this.looksLater || isSettled(this.needs.journal.state, this.needs.now())) return;
+    this.looksLater = true;
+    this.needs.after(STANDBY_DELAY_MS, () => {
+      this.looksLater = false;
+      this.tend();
     });
   }
 
@@ -78,7 +97,7 @@ export class Spares {
     );
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
-    this.hosts.adopt(session, stage, spare, Math.max(record.attempt, spare.attempt) + 1);
+    this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
     return true;
   }
 

@@ -1,5 +1,6 @@
+import { STANDBY_DELAY_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import type { PoolState, SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import { type PoolState, planStage, type SessionRecord, type SpareRecord } from "../state/pool-state.ts";
 import { hasHosts } from "./room.ts";
 
 export interface StandbyDecision {
@@ -13,18 +14,23 @@ export interface StandbyDecision {
  * A standby for each stage of a live session whose level has them, on the stage's provider: a run that it replays gives the
  * same bits. Decides and does nothing. None is loaded while something else starts.
  */
-export function decideStandbys(state: PoolState): StandbyDecision {
+export function decideStandbys(state: PoolState, now: number): StandbyDecision {
   const all = Object.values(state.spares ?? {});
   const kept = new Set<string>();
   const assign: StandbyDecision["assign"][number][] = [];
   const free = all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
-  const isCalm = Object.values(state.sessions).every(
-    ({ status, stages }) => !hasHosts(status) || (status === "live" && stages.every(({ phase }) => phase === "ready")),
-  );
+  const isCalm =
+    isSettled(state, now) &&
+    Object.values(state.sessions).every(
+      ({ status, stages }) =>
+        !hasHosts(status) || (status === "live" && stages.every(({ phase }) => phase === "ready")),
+    );
   for (const session of Object.values(state.sessions)) {
     const { status, options, stages } = session;
     if (status !== "live" || !LEVELS[options.faultToleranceLevel].standbys) continue;
     for (const [stage, { provider }] of stages.entries()) {
+      // One that checks another's runs needs none.
+      if (planStage(session, stage) !== stage) continue;
       const own = all.find((spare) => isStandbyOf(spare, session, stage) && spare.provider === provider);
       if (own !== undefined) kept.add(own.hostId);
       const at = free.findIndex((spare) => spare.provider === provider);
@@ -34,6 +40,15 @@ export function decideStandbys(state: PoolState): StandbyDecision {
   }
   const close = all.filter(({ standby, hostId }) => standby !== undefined && !kept.has(hostId));
   return { close: close.map(({ hostId }) => hostId), assign };
+}
+
+/** Nobody waits for a recovery, or has only just stopped to: a start takes a core for a second. */
+export function isSettled({ faults, sessions }: PoolState, now: number): boolean {
+  return faults.every(({ sessionId, at, recoveredMs }) => {
+    if (sessions[sessionId]?.status !== "live") return true;
+    // One that nobody calls verified, in a session without work, is not waited for any longer.
+    return now - (recoveredMs === null ? at : at + recoveredMs) >= (recoveredMs === null ? 3 : 1) * STANDBY_DELAY_MS;
+  });
 }
 
 export function isStandbyOf({ standby }: SpareRecord, { sessionId }: SessionRecord, stage: number): boolean {

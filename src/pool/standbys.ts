@@ -14,7 +14,7 @@ export class Standbys {
   ) {}
 
   tend(): void {
-    const { close, assign } = decideStandbys(this.needs.journal.state);
+    const { close, assign } = decideStandbys(this.needs.journal.state, this.needs.now());
     for (const hostId of close) void this.spares.close(hostId);
     for (const { spare, session, stage } of assign) this.load(spare, session, stage);
   }

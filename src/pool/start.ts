@@ -1,4 +1,4 @@
-import type { HostRecord } from "../state/pool-state.ts";
+import { type HostRecord, isHost } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
@@ -11,7 +11,7 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
   const { hosts, sessions } = pool.state;
   const isAlive = (host: HostRecord): boolean =>
     host.place === "offscreen" ? pages.offscreen : pages.hostIds.has(host.hostId);
-  const tabLeft = async ({ tabId }: HostRecord): Promise<boolean> => tabId !== null && needs.tabExists(tabId);
+  const tabLeft = ({ hostId }: HostRecord): Promise<boolean> => pool.pages.findTab(hostId);
   // A tab whose process died is still there; with all bridges dead as well, it alone tells a crash from a new browser.
   const isLeft = async (host: HostRecord | undefined): Promise<boolean> =>
     host !== undefined && (isAlive(host) || tabLeft(host));
@@ -36,9 +36,11 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     const tabGone = !(await tabLeft(host));
     // A user closes one tab at a time; several that went while nobody looked went with the extension or the browser.
     const alone = gone.every(({ sessionId, hostId }) => sessionId !== host.sessionId || hostId === host.hostId);
-    if (tabGone && !alone) pool.pageVanished(host);
-    else pool.pageLost(host, tabGone);
+    if (tabGone && !alone) pool.pages.vanished(host);
+    else pool.pages.lost(host, tabGone);
   }
+  // The browser may still list a page whose process has just died, and whose port broke when nobody was there to see it.
+  pool.pages.expect(Object.values(pool.state.hosts).filter(isAlive));
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
   for (const session of Object.values(pool.state.sessions)) {
     if (session.status !== "live") continue;
@@ -46,6 +48,19 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
       if (record.phase !== "ready") pool.resumeRecovery(session.sessionId, stage);
   }
   await pool.spares.reconcile((hostId) => pages.hostIds.has(hostId));
+  // Taken out of the books, and the service worker died before it had closed the tab. A page that lives is told to leave, one
+  // whose process died hears nothing.
+  for (const { hostId, tabId } of await needs.hostTabs())
+    if (!isHost(pool.state, hostId)) await needs.closePage({ hostId, place: "tab", tabId });
+  await forgetUnknown(pool, needs);
   pool.sessions.refreshPopup();
   await pool.sessions.owners.inspect();
+}
+
+/** A service worker that died between the end of a session and the end of what was stored for it; or a disk lost its record. */
+async function forgetUnknown(pool: ResourcePool, needs: PoolNeeds): Promise<void> {
+  // A session is journalled before anything is stored for it, so what was stored before now is told apart.
+  const stored = await needs.storedSessions().catch(() => []);
+  for (const sessionId of stored)
+    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId).catch(() => undefined);
 }

@@ -3,19 +3,20 @@ import type { StageInfo } from "../protocol/events.ts";
 import type { HostReport } from "../protocol/host.ts";
 import type { PoolStatus } from "../protocol/popup.ts";
 import { idCount } from "../state/id-list.ts";
-import type { PoolState, SessionRecord } from "../state/pool-state.ts";
+import { type PoolState, planStage, type SessionRecord } from "../state/pool-state.ts";
 import type { PoolHistory } from "./needs.ts";
 
 export function stageInfos(state: PoolState, session: SessionRecord): StageInfo[] {
   return session.stages.map(({ hostId, attempt, phase, provider, weightBytes }, stage) => ({
     stage,
+    ...(planStage(session, stage) === stage ? {} : { replicaOf: planStage(session, stage) }),
     hostId,
     place: state.hosts[hostId]?.place ?? session.options.place,
     phase,
     attempt,
     provider,
     weightBytes,
-    nodes: session.plan?.shards[stage]?.nodes ?? 0,
+    nodes: session.plan?.shards[planStage(session, stage)]?.nodes ?? 0,
   }));
 }
 

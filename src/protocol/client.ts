@@ -2,7 +2,7 @@ import type { ErrorData } from "../base/errors.ts";
 import type { SessionEvent } from "./events.ts";
 import type { Lineage } from "./lineage.ts";
 import type { SessionOptions } from "./options.ts";
-import type { FailedHost, OriginStatus } from "./origin.ts";
+import type { FailedHost, KnownBrowsers, OriginNews } from "./origin.ts";
 import type { SessionInfo } from "./pool.ts";
 
 /** Page's client library → bridge frame, once, by `postMessage` with one port. */
@@ -109,7 +109,7 @@ export interface ClientCalls {
   /** Resolves when the state after all runs so far is stored; with that run. */
   durable: { params: { sessionId: string }; result: number };
   release: { params: { sessionId: string }; result: null };
-  originStatus: { params: null; result: OriginStatus };
+  originStatus: { params: { known: KnownBrowsers }; result: OriginNews };
   /** A host of the site's own failed, as the page sees it: it is recovered as after any other fault. */
   failHost: { params: { hostId: string; signal: string }; result: FailedHost };
   /** A text as its session's tokenizer has it, special tokens included. */
@@ -180,6 +180,8 @@ export interface DriverEvents {
   stored: { sessionId: string; run: number };
   /** Runs up to this one survive everything. */
   durable: { sessionId: string; run: number };
+  /** Said before runs that failed with a host: whatever still comes over the session's ports counts for nothing. */
+  unwired: { sessionId: string };
   runFailed: { sessionId: string; run: number; error: ErrorData };
   /** No run of the session will be answered any more. */
   sessionFailed: { sessionId: string; error: ErrorData };

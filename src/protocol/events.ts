@@ -4,6 +4,8 @@ import type { Place, Provider } from "./options.ts";
 /** One stage of a session as a page may see it. */
 export interface StageInfo {
   readonly stage: number;
+  /** Level critical: the stage whose runs this host does as well, to vote on them; absent: its own. */
+  readonly replicaOf?: number;
   readonly hostId: string;
   readonly place: Place;
   readonly phase: "starting" | "ready" | "lost";

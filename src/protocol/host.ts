@@ -1,5 +1,5 @@
 import type { ErrorData } from "../base/errors.ts";
-import type { WireTensor } from "../base/tensor.ts";
+import type { WireTensor, WireTensors } from "../base/tensor.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import type { ResidentKey } from "./lineage.ts";
 import type { Provider } from "./options.ts";
@@ -20,6 +20,8 @@ export interface FrameCalls {
 export interface FrameEvents {
   /** To a standby: a record of its stage was stored, and it is to be at hand when the stage is taken over. */
   warm: { record: CheckpointRecord };
+  /** To a standby: a run to do for practice, whose records it has. What was never run is slow the first times. */
+  practise: RunSample;
   /** Records of these runs are worth nothing any more. */
   cool: { runs: readonly number[] };
   /** Answered by `pong` when the frame's main thread is free. */
@@ -150,6 +152,8 @@ export interface ShardLoad {
   /** Some stage of the pipeline has state: all of them make durable points together. */
   readonly stateful: boolean;
   readonly stored: readonly number[];
+  /** Other hosts do the same runs: answers carry a digest of what they leave here. */
+  readonly votes?: boolean;
 }
 
 /**
@@ -166,6 +170,13 @@ export interface CheckpointRecord {
   readonly kept: readonly KeptVersion[];
   /** The versions that no record before this one holds. */
   readonly versions: readonly VersionRecord[];
+  /** For standbys, and not stored. */
+  readonly sample?: RunSample;
+}
+/** A run that was done: from the state after run `after`, of which there is a record, with these inputs beside it. */
+export interface RunSample {
+  readonly after: number;
+  readonly inputs: WireTensors;
 }
 /** Names one version within its session: the state after run n is "n", its output x is "n x". */
 export type VersionId = string;

@@ -1,4 +1,5 @@
-import type { FaultToleranceLevel, RecoveryStrategy } from "../fault/levels.ts";
+import { REPLICAS } from "../base/limits.ts";
+import { type FaultToleranceLevel, LEVELS, type RecoveryStrategy } from "../fault/levels.ts";
 import type { ShardingStrategyOption } from "../shard/types.ts";
 
 export const PROVIDERS = ["webgpu", "webnn", "wasm"] as const;
@@ -24,9 +25,22 @@ export interface SessionOptions {
    * replay would be at risk. 0: after every run.
    */
   readonly checkpointIntervalMs: number;
+  /** Steps of recovery in a row for one stage before the session fails. */
+  readonly maxRecoveryAttempts: number;
   /** In order of preference; null: what probing finds. */
   readonly executionProviders: readonly Provider[] | null;
   readonly place: Place;
   /** "auto": state found by name stays in the hosts; a map input → output overrides it; {}: everything is fed and returned. */
   readonly stateBindings: "auto" | Readonly<Record<string, string>>;
+  /** Level critical: hosts that run each stage and vote, an odd number. */
+  readonly replicas?: number;
+  /** Level high: the share of runs, 0 to 1, that a second host does as well. */
+  readonly spotCheck?: number;
+}
+
+/** Hosts that run each stage: those that vote, or one and a checker. */
+export function replicasOf({ faultToleranceLevel, replicas = REPLICAS, spotCheck = 0 }: SessionOptions): number {
+  const { votes, standbys } = LEVELS[faultToleranceLevel];
+  if (votes) return replicas;
+  return standbys && spotCheck > 0 ? 2 : 1;
 }

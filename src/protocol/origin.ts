@@ -5,18 +5,43 @@ import type { HostStatus, SessionSummary } from "./popup.ts";
 
 // What a site may know of the pool: its own hosts and sessions, and nobody else's.
 
+type Entries = Readonly<Record<string, object>>;
+
+/** What is kept in step of a browser's state. JSON. */
+export interface OriginContent {
+  readonly status: HostStatus;
+  readonly models: Entries;
+  readonly operations: Entries;
+  readonly resources: Entries;
+  readonly metrics: object;
+}
+
+/** What leads from one content to another, and the digests of both. */
+export interface OriginDelta {
+  readonly from: string;
+  readonly to: string;
+  readonly status: HostStatus | null;
+  /** Entries that are new or changed, whole, by part and key. */
+  readonly put: Readonly<Record<string, object>>;
+  /** Keys of those that are gone. */
+  readonly remove: Readonly<Record<string, readonly string[]>>;
+}
+
 /** A host of the site's own: the seed's browser instance. Times are epoch milliseconds. */
-export interface OriginBrowser {
+export interface OriginBrowser extends OriginContent {
   readonly browserId: string;
   readonly browserType: string;
-  readonly status: HostStatus;
   readonly sessionId: string;
   readonly stage: StageInfo;
-  readonly models: Readonly<Record<string, object>>;
-  readonly operations: Readonly<Record<string, object>>;
-  readonly resources: Readonly<Record<string, object>>;
-  readonly metrics: object;
   readonly lastHeartbeat: number;
+}
+
+/** Hex SHA-256 of the content that somebody has of each browser, by its id. */
+export type KnownBrowsers = Readonly<Record<string, string>>;
+
+/** A browser for somebody who may know an earlier state of it: what changed since then, or all of it. */
+export interface BrowserNews extends Omit<OriginBrowser, keyof OriginContent> {
+  readonly content: { readonly delta: OriginDelta } | { readonly whole: OriginContent; readonly digest: string };
 }
 
 /** What one of these hosts did: loads, runs of its stage, recoveries. */
@@ -44,6 +69,11 @@ export interface OriginStatus {
   })[];
   /** Oldest first, bounded. */
   readonly operations: readonly OriginOperation[];
+}
+
+/** The same, with what the page does not have yet of its browsers. */
+export interface OriginNews extends Omit<OriginStatus, "browsers"> {
+  readonly browsers: readonly BrowserNews[];
 }
 
 /** Where a host that a page reported stood. */

@@ -4,7 +4,7 @@ import type { GenerationHead, KnownGeneration, OwnSession } from "./client.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
-import type { FailedHost, OriginStatus } from "./origin.ts";
+import type { FailedHost, KnownBrowsers, OriginNews } from "./origin.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -42,6 +42,8 @@ export interface PoolToHost {
     durable: boolean;
     /** It is to follow the stage's stored state and wait. */
     standby: boolean;
+    /** So many hosts run each stage and vote: `stage` counts them all, the first of each stage first. Absent: one. */
+    replicas?: number;
   };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
@@ -132,7 +134,7 @@ export interface PoolCalls {
   parkSession: { params: { bridgeId: string; sessionId: string }; result: null };
   releaseSession: { params: { bridgeId: string; sessionId: string }; result: null };
   abortOpen: { params: { ingestId: string }; result: null };
-  originStatus: { params: Caller; result: OriginStatus };
+  originStatus: { params: Caller & { known: KnownBrowsers }; result: OriginNews };
   /** The page found a host of its site to have failed: what recovers it is the same as for every other fault. */
   failHost: { params: Caller & { hostId: string; signal: string }; result: FailedHost };
 }
@@ -155,6 +157,8 @@ export interface DriverReports {
   operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
   /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */
   unreachable: { sessionId: string; hosts: readonly Lease[] };
+  /** This host said something else of a run than the other replicas of its stage. */
+  outvoted: { sessionId: string; host: Lease; run: number };
 }
 
 /** Port hand-over: bridge frame → service worker → host page, by `postMessage` with the ports attached. */

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { HoldfastError } from "../base/errors.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../base/limits.ts";
+import { CHECKPOINT_INTERVAL_MS, RECOVERY_ATTEMPTS_MAX, REPLICAS_MAX } from "../base/limits.ts";
 import { stepsOf, strategiesOf } from "../fault/ladder.ts";
 import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
 import { SHARDING_STRATEGY_OPTIONS } from "../shard/types.ts";
@@ -18,6 +18,10 @@ const Schema = v.strictObject({
   shardingStrategy: v.optional(v.picklist(SHARDING_STRATEGY_OPTIONS), "layer_based"),
   faultToleranceLevel: v.optional(v.picklist(FAULT_TOLERANCE_LEVELS), "medium"),
   recoveryStrategy: v.optional(v.picklist(RECOVERY_STRATEGIES), "progressive"),
+  maxRecoveryAttempts: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10)),
+    RECOVERY_ATTEMPTS_MAX,
+  ),
   checkpointIntervalMs: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(86_400_000)), CHECKPOINT_INTERVAL_MS),
   executionProviders: v.optional(
     v.nullable(v.pipe(v.array(v.picklist(PROVIDERS)), v.minLength(1), v.maxLength(3))),
@@ -25,11 +29,21 @@ const Schema = v.strictObject({
   ),
   place: v.optional(v.picklist(PLACES), "tab"),
   stateBindings: v.optional(v.union([v.literal("auto"), Bindings]), "auto"),
+  replicas: v.exactOptional(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(3),
+      v.maxValue(REPLICAS_MAX),
+      v.check((count) => count % 2 === 1, "an even number of voters can split"),
+    ),
+  ),
+  spotCheck: v.exactOptional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
 });
 
 /**
  * Checks what a page asks for and fills in the defaults. Runs in the page for a quick answer and in the pool because a
- * page is not to be trusted. Throws BAD_OPTIONS or LEVEL_UNSUPPORTED with what is allowed instead.
+ * page is not to be trusted. Throws BAD_OPTIONS with what is allowed instead.
  */
 export function parseSessionOptions(input: unknown): SessionOptions {
   const parsed = v.safeParse(Schema, input);
@@ -43,12 +57,16 @@ export function parseSessionOptions(input: unknown): SessionOptions {
   }
   const options: SessionOptions = parsed.output;
   const { faultToleranceLevel: level, recoveryStrategy: strategy } = options;
-  if (!LEVELS[level].supported) {
+  if (options.replicas !== undefined && !LEVELS[level].votes)
     throw new HoldfastError(
-      "LEVEL_UNSUPPORTED",
-      `This version does not offer level ${level} yet; use none, low, medium or high.`,
+      "BAD_OPTIONS",
+      `Level ${level} runs a stage on one host; replicas belong to level critical.`,
     );
-  }
+  if ((options.spotCheck ?? 0) > 0 && !LEVELS[level].standbys)
+    throw new HoldfastError(
+      "BAD_OPTIONS",
+      `Level ${level} has no second host to check with; spotCheck belongs to level high.`,
+    );
   // Level none has no ladder, so its strategy is ignored.
   if (level !== "none" && stepsOf(level, strategy).length === 0) {
     throw new HoldfastError(

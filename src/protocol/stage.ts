@@ -37,6 +37,8 @@ export type StageMessage =
       readonly head: RunHead;
       readonly tensors: WireTensors /** Of a run that keeps something. */;
       readonly kept?: readonly KeptTensor[];
+      /** Where replicas vote: digest of the new rows of the stage's state. Goes to the driver and no further. */
+      readonly rows?: string;
     }
   | { readonly head: RunHead; readonly error: ErrorData };
 
@@ -60,9 +62,12 @@ export interface StageCalls {
   store: { params: { run: number }; result: StageStatus };
   /**
    * Puts a stage at the state after `run` (-1: before the first). `answered`: runs up to this one are done again, and the
-   * caller has their answers: a host in which one of them fails now is of no use.
+   * caller has their answers: a host in which one of them fails now is of no use. What is stored up to `durable` stays.
    */
-  restore: { params: { run: number; from: RestoreFrom; answered: number }; result: StageStatus };
+  restore: {
+    params: { run: number; from: RestoreFrom; answered: number; durable: number };
+    result: StageStatus;
+  };
 }
 export interface StageEvents {
   /** A run for the first stage that the page does not feed: of the token loop, or one that failed before and is skipped. */
@@ -77,6 +82,8 @@ export interface StageStatus {
   readonly run: number | null;
   /** Runs whose state this stage has stored, ascending. */
   readonly stored: readonly number[];
+  /** Outputs of runs up to this one are not kept any more: they cannot be sent again. */
+  readonly dropped: number;
 }
 /** Stage → driver. */
 export interface StageReports {

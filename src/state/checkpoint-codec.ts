@@ -41,6 +41,8 @@ export interface StoredCheckpoint {
   readonly run: number;
   readonly header: string;
   readonly payload: Uint8Array<ArrayBuffer>;
+  /** Of the payload: the storage's index tells sizes by it. */
+  readonly bytes: number;
   readonly digest: string;
 }
 
@@ -63,12 +65,12 @@ export async function encodeCheckpoint(key: CheckpointKey, record: CheckpointRec
   const { sessionId, stage } = key;
   const identity = { ...key, run, payload: await sha256(payload) };
   const header = JSON.stringify({ ...identity, previous, state, kept, versions } satisfies Header);
-  return { sessionId, stage, run, header, payload, digest: await sha256(utf8(header)) };
+  return { sessionId, stage, run, header, payload, bytes: payload.byteLength, digest: await sha256(utf8(header)) };
 }
 
 /** Whether what lies in storage is what was written, whoever it belongs to. */
-export async function isIntact({ header, payload, digest }: StoredCheckpoint): Promise<boolean> {
-  if ((await sha256(utf8(header))) !== digest) return false;
+export async function isIntact({ header, payload, bytes, digest }: StoredCheckpoint): Promise<boolean> {
+  if (bytes !== payload.byteLength || (await sha256(utf8(header))) !== digest) return false;
   return (JSON.parse(header) as Header).payload === (await sha256(payload));
 }
 

@@ -1,5 +1,5 @@
 import { arrayOf, elementCount } from "../base/bytes.ts";
-import type { WireTensor } from "../base/tensor.ts";
+import type { DeviceData, WireTensor } from "../base/tensor.ts";
 
 // A tensor with rows along `axis` is `outer` blocks of `rows × inner` elements, row-major.
 function layout(tensor: WireTensor, axis: number): { outer: number; rows: number; inner: number } {
@@ -18,12 +18,37 @@ function withRows(dims: readonly number[], axis: number, rows: number): number[]
 export function rowsFrom(tensor: WireTensor, axis: number, from: number, to?: number): WireTensor {
   const { outer, rows, inner } = layout(tensor, axis);
   const taken = Math.max(0, Math.min(rows, to ?? rows) - from);
+  const dims = withRows(tensor.dims, axis, taken);
+  if (tensor.device !== undefined) return deviceRows(tensor.device, { ...tensor, dims }, { outer, rows, inner, from });
   const data = new (arrayOf(tensor.type))(outer * taken * inner);
   for (let block = 0; block < outer; block++) {
     const start = (block * rows + from) * inner;
     copy(data, block * taken * inner, tensor, start, taken * inner);
   }
-  return { type: tensor.type, dims: withRows(tensor.dims, axis, taken), data };
+  return { type: tensor.type, dims, data };
+}
+
+/** The rows alone leave the device, and are on their way when this returns. */
+function deviceRows(
+  device: DeviceData,
+  { type, dims, data }: WireTensor,
+  { outer, rows, inner, from }: { outer: number; rows: number; inner: number; from: number },
+): WireTensor {
+  const size = data.BYTES_PER_ELEMENT;
+  const bytes = elementCount(dims) * size;
+  const length = outer === 0 ? 0 : bytes / outer;
+  const blocks = Array.from({ length: outer }, (_, block) => ({ from: (block * rows + from) * inner * size, length }));
+  const arriving = device.read(blocks);
+  // Whoever asks for them hears of it.
+  arriving.catch(() => undefined);
+  return { type, dims, data, device: { bytes, read: () => arriving, free: () => undefined } };
+}
+
+/** All of a tensor as it is now. */
+export function snapshotOf(tensor: WireTensor): WireTensor {
+  if (tensor.device === undefined) return tensor;
+  const whole = { outer: 1, rows: 1, inner: elementCount(tensor.dims), from: 0 };
+  return deviceRows(tensor.device, tensor, whole);
 }
 
 /** Rows that take the place of all that lay from row `from` on; `size`: rows of the whole, zeros behind these. Absent: added behind all. */

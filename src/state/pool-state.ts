@@ -85,6 +85,7 @@ export interface SessionRecord {
   readonly ownerLostAt: number | null;
   readonly planId: string | null;
   readonly plan: PlanSummary | null;
+  /** At level critical, all replicas: the first of each stage, then the second of each, and so on. */
   readonly stages: readonly StageRecord[];
   readonly gpuLosses: number;
   readonly durableRun: number;
@@ -116,6 +117,12 @@ export interface PoolState {
 }
 
 export const EMPTY_POOL: PoolState = { hosts: {}, sessions: {}, consents: {}, faults: [], refusals: [], repairs: [] };
+
+/** Which stage of the plan a session's host of this number runs: the first of each stage come first, then the other replicas. */
+export function planStage({ plan }: Pick<SessionRecord, "plan">, host: number): number {
+  const count = plan?.shards.length ?? 0;
+  return count === 0 ? host : host % count;
+}
 
 /** Whether the pool has such a host, be it at work or waiting. */
 export function isHost({ hosts, spares }: Pick<PoolState, "hosts" | "spares">, hostId: string): boolean {

@@ -13,7 +13,7 @@ const RECOVERIES = 50;
 const BUILD_TIMEOUT_MS = 4 * 60_000;
 const FILE = join(ROOT, "test/bench/results.json");
 
-/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "hostPeak" | "storeSecondOrigin" | "wakeJournal" | "journalTransactions", readonly rounds: number }[]} */
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "hostPeak" | "storeSecondOrigin" | "wakeJournal" | "journalTransactions" | "recoverWarm" | "levels", readonly rounds: number }[]} */
 const MEASURES = [
   { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
   { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
@@ -25,6 +25,8 @@ const MEASURES = [
   { prefixes: ["wake.journal10k"], measure: "wakeJournal", rounds: 15 },
   { prefixes: ["journal.transactionsPerS"], measure: "journalTransactions", rounds: 7 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
+  { prefixes: ["recover.warm"], measure: "recoverWarm", rounds: RECOVERIES },
+  { prefixes: ["level"], measure: "levels", rounds: 7 },
 ];
 
 /** @param {string} name */
@@ -55,6 +57,8 @@ const measures = {
   ...(await import("./store.mjs")),
   ...(await import("./host-peak.mjs")),
   ...(await import("./journal.mjs")),
+  ...(await import("./recover-warm.mjs")),
+  ...(await import("./levels.mjs")),
 };
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};

@@ -211,9 +211,10 @@ test("options that are not valid are refused at once, each by its name", async (
   }
   const unsupported = await page.evaluate(async (model) => {
     const pool = await window.holdfast.connect();
-    return window.rejection(pool.createSession(model, { faultToleranceLevel: "critical" }));
+    return window.rejection(pool.createSession(model, { faultToleranceLevel: "critical", shards: 5 }));
   }, MODEL);
-  expect(unsupported).toMatchObject({ typed: true, code: "LEVEL_UNSUPPORTED" });
+  expect(unsupported).toMatchObject({ typed: true, code: "TOO_MANY_HOSTS" });
+  expect(unsupported?.message).toMatch(/needs 10 more replicas.*fewer shards/);
   const others = await page.evaluate(
     async (model, tokenizer) => {
       const pool = await window.holdfast.connect();

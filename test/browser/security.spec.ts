@@ -1,6 +1,7 @@
 import { MODEL } from "./checks/decoder.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
+import { speakByHand } from "./support/by-hand.ts";
 import { keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const DENIED = { typed: true, code: "PERMISSION_DENIED", category: "UNKNOWN" };
@@ -134,38 +135,6 @@ test("withdrawn consent ends the site's sessions and closes their hosts; the nex
   expect(answer).toMatchObject(DENIED);
 });
 
-/**
- * Runs in a page that speaks the client protocol by hand, as a hostile one may: no client library, no `hello` first.
- * Answers what each call was answered.
- */
-async function speakByHand(
-  extension: string,
-  calls: { method: string; params: unknown }[],
-  stays = false,
-): Promise<({ value: unknown } | { error: { code: string; message: string } })[]> {
-  const frame = document.createElement("iframe");
-  frame.src = `${extension}src/bridge.html`;
-  await new Promise((loaded) => {
-    frame.addEventListener("load", loaded, { once: true });
-    document.documentElement.append(frame);
-  });
-  const { port1, port2 } = new MessageChannel();
-  frame.contentWindow?.postMessage({ holdfast: "connect", protocol: 1 }, "*", [port2]);
-  const answers: ({ value: unknown } | { error: { code: string; message: string } })[] = [];
-  for (const [id, call] of calls.entries()) {
-    answers.push(
-      await new Promise((resolve) => {
-        port1.onmessage = ({ data }) => {
-          if (data.id === id) resolve(data.rpc === "error" ? { error: data.error } : { value: data.value });
-        };
-        port1.postMessage({ rpc: "call", id, ...call });
-      }),
-    );
-  }
-  if (!stays) frame.remove();
-  return answers;
-}
-
 test("a page of another origin that knows a session's id gets no more from it than from one that does not exist", async ({
   browser,
   page,
@@ -246,7 +215,7 @@ test.describe("a frame", () => {
   const seen = await connect().then(() => null, (error) => ({ typed: error instanceof HoldfastError, code: error.code,
     category: error.category, message: error.message }));
   const options = { shards: 1, shardingStrategy: "layer_based", faultToleranceLevel: "medium",
-    recoveryStrategy: "progressive", checkpointIntervalMs: 60_000, executionProviders: null, place: "tab",
+    recoveryStrategy: "progressive", checkpointIntervalMs: 60_000, maxRecoveryAttempts: 3, executionProviders: null, place: "tab",
     stateBindings: "auto" };
   const byHand = await speakByHand(${JSON.stringify(extension)}, [
     { method: "open", params: { openId: "x", model: "x", options, tokenizer: null } },

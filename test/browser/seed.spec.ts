@@ -206,7 +206,7 @@ test("performance history and recovery: a host that the page finds failed is rec
     },
     hostId,
   );
-  expect(found).toMatchObject({ critical: "LEVEL_UNSUPPORTED", completed: true, mirrored: "chrome" });
+  expect(found).toMatchObject({ critical: "taken", completed: true, mirrored: "chrome" });
   expect(found.unknown).toMatchObject({ success: false, failedBrowserId: "browser-1", recoveryType: "none" });
   expect(found.recovered).toEqual({
     success: true,
@@ -343,7 +343,7 @@ test("the pool: options, health, metrics, many models at once, hosts within maxC
       metrics,
     };
   });
-  expect(found).toMatchObject({ critical: "LEVEL_UNSUPPORTED", same: true, successes: [true, true, false] });
+  expect(found).toMatchObject({ critical: "taken", same: true, successes: [true, true, false] });
   expect(found).toMatchObject({ tooMany: "TOO_MANY_HOSTS", idle: { status: "idle" } });
   expect(found.reason).toContain("edge was preferred and is not at hand");
   expect(found.status).toMatchObject({ status: "healthy", browserCount: 1, healthyBrowserCount: 1 });

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
-import { HOST_BOOT_DEADLINE_MS } from "../../src/base/limits.ts";
+import { HOST_BOOT_DEADLINE_MS, PAGE_GRACE_MS } from "../../src/base/limits.ts";
 import type { Random } from "../unit/random.ts";
 import type { FaultKind } from "./plan.ts";
 import type { Browser } from "./world/browser.ts";
@@ -14,13 +14,16 @@ export interface Target {
   readonly hostId: string | null;
   readonly frame: Frame | null;
   killBridge(): void;
-  reloadPage(): void;
+  /** `takesUp`: the new page goes on with the sessions of the old one. */
+  reloadPage(takesUp: boolean): void;
 }
 
 interface Fault {
   inject(target: Target): void;
   /** Errors that the fault table predicts beside those of the session's level. */
   readonly mayFail?: readonly ErrorCode[];
+  /** It goes on for so long; 0 when left out. */
+  readonly lastsMs?: number;
   /** Within this many milliseconds after the last fault, whatever is waited for has come. */
   readonly boundMs: number;
 }
@@ -30,9 +33,15 @@ const BOUND_MS = 20_000;
 const PAGE_BOUND_MS = HOST_BOOT_DEADLINE_MS + BOUND_MS;
 /** A hang in a host's first run is found after a minute only. */
 const HANG_BOUND_MS = 90_000;
+/** What was waited for while nothing ran, or while the clock was set, is given its time again. */
+const SLEEP_BOUND_MS = HOST_BOOT_DEADLINE_MS + PAGE_BOUND_MS;
 /** Whatever the machine may be busy with in its sleep. */
 const SLEEPS_MS = [5_000, 60_000, 8 * 3_600_000];
 const HOUR_MS = 3_600_000;
+/** Longer than every host waits for its start that a ladder may try. */
+const BOOTS_FAIL_MS = 4 * 31_000;
+/** The session of a page that went holds its hosts until its grace is over. */
+const GRACE_MS = 2 * PAGE_GRACE_MS;
 
 export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   hostCrash: { boundMs: BOUND_MS, inject: ({ frame }) => frame?.context.kill() },
@@ -80,6 +89,13 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       if (tab !== undefined) browser.freezeTab(tab.tabId);
     },
   },
+  tabDiscarded: {
+    boundMs: PAGE_BOUND_MS,
+    inject: ({ browser, hostId }) => {
+      const tab = hostId === null ? undefined : browser.tabOf(hostId);
+      if (tab !== undefined) browser.discardTab(tab.tabId);
+    },
+  },
   workerKilled: { boundMs: PAGE_BOUND_MS, inject: ({ browser }) => browser.killWorker() },
   bridgeKilled: { boundMs: BOUND_MS, inject: ({ killBridge }) => killBridge() },
   bridgesAndWorkerKilled: {
@@ -89,11 +105,23 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       browser.killWorker();
     },
   },
-  // The session of the page that went holds its hosts until its grace is over.
-  pageReloaded: { boundMs: BOUND_MS, mayFail: ["TOO_MANY_HOSTS"], inject: ({ reloadPage }) => reloadPage() },
+  pageReloaded: { boundMs: BOUND_MS, lastsMs: GRACE_MS, inject: ({ reloadPage }) => reloadPage(false) },
+  pageTakesUp: {
+    // Sometimes it comes when they are parked.
+    lastsMs: GRACE_MS,
+    boundMs: PAGE_BOUND_MS + BOUND_MS,
+    inject: ({ reloadPage }) => reloadPage(true),
+  },
+  // Each channel keeps its order, and none keeps up with the others.
+  messagesReordered: {
+    boundMs: BOUND_MS,
+    inject: ({ browser, random }) => {
+      browser.reorderedUntil = browser.loop.now + 200 + random.next() * 1_500;
+    },
+  },
   diskFull: {
     boundMs: BOUND_MS,
-    // Hosts are journalled before they open: while nothing can be written, none opens.
+    lastsMs: 2_100,
     mayFail: ["QUOTA_EXCEEDED", "RECOVERY_FAILED"],
     inject: ({ browser, random }) => {
       browser.trouble.fullUntil = browser.loop.now + 100 + random.next() * 2_000;
@@ -101,6 +129,7 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   },
   diskSlow: {
     boundMs: HANG_BOUND_MS,
+    lastsMs: 4_000,
     inject: ({ browser, random }) => {
       browser.trouble.slowUntil = browser.loop.now + random.next() * 4_000;
     },
@@ -117,9 +146,9 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
     mayFail: ["SESSION_UNKNOWN"],
     inject: (target) => damageJournal(target, "lost"),
   },
-  sleep: { boundMs: BOUND_MS, inject: ({ browser, random }) => browser.loop.sleep(random.pick(SLEEPS_MS)) },
+  sleep: { boundMs: SLEEP_BOUND_MS, inject: ({ browser, random }) => browser.loop.sleep(random.pick(SLEEPS_MS)) },
   clockJump: {
-    boundMs: BOUND_MS,
+    boundMs: SLEEP_BOUND_MS,
     inject: ({ browser, random }) => {
       browser.loop.wallOffset += (random.chance(0.5) ? 1 : -1) * random.next() * 2 * HOUR_MS;
     },
@@ -127,10 +156,11 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
   bootsFail: {
     // Every step of the ladder waits for a host to start, in vain.
     boundMs: 5 * 30_000 + BOUND_MS,
+    lastsMs: BOOTS_FAIL_MS,
     mayFail: ["RECOVERY_FAILED", "HOST_LOST", "MODEL_FETCH_STALLED"],
     inject: ({ browser, frame }) => {
       browser.bootsFail = true;
-      browser.loop.after(4 * 31_000, () => {
+      browser.loop.after(BOOTS_FAIL_MS, () => {
         browser.bootsFail = false;
       });
       frame?.context.kill();

@@ -1,7 +1,9 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
+import { PARKED_KEPT_MS, RECOVERY_ATTEMPTS_MAX } from "../../src/base/limits.ts";
 import { Random } from "../unit/random.ts";
+import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
-import { leaksOf } from "./checks/leaks.ts";
+import { keptTooLong, leaksOf } from "./checks/leaks.ts";
 import { Coverage } from "./coverage.ts";
 import { FAULT_TABLE, type Target } from "./faults.ts";
 import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
@@ -13,11 +15,16 @@ import { WebPage } from "./world/web-page.ts";
 /** A fault waits so long for its session to be in its phase, then comes anyway. */
 const PHASE_WAIT_MS = 1_000;
 /** How often it is looked at: some phases are over soon. */
-const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 5, idle: 3, running: 1.5, storing: 0.7, recovering: 5 };
+const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 10, idle: 5, running: 2.5, storing: 1.5, recovering: 10 };
 /** After the last word: whatever is still to end by itself ends within this. */
 const END_MS = 400_000;
+/** A fault may be felt so long after it has ended. */
+const FELT_LATE_MS = 5_000;
 /** A history that goes on for longer than this hangs. */
 const HISTORY_MS_MAX = 900_000;
+
+/** Faults that take away what was stored. */
+const DAMAGES: ReadonlySet<FaultKind> = new Set(["checkpointTorn", "checkpointLost", "journalTorn", "journalLost"]);
 
 export interface Outcome {
   readonly seed: number;
@@ -76,12 +83,17 @@ class History {
           page: () => this.pages[slot.page] as WebPage,
           isOver: () => this.allFired,
           mayFail: (one, code, since, isOpening) => this.mayFail(one, code, since, isOpening),
+          durableRun: (sessionId) => this.guard.durableRun(sessionId),
+          isUnsure: () => this.isDamaged || this.hasFired("hostNoMemory") || this.hasFired("diskFull"),
+          opened: () => {
+            this.sessions++;
+          },
           violation: (what) => this.violation(what),
           note: (what) => this.note(what),
           event: (one, event) => {
             if (event.type !== "progress") this.note(`slot ${one.index}: ${JSON.stringify(event)}`);
             if (event.type === "durable" && one.session !== null)
-              this.guard.durable(one.session.id, one.plan, event.run);
+              this.guard.durable(one.session.id, one.plan, event.run, this.isDamaged);
           },
         }),
     );
@@ -113,9 +125,14 @@ class History {
     }
     if (this.violations.size === 0) {
       // What ends by itself ends now: deadlines, the service worker's own life, alarms.
-      const until = loop.now + END_MS;
-      while (loop.step(until));
-      for (const leak of leaksOf(this.browser, loop)) this.violation(leak);
+      this.pass(END_MS);
+      for (const leak of leaksOf(this.browser, loop, this.guard.state)) this.violation(leak);
+    }
+    if (this.violations.size === 0 && Object.keys(this.guard.state.sessions).length > 0) {
+      loop.wallOffset += PARKED_KEPT_MS;
+      this.browser.setAlarm("owners", 0);
+      this.pass(END_MS);
+      for (const leak of keptTooLong(this.browser, this.guard.state)) this.violation(leak);
     }
     return {
       seed: plan.seed,
@@ -127,6 +144,11 @@ class History {
       coverage: this.coverage,
       log: this.log,
     };
+  }
+
+  private pass(ms: number): void {
+    const until = this.loop.now + ms;
+    while (this.loop.step(until));
   }
 
   private async end(): Promise<void> {
@@ -151,13 +173,21 @@ class History {
     slot.quietSteps = 0;
     const until = this.loop.now + PHASE_WAIT_MS;
     let helped = false;
-    while (this.phaseOf(slot) !== phase && this.loop.now < until) {
-      if (phase === "recovering" && !helped && this.phaseOf(slot) !== "opening") {
-        helped = true;
-        this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
-      }
-      await this.sleep(LOOK_MS[phase]);
-    }
+    await new Promise<void>((come) => {
+      const look = (): void => {
+        const now = this.phaseOf(slot);
+        if (now === phase || this.loop.now >= until) {
+          come();
+          return;
+        }
+        if (phase === "recovering" && !helped && now !== "opening") {
+          helped = true;
+          this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
+        }
+        this.loop.after(LOOK_MS[phase], look);
+      };
+      look();
+    });
   }
 
   private fire(kind: FaultKind, { slot: index, stage: share }: PlannedFault): void {
@@ -181,8 +211,9 @@ class History {
       hostId,
       frame: hostId === null ? null : (browser.tabOf(hostId)?.page?.frame ?? null),
       killBridge: () => this.pages[page]?.bridge?.context.kill(),
-      reloadPage: () => {
+      reloadPage: (takesUp) => {
         const old = this.pages[page];
+        for (const one of this.slots) if (one.plan.page === page) one.takesUp = takesUp;
         this.pages[page] = new WebPage(browser, originOf(page));
         old?.leave();
       },
@@ -213,20 +244,28 @@ class History {
   }
 
   private mayFail(slot: Slot, code: ErrorCode, since: number, isOpening: boolean): boolean {
-    const { level, stateful } = slot.plan;
+    const { level, stateful, strategy } = slot.plan;
     // A fault may have come just before, and be felt only now.
-    const faults = this.fired.filter(({ at }) => at >= since - 5_000);
+    const felt = ({ kind, at }: Fired): boolean => at + (FAULT_TABLE[kind].lastsMs ?? 0) >= since - FELT_LATE_MS;
+    const faults = this.fired.filter(felt);
     // Levels that keep no state lose it with any run that fails, be it on its own account.
     const losesState = stateful && (level === "none" || level === "low");
     if (losesState && code === "STATE_LOST") return true;
+    // What was never stored, or was damaged, cannot be taken up; what has ended neither.
+    const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
+    const isUnstored = this.isDamaged || this.hasFired("diskFull");
+    if (isGone && isUnstored) return true;
+    if (code === "STATE_LOST" && slot.isTakenUp && isUnstored) return true;
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
-    const ended: readonly ErrorCode[] = ["RECOVERY_FAILED", "SESSION_UNKNOWN", "SESSION_RELEASED"];
-    if (ended.includes(code) && slot.plan.strategy === "reconnect" && level !== "none") return true;
+    if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;
+    // The restart intensity is bounded: so many faults in a row are too many.
+    if (code === "RECOVERY_FAILED" && faults.length > RECOVERY_ATTEMPTS_MAX) return true;
     // The first frame of a page is not waited for when it dies before it answered.
     if (slot.isConnecting && (code === "EXTENSION_ABSENT" || code === "EXTENSION_DISCONNECTED")) return true;
+    const holdsHosts = ({ kind }: Fired): boolean => kind === "pageReloaded" || kind === "pageTakesUp";
+    if (isOpening && code === "TOO_MANY_HOSTS" && faults.some(holdsHosts)) return true;
     // It ended for a reason that its page could not hear.
-    const isGone = code === "SESSION_UNKNOWN" || code === "SESSION_RELEASED";
     if (isGone && faults.some(({ kind }) => FAULT_TABLE[kind].mayFail !== undefined)) return true;
     if (faults.some(({ kind }) => FAULT_TABLE[kind].mayFail?.includes(code))) return true;
     // An opening is made again twice when what it needs dies.
@@ -243,7 +282,20 @@ class History {
     for (const slot of this.slots) {
       if (slot.outstanding > 0 && now - Math.max(last, slot.outstandingSince) > boundMs)
         this.violation(`slot ${slot.index} at level ${slot.plan.level} has waited for ${boundMs} ms`);
+      const full = overfull(slot.session, this.browser);
+      if (full !== null) this.violation(full);
     }
+    for (const stage of now - last > boundMs ? this.guard.lateSince(now - boundMs) : [])
+      this.violation(`the recovery of ${stage} has not ended within ${boundMs} ms`);
+  }
+
+  /** Stored state was damaged, and may be gone. */
+  private get isDamaged(): boolean {
+    return this.fired.some(({ kind }) => DAMAGES.has(kind));
+  }
+
+  private hasFired(kind: FaultKind): boolean {
+    return this.fired.some((one) => one.kind === kind);
   }
 
   private get slept(): number {

@@ -1,9 +1,9 @@
 /**
  * `npm run sim`: plays random histories of faults against pool, driver, client library, keepers and stages in simulated time.
  *
- *     npm run sim -- [--histories 10000] [--from 1] [--lanes 2]     so many seeds from that one on
- *     npm run sim -- --seed N                                       one history, shrunk when it fails
- *     npm run sim -- --mutants                                      that each broken rule is noticed
+ *     npm run sim -- [--histories 10000] [--from 1] [--lanes 2]     so many seeds from that one on; ends after --seconds
+ *     npm run sim -- --seed N [--verbose]                           one history, shrunk when it fails; all that happens in it
+ *     npm run sim -- --mutants [--only WORDS]                       that each broken rule is noticed
  *
  * A history is its seed: two plays are the same, event by event.
  */
@@ -13,8 +13,10 @@ import { tableOf } from "./coverage.mjs";
 import { MUTANTS } from "./mutants/list.mjs";
 import { simulate } from "./simulate.mjs";
 
-/** Seeds among which a mutant must be noticed. */
-const MUTANT_SEEDS = 1_500;
+/** Seeds among which a mutant is looked for that its own seeds do not show any more. */
+const MUTANT_SEEDS = 400;
+/** From so many histories on, every fault has met every phase at every level. */
+const COVERED_FROM = 4_000;
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +26,9 @@ const { values } = parseArgs({
     seed: { type: "string" },
     mutants: { type: "boolean", default: false },
     only: { type: "string" },
+    verbose: { type: "boolean", default: false },
+    failures: { type: "string", default: "3" },
+    seconds: { type: "string", default: "Infinity" },
   },
 });
 
@@ -35,7 +40,15 @@ async function histories() {
   const from = Number(one ? values.seed : values.from);
   const count = one ? 1 : Number(values.histories);
   const lanes = Number(values.lanes);
-  const result = await simulate({ from, count, lanes, failuresMax: 3, shrinks: true });
+  const result = await simulate({
+    from,
+    count,
+    lanes,
+    failuresMax: Number(values.failures),
+    shrinks: true,
+    verbose: values.verbose,
+    seconds: Number(values.seconds),
+  });
   for (const { seed, violations, kept, log } of result.failures) {
     console.log(`✗ ${violations.join("; ")}`);
     console.log(`  npm run sim -- --seed ${seed}      (its faults ${kept.join(", ")} are enough)`);
@@ -44,34 +57,38 @@ async function histories() {
   const { rows, empty } = tableOf(result.coverage);
   if (!one) for (const row of rows) console.log(row);
   // Few histories cannot meet every fault in every phase at every level.
-  const isLarge = count >= 5_000;
+  const isLarge = result.histories >= COVERED_FROM;
   if (isLarge && empty.length > 0) console.log(`✗ never met: ${empty.join(", ")}`);
   const rate = result.histories / result.seconds;
   console.log(
-    `${result.histories} histories from seed ${from}, ${result.faults} faults, ${result.events} events (at least ${result.eventsMin} each): ${result.failures.length} failed, in ${result.seconds.toFixed(1)} s (${rate.toFixed(0)} a second)`,
+    `${result.histories} histories from seed ${from}, ${result.faults} faults, ${result.events} events (at least ${result.eventsMin} each, of ${result.faultsMin} faults and ${result.sessionsMin} sessions): ${result.failures.length} failed, in ${result.seconds.toFixed(1)} s (${rate.toFixed(0)} a second)`,
   );
   process.exitCode = result.failures.length > 0 || (isLarge && empty.length > 0) ? 1 : 0;
 }
 
 async function mutants() {
+  const lanes = Number(values.lanes);
   const chosen = MUTANTS.filter(({ name }) => values.only === undefined || name.includes(values.only));
-  let noticed = 0;
+  /** @type {{ name: string, seed: number, violation: string, isNew: boolean }[]} */
+  const noticed = [];
   for (const mutant of chosen) {
-    const options = { from: 1, count: MUTANT_SEEDS, lanes: Number(values.lanes), failuresMax: 5 };
-    const { failures, histories: played } = await simulate(options, mutant);
-    // A history that fails without it as well tells nothing.
-    let first;
-    for (const failure of failures) {
-      const { failures: own } = await simulate({ from: failure.seed, count: 1, lanes: 1 });
-      if (own.length === 0) first ??= failure;
+    const { seeds, name } = mutant;
+    const known = seeds.length > 0 ? await simulate({ seeds, lanes }, mutant) : null;
+    const found = known?.failures[0] ?? (await simulate({ from: 1, count: MUTANT_SEEDS, lanes }, mutant)).failures[0];
+    if (found === undefined) console.log(`✗ ${name}: not noticed in the histories 1 to ${MUTANT_SEEDS}`);
+    else {
+      const violation = found.violations[0]?.split("\n")[0] ?? "";
+      noticed.push({ name, seed: found.seed, violation, isNew: !seeds.includes(found.seed) });
     }
-    if (first === undefined) {
-      console.log(`✗ ${mutant.name}: not noticed in ${played} histories`);
-      continue;
-    }
-    noticed++;
-    console.log(`✓ ${mutant.name}: seed ${first.seed}, ${first.violations[0]?.split("\n")[0]}`);
   }
-  console.log(`${noticed} of ${chosen.length} mutants noticed`);
-  process.exitCode = noticed < chosen.length ? 1 : 0;
+  // A history that fails without it as well tells nothing.
+  const seeds = [...new Set(noticed.map(({ seed }) => seed))];
+  const own = new Set((await simulate({ seeds, lanes, failuresMax: seeds.length })).failures.map(({ seed }) => seed));
+  for (const { name, seed, violation, isNew } of noticed) {
+    const why = own.has(seed) ? "which fails without it as well" : violation;
+    console.log(`${own.has(seed) ? "✗" : "✓"} ${name}: ${isNew ? "new " : ""}seed ${seed}, ${why}`);
+  }
+  const count = noticed.filter(({ seed }) => !own.has(seed)).length;
+  console.log(`${count} of ${chosen.length} mutants noticed`);
+  process.exitCode = count < chosen.length ? 1 : 0;
 }

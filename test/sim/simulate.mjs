@@ -9,29 +9,45 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 /**
  * A change of the sources that the simulator must notice. `find` stands exactly once in `file`.
- * @typedef {{ name: string, file: string, find: string, replace: string }} Mutant
- * @typedef {{ from: number, count: number, lanes: number, failuresMax?: number, shrinks?: boolean }} SimOptions
+ * @typedef {{ name: string, file: string, find: string, replace: string, seeds: readonly number[] }} Mutant
+ * @typedef {{ from?: number, count?: number, seeds?: readonly number[], lanes: number, failuresMax?: number, shrinks?: boolean, verbose?: boolean,
+ *   seconds?: number }} SimOptions
  * @typedef {Extract<import("./worker.ts").SimReport, { kind: "failure" }>} Failure
- * @typedef {{ failures: Failure[], histories: number, events: number, eventsMin: number, faults: number,
+ * @typedef {{ failures: Failure[], histories: number, events: number, eventsMin: number, faultsMin: number,
+ *   sessionsMin: number, faults: number,
  *   coverage: Record<string, number>, seconds: number }} SimResult
  */
 
 /**
- * Plays the histories of `count` seeds, `lanes` at a time.
+ * Plays the histories of these seeds, or of `count` from `from` on, `lanes` at a time.
  * @param {SimOptions} options @param {Mutant | null} [mutant] @returns {Promise<SimResult>}
  */
-export async function simulate({ from, count, lanes, failuresMax = 1, shrinks = false }, mutant = null) {
+export async function simulate(
+  { from = 1, count = 0, seeds, lanes, failuresMax = 1, shrinks = false, verbose = false, seconds = Infinity },
+  mutant = null,
+) {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-sim-"));
   const begin = performance.now();
   /** @type {SimResult} */
-  const result = { failures: [], histories: 0, events: 0, eventsMin: Infinity, faults: 0, coverage: {}, seconds: 0 };
+  const result = {
+    failures: [],
+    histories: 0,
+    events: 0,
+    eventsMin: Infinity,
+    faultsMin: Infinity,
+    sessionsMin: Infinity,
+    faults: 0,
+    coverage: {},
+    seconds: 0,
+  };
   try {
     const script = await bundle(folder, mutant);
-    const orders = Array.from({ length: Math.min(lanes, count) }, (_, lane) => from + lane);
+    const step = Math.min(lanes, seeds?.length ?? count);
+    const orders = Array.from({ length: step }, (_, lane) => ({
+      seeds: seeds?.filter((_, at) => at % step === lane) ?? { from: from + lane, to: from + count, step },
+    }));
     await Promise.all(
-      orders.map((first) =>
-        play(script, { from: first, to: from + count, step: orders.length, failuresMax, shrinks }, result),
-      ),
+      orders.map((order) => play(script, { ...order, failuresMax, shrinks, verbose, seconds }, result)),
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -79,11 +95,14 @@ function play(script, order, result) {
   return new Promise((settle, reject) => {
     worker.on("error", reject);
     worker.on("message", (/** @type {import("./worker.ts").SimReport} */ report) => {
+      if (report.kind === "log") return console.log(report.log.join("\n"));
       if (report.kind === "failure") return void result.failures.push(report);
       result.histories += report.histories;
       result.events += report.events;
       result.faults += report.faults;
       result.eventsMin = Math.min(result.eventsMin, report.eventsMin);
+      result.faultsMin = Math.min(result.faultsMin, report.faultsMin);
+      result.sessionsMin = Math.min(result.sessionsMin, report.sessionsMin);
       for (const [cell, times] of Object.entries(report.coverage))
         result.coverage[cell] = (result.coverage[cell] ?? 0) + times;
       void worker.terminate().then(() => settle(null));

@@ -1,10 +1,11 @@
 import { type ErrorCode, HoldfastError } from "../../src/base/errors.ts";
+import { LEVELS } from "../../src/fault/levels.ts";
+import type { Pool } from "../../src/page/pool.ts";
 import type { Session } from "../../src/page/session.ts";
 import type { SessionEvent } from "../../src/protocol/events.ts";
-import { BAD_ID, idsTensor, VOCABULARY } from "../unit/driver/world/model.ts";
 import { Random } from "../unit/random.ts";
-import { Oracle } from "./checks/oracle.ts";
 import type { SlotPlan } from "./plan.ts";
+import { Work } from "./work.ts";
 import { nameOf } from "./world/models.ts";
 import type { WebPage } from "./world/web-page.ts";
 
@@ -18,15 +19,20 @@ export interface SlotNeeds {
   isOver(): boolean;
   /** Whether a session of this slot that began then may fail so. */
   mayFail(slot: Slot, code: ErrorCode, since: number, isOpening: boolean): boolean;
+  /** The last run of a session that a page was told to be durable; -1: none. */
+  durableRun(sessionId: string): number;
+  /** What was stored may be gone, or which runs failed cannot be known. */
+  isUnsure(): boolean;
+  opened(): void;
   violation(what: string): void;
   note(what: string): void;
   event(slot: Slot, event: SessionEvent): void;
 }
 
-interface Answer {
-  readonly logits: number[] | null;
-  readonly code: ErrorCode | null;
-}
+/** Between two steps, when nothing has happened for long. */
+const QUIET_MS_MAX = 15_000;
+/** A page that takes a session up sometimes comes so late that it was parked. */
+const PARKED_AFTER_MS = 32_000;
 
 /** One consumer: opens sessions and works in them, and holds every answer against the undisturbed model. */
 export class Slot {
@@ -38,12 +44,18 @@ export class Slot {
   outstandingSince = 0;
   /** The session is to be given up for a new one. */
   wantsReopen = false;
+  /** Should the page be reloaded, the next one takes the session up. */
+  takesUp = false;
+  /** The session was another page's before. */
+  isTakenUp = false;
   isDone = false;
-  private oracle: Oracle;
-  private openedAt = 0;
-  private started = false;
   /** Steps since the last fault. */
   quietSteps = 0;
+  private work: Work;
+  /** The session that the page before this one had. */
+  private left: { readonly id: string; readonly work: Work } | null = null;
+  private isReleasing = false;
+  private openedAt = 0;
   private readonly random: Random;
 
   constructor(
@@ -52,7 +64,7 @@ export class Slot {
     private readonly needs: SlotNeeds,
   ) {
     this.random = new Random(needs.seed * 31 + index);
-    this.oracle = new Oracle(plan.shards, plan.stateful);
+    this.work = this.newWork();
   }
 
   async play(): Promise<void> {
@@ -69,43 +81,73 @@ export class Slot {
 
   /** True: it did all that it was to do. */
   private async step(): Promise<boolean> {
-    const { random, plan } = this;
+    const { random, work } = this;
     if (this.wantsReopen) await this.release();
     this.wantsReopen = false;
-    if (this.session === null) return this.open();
+    const { session, left } = this;
+    if (session === null) return left === null ? this.open() : this.takeUp(left);
     // The longer nothing happens, the less it does: what matters is what it does around faults.
     const { quietSteps } = this;
     this.quietSteps++;
-    await this.needs.sleep(random.next() * Math.min(4_000, 15 * 1.5 ** quietSteps));
+    await this.sleep(random.next() * Math.min(QUIET_MS_MAX, 15 * 1.8 ** quietSteps));
     if (this.wantsReopen) return false;
-    return plan.stateful && random.chance(0.4) ? this.generate() : this.runs();
+    const code = await work.step(session);
+    if (code === null || code === "goes on") return code === null;
+    await this.release();
+    return false;
   }
 
-  private async open(): Promise<boolean> {
+  private open(): Promise<boolean> {
     const { plan, needs } = this;
+    this.work = this.newWork();
+    this.isTakenUp = false;
+    return this.opening(async (pool) => {
+      const model = nameOf(plan);
+      pool.registerModel(model, new Uint8Array(16));
+      return pool.createSession(model, {
+        shards: plan.shards,
+        faultToleranceLevel: plan.level,
+        recoveryStrategy: plan.strategy,
+        executionProviders: plan.gpu ? ["webgpu", "wasm"] : null,
+        onEvent: (event) => needs.event(this, event),
+      });
+    });
+  }
+
+  /** The page was reloaded, and the new one goes on where the old one was. */
+  private async takeUp({ id, work }: { readonly id: string; readonly work: Work }): Promise<boolean> {
+    const { needs, random } = this;
+    if (random.chance(0.15)) await this.sleep(PARKED_AFTER_MS);
+    const known = needs.durableRun(id);
+    const isUp = await this.opening((pool) => pool.resumeSession(id, { onEvent: (event) => needs.event(this, event) }));
+    const { session } = this;
+    this.left = null;
+    if (!isUp || session === null) return false;
+    this.work = work;
+    this.isTakenUp = true;
+    const run = session.nextRun - 1;
+    needs.note(`slot ${this.index} took ${id} up after run ${run}`);
+    if (run < known && this.keepsState && !needs.isUnsure())
+      needs.violation(`a session was taken up after run ${run}, and run ${known} was called durable`);
+    const code = await work.takenUp(session, run, this.keepsState && !needs.isUnsure());
+    if (code !== null && code !== "goes on") await this.release();
+    return code === null;
+  }
+
+  private async opening(get: (pool: Pool) => Promise<Session>): Promise<boolean> {
+    const { needs } = this;
     this.isOpening = true;
     this.openedAt = needs.now();
     try {
       this.isConnecting = true;
       const pool = await this.counted(needs.page().connect());
       this.isConnecting = false;
-      const model = nameOf(plan);
-      pool.registerModel(model, new Uint8Array(16));
-      this.session = await this.counted(
-        pool.createSession(model, {
-          shards: plan.shards,
-          faultToleranceLevel: plan.level,
-          recoveryStrategy: plan.strategy,
-          executionProviders: plan.gpu ? ["webgpu", "wasm"] : null,
-          onEvent: (event) => needs.event(this, event),
-        }),
-      );
-      this.oracle = new Oracle(plan.shards, plan.stateful);
-      this.started = false;
+      this.session = await this.counted(get(pool));
+      needs.opened();
       return true;
     } catch (error) {
       this.check(codeOf(error), true);
-      await needs.sleep(200);
+      await this.sleep(200);
       return false;
     } finally {
       this.isOpening = false;
@@ -113,80 +155,16 @@ export class Slot {
     }
   }
 
-  private async runs(): Promise<boolean> {
-    const { random, session, oracle } = this;
-    if (session === null) return false;
-    const burst = Array.from({ length: 1 + random.below(random.chance(0.2) ? 20 : 6) }, () => {
-      const reset = !this.started || random.chance(0.08);
-      this.started = true;
-      return { ids: random.chance(0.04) ? [BAD_ID] : someIds(random), reset };
+  private newWork(): Work {
+    const { plan, random, needs } = this;
+    return new Work(plan, random, {
+      counted: (call) => this.counted(call),
+      settled: () => {
+        this.outstandingSince = needs.now();
+      },
+      check: (code) => this.check(code, false),
+      violation: (what) => needs.violation(what),
     });
-    const answers = await Promise.all(burst.map(({ ids, reset }) => this.run(session, ids, reset)));
-    let succeeded = true;
-    // Where none fits into memory, the session may have ended with it.
-    if (answers.every(({ code }) => code === "OUT_OF_MEMORY")) return this.giveUp("OUT_OF_MEMORY");
-    for (const [index, { ids, reset }] of burst.entries()) {
-      const { logits, code } = answers[index] as Answer;
-      if (logits !== null) this.report(oracle.ran(ids, reset, logits));
-      // It fails anyway; where the word of it was lost, a level that keeps no state may blame the state.
-      else if ((code === "RUN_FAILED" || code === "STATE_LOST") && ids.includes(BAD_ID)) oracle.failed(reset);
-      else {
-        succeeded = false;
-        if (!this.goesOn(code as ErrorCode)) return this.giveUp(code as ErrorCode);
-        if (code === "OUT_OF_MEMORY") oracle.failed(reset);
-        else oracle.lost();
-      }
-    }
-    return succeeded;
-  }
-
-  private async generate(): Promise<boolean> {
-    const { random, session, oracle } = this;
-    if (session === null) return false;
-    const [prompt, count] = [someIds(random), 1 + random.below(20)];
-    const ids: number[] = [];
-    this.started = true;
-    try {
-      await this.counted(
-        (async () => {
-          for await (const { index, id } of session.generate(prompt, { maxNewTokens: count })) {
-            if (index !== ids.length) this.needs.violation(`token ${index} came as the ${ids.length}th`);
-            ids.push(id);
-            this.outstandingSince = this.needs.now();
-          }
-        })(),
-      );
-      this.report(oracle.generated(prompt, count, ids, true));
-      return true;
-    } catch (error) {
-      this.report(oracle.generated(prompt, count, ids, false));
-      const code = codeOf(error);
-      // What it did to the state depends on the token that failed.
-      this.started = false;
-      return this.goesOn(code) && code !== "OUT_OF_MEMORY" ? false : this.giveUp(code);
-    }
-  }
-
-  private async run(session: Session, ids: readonly number[], reset: boolean): Promise<Answer> {
-    try {
-      const { logits } = await this.counted(session.run({ input_ids: idsTensor(ids) }, { reset }));
-      return { logits: Array.from(logits?.data as Float32Array), code: null };
-    } catch (error) {
-      return { logits: null, code: codeOf(error) };
-    }
-  }
-
-  /** Errors of a run after which its session still serves. */
-  private goesOn(code: ErrorCode): boolean {
-    this.check(code, false);
-    if (code === "HOST_LOST" || code === "OUT_OF_MEMORY") return true;
-    return code === "STATE_LOST" && (this.plan.level === "none" || this.plan.level === "low");
-  }
-
-  private async giveUp(code: ErrorCode): Promise<boolean> {
-    this.check(code, false);
-    await this.release();
-    return false;
   }
 
   private check(code: ErrorCode, isOpening: boolean): void {
@@ -195,18 +173,30 @@ export class Slot {
       this.needs.violation(`${code} in ${isOpening ? "an opening" : "a session"} at level ${this.plan.level}`);
   }
 
-  private report(wrong: string | null): void {
-    if (wrong !== null) this.needs.violation(wrong);
+  private get keepsState(): boolean {
+    return !this.plan.stateful || LEVELS[this.plan.level].keepsState;
   }
 
   private async release(): Promise<void> {
     const { session } = this;
+    if (session === null) return;
+    this.isReleasing = true;
     this.session = null;
-    if (session !== null) await this.counted(session.release());
+    await this.counted(session.release());
+    this.isReleasing = false;
   }
 
+  /** Its page is gone. */
   private forget(): void {
+    const { session, work } = this;
+    const goesOn = this.takesUp && session !== null && !this.isReleasing;
+    if (goesOn) {
+      work.leave(session);
+      this.left = { id: session.id, work };
+    } else if (!this.takesUp) this.left = null;
+    this.takesUp = false;
     this.session = null;
+    this.isReleasing = false;
     this.isOpening = false;
     this.isConnecting = false;
     this.outstanding = 0;
@@ -223,17 +213,25 @@ export class Slot {
     try {
       return await call;
     } finally {
-      if (page === this.needs.page() && this.outstanding > 0) this.outstanding--;
+      await this.goOn(page);
+      if (this.outstanding > 0) this.outstanding--;
       this.outstandingSince = this.needs.now();
     }
+  }
+
+  private async sleep(ms: number): Promise<void> {
+    const page = this.needs.page();
+    await this.needs.sleep(ms);
+    await this.goOn(page);
+  }
+
+  /** What a page that is gone would have done is never done. */
+  private goOn(page: WebPage): Promise<void> {
+    return page === this.needs.page() ? Promise.resolve() : new Promise(() => undefined);
   }
 }
 
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof HoldfastError) return error.code;
   throw error;
-}
-
-function someIds(random: Random): number[] {
-  return Array.from({ length: 1 + random.below(3) }, () => random.below(VOCABULARY - 4));
 }

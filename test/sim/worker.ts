@@ -1,23 +1,26 @@
 import "./setup.ts";
 import { parentPort, workerData } from "node:worker_threads";
 import { Coverage } from "./coverage.ts";
-import { play } from "./history.ts";
-import { planHistory } from "./plan.ts";
+import { type Outcome, play } from "./history.ts";
+import { type HistoryPlan, planHistory } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
-/** Which histories a worker plays: seeds `from`, `from + step`, … below `to`. */
+/** Which histories a worker plays. */
 export interface SimOrder {
-  readonly from: number;
-  readonly to: number;
-  readonly step: number;
+  readonly seeds: readonly number[] | { readonly from: number; readonly to: number; readonly step: number };
   /** Failures after which it stops; each is shrunk first if asked for. */
   readonly failuresMax: number;
   readonly shrinks: boolean;
+  /** No history begins later than so many seconds after the first. */
+  readonly seconds: number;
+  /** Logs hold all that happened, of histories that held as well. */
+  readonly verbose: boolean;
   /** How many were played so far, for whoever watches. */
   readonly clock: Int32Array;
 }
 
 export type SimReport =
+  | { readonly kind: "log"; readonly log: readonly string[] }
   | {
       readonly kind: "failure";
       readonly seed: number;
@@ -31,51 +34,84 @@ export type SimReport =
       readonly events: number;
       readonly faults: number;
       readonly eventsMin: number;
+      readonly faultsMin: number;
+      readonly sessionsMin: number;
       readonly coverage: Readonly<Record<string, number>>;
     };
 
-/** Between two of these the worker's own event loop turns. */
-const TURN_MS = 50;
-
 const order = workerData as SimOrder;
 const coverage = new Coverage();
-const sums = { histories: 0, events: 0, faults: 0, eventsMin: Number.POSITIVE_INFINITY };
+const NONE = Number.POSITIVE_INFINITY;
+const sums = { histories: 0, events: 0, faults: 0, eventsMin: NONE, faultsMin: NONE, sessionsMin: NONE };
+const begunAt = performance.now();
 let failures = 0;
-let seed = order.from;
-let stray: string | null = null;
+let played = 0;
+let seed = 0;
+let strays: string[] = [];
 
 // What no one waits for must not fail either: here it is a fault of the history that was just played.
 process.on("unhandledRejection", (error) => {
-  stray ??= `unhandled: ${error instanceof Error ? error.message : String(error)}`;
+  strays.push(`unhandled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 });
 
+/** One history each time that the worker's own event loop turns: what it left unhandled is known then. */
 function turn(): void {
-  const until = performance.now() + TURN_MS;
-  while (seed < order.to && failures < order.failuresMax && performance.now() < until) one();
-  if (seed < order.to && failures < order.failuresMax) return void setImmediate(turn);
-  if (stray !== null) tell({ kind: "failure", seed, violations: [stray], kept: [], log: [] });
-  tell({ kind: "done", ...sums, coverage: coverage.counts });
+  const outcome = playOne();
+  setImmediate(() => {
+    const violations = [...outcome.violations, ...strays.splice(0, 1)];
+    strays = [];
+    if (violations.length > 0) failed({ ...outcome, violations });
+    else if (order.verbose) tell({ kind: "log", log: outcome.log });
+    played++;
+    next();
+  });
 }
 
-function one(): void {
-  const outcome = play(planHistory(seed));
+function next(): void {
+  const { seeds } = order;
+  const due = "from" in seeds ? seeds.from + played * seeds.step : seeds[played];
+  const isLeft = due !== undefined && ("from" in seeds ? due < seeds.to : true);
+  const isInTime = performance.now() - begunAt < order.seconds * 1000;
+  if (isLeft && isInTime && failures < order.failuresMax) {
+    seed = due;
+    setImmediate(turn);
+  } else tell({ kind: "done", ...sums, coverage: coverage.counts });
+}
+
+function planned(): HistoryPlan {
+  return { ...planHistory(seed), isVerbose: order.verbose };
+}
+
+function playOne(): Outcome {
+  const outcome = play(planned());
   coverage.merge(outcome.coverage.counts);
   sums.histories++;
   sums.events += outcome.events;
   sums.faults += outcome.faults;
   sums.eventsMin = Math.min(sums.eventsMin, outcome.events);
+  sums.faultsMin = Math.min(sums.faultsMin, outcome.faults);
+  sums.sessionsMin = Math.min(sums.sessionsMin, outcome.sessions);
   Atomics.add(order.clock, 0, 1);
-  if (outcome.violations.length > 0) {
-    failures++;
-    const least = order.shrinks ? shrink(planHistory(seed)) : null;
-    const { violations, log } = least?.outcome ?? outcome;
-    tell({ kind: "failure", seed, violations, kept: least?.kept ?? [], log });
-  }
-  seed += order.step;
+  return outcome;
+}
+
+function failed(outcome: Outcome): void {
+  failures++;
+  const isStray = outcome.violations.every((violation) => violation.startsWith("unhandled"));
+  // What is unhandled is known too late to leave out faults one after the other.
+  const least = order.shrinks && !isStray ? shrink(planned()) : null;
+  const { violations, log } = least?.outcome ?? outcome;
+  tell({
+    kind: "failure",
+    seed,
+    violations,
+    kept: least?.kept ?? planned().faults.map((_, index) => index),
+    log,
+  });
 }
 
 function tell(report: SimReport): void {
   parentPort?.postMessage(report);
 }
 
-setImmediate(turn);
+next();

@@ -22,7 +22,7 @@ export interface ModelShardingOptions {
 export class ModelShardingManager {
   private model: PooledModel | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(private readonly options: ModelShardingOptions) {
     parseSessionOptions(this.sessionOptions());
   }

@@ -2,6 +2,7 @@ import { HoldfastError, toErrorData } from "../../base/errors.ts";
 import { MAX_CONNECTIONS, MODEL_IDLE_MS } from "../../base/limits.ts";
 import type { Platform } from "../../base/platform.ts";
 import { PerformanceHistoryTracker } from "../../history/tracker.ts";
+import type { StageInfo } from "../../protocol/events.ts";
 import type { FailedHost, OriginStatus } from "../../protocol/origin.ts";
 import { parseSessionOptions } from "../../protocol/session-options.ts";
 import type { CreateSessionOptions } from "../pool.ts";
@@ -16,6 +17,10 @@ import { PooledModel } from "./pooled-model.ts";
 export interface FaultToleranceOptions {
   readonly level?: CreateSessionOptions["faultToleranceLevel"];
   readonly recoveryStrategy?: CreateSessionOptions["recoveryStrategy"];
+  /** Milliseconds between two checkpoints of a model's state. Default 60 000, and less where replay would take long. */
+  readonly checkpointIntervalMs?: CreateSessionOptions["checkpointIntervalMs"];
+  /** Steps of recovery in a row before a model's session fails. Default 3. */
+  readonly maxRecoveryAttempts?: CreateSessionOptions["maxRecoveryAttempts"];
 }
 
 /** The seed's options of a pool, as far as a page decides them. */
@@ -56,7 +61,7 @@ export type OperationResult =
 
 export type PoolOptions = Required<ResourcePoolOptions>;
 
-/** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED: what this version refuses is refused before the first model. */
+/** @throws HoldfastError BAD_OPTIONS: what this version refuses is refused before the first model. */
 export function poolOptions({
   maxConnections = MAX_CONNECTIONS,
   browserPreferences = {},
@@ -69,13 +74,12 @@ export function poolOptions({
   return { maxConnections, browserPreferences, adaptiveScaling, faultToleranceOptions };
 }
 
-function levelOf({
-  level,
-  recoveryStrategy,
-}: FaultToleranceOptions): Pick<CreateSessionOptions, "faultToleranceLevel" | "recoveryStrategy"> {
+function levelOf({ level, recoveryStrategy, checkpointIntervalMs, maxRecoveryAttempts }: FaultToleranceOptions) {
   return {
     ...(level === undefined ? {} : { faultToleranceLevel: level }),
     ...(recoveryStrategy === undefined ? {} : { recoveryStrategy }),
+    ...(checkpointIntervalMs === undefined ? {} : { checkpointIntervalMs }),
+    ...(maxRecoveryAttempts === undefined ? {} : { maxRecoveryAttempts }),
   };
 }
 
@@ -99,7 +103,7 @@ export class PoolBridge {
   private promised = 0;
   private stopWatching: (() => void) | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(
     readonly needs: BridgeNeeds,
     options: ResourcePoolOptions = {},
@@ -111,7 +115,7 @@ export class PoolBridge {
   get options(): PoolOptions {
     return this.current;
   }
-  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** For what is opened from now on. @throws HoldfastError BAD_OPTIONS. */
   configure(options: ResourcePoolOptions): void {
     this.current = poolOptions(options);
   }
@@ -121,7 +125,7 @@ export class PoolBridge {
   }
   /** Hosts in use, those of models on their way included. */
   get connections(): number {
-    return this.promised + this.models.reduce((sum, { session }) => sum + session.stages.length, 0);
+    return this.promised + this.models.reduce((sum, { session }) => sum + carriers(session.stages), 0);
   }
 
   /** The model by this name, opened unless it is open. @throws as `createSession` does, and TOO_MANY_HOSTS. */
@@ -231,4 +235,9 @@ export class PoolBridge {
 
 function mayClose(model: PooledModel): boolean {
   return !model.isBusy && model.session.plan.stateInputs.length === 0;
+}
+
+/** Hosts that carry stages; other replicas have a bound of their own. */
+function carriers(stages: readonly StageInfo[]): number {
+  return stages.filter(({ replicaOf }) => replicaOf === undefined).length;
 }

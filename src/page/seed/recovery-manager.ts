@@ -65,7 +65,7 @@ export class ResourcePoolRecoveryManager {
   private last: { readonly error: string; readonly at: number } | null = null;
   private lastRecoveryTime: number | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(private readonly options: RecoveryManagerOptions) {
     const { faultToleranceLevel = "medium", recoveryStrategy = "progressive" } = options;
     const parsed = parseSessionOptions({ faultToleranceLevel, recoveryStrategy });

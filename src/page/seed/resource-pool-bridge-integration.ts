@@ -18,7 +18,7 @@ import type { PooledModel } from "./pooled-model.ts";
 export class ResourcePoolBridgeIntegration {
   private connected: Pool | null = null;
 
-  /** @throws HoldfastError BAD_OPTIONS, LEVEL_UNSUPPORTED. */
+  /** @throws HoldfastError BAD_OPTIONS. */
   constructor(
     private readonly options: ResourcePoolOptions = {},
     private readonly extensionId: string = EXTENSION_ID,

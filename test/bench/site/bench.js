@@ -73,14 +73,19 @@ export const bench = {
     await plain.release();
   },
 
-  async openLlama(shards) {
+  async openLlama(shards, options = {}) {
     const ours = await pool.createSession(LLAMA, {
       shards,
       executionProviders: ["wasm"],
-      onEvent: (event) => bench.events.push(event),
+      onEvent: (event) => bench.events.push({ ...event, seen: Date.now() }),
+      ...options,
     });
     sessions.set("llama", ours);
-    return ours.stages.map(({ hostId }) => hostId);
+    return bench.hosts();
+  },
+
+  hosts() {
+    return sessions.get("llama").stages.map(({ hostId }) => hostId);
   },
 
   shardBytes() {

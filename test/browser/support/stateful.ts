@@ -7,6 +7,8 @@ declare global {
     stateful: {
       /** Steps that are done in the course under way. */
       done: number;
+      /** Recoveries that the session told of. */
+      recovered: number;
       readonly hosts: () => string[];
       /** All steps from initial state; resolves with the first output that has other bits than undisturbed. */
       readonly play: () => Promise<string | null>;
@@ -58,8 +60,12 @@ export function openStateful(page: Page, { model, ...rest }: ModelCase): Promise
       await plain.release();
       const pool = await window.holdfast.connect();
       const session = await pool.createSession(held, { ...options, executionProviders: ["wasm"] });
+      session.on(({ type }) => {
+        if (type === "recovered") window.stateful.recovered++;
+      });
       window.stateful = {
         done: 0,
+        recovered: 0,
         hosts: () => session.stages.map(({ hostId }) => hostId),
         play: async () => {
           window.stateful.done = 0;

@@ -1,3 +1,5 @@
+import { RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
+import { LEVELS } from "../../../src/fault/levels.ts";
 import { EMPTY_POOL, type PoolState, type TransactionBody } from "../../../src/state/pool-state.ts";
 import type { SlotPlan } from "../plan.ts";
 import type { Browser, Watch } from "../world/browser.ts";
@@ -10,6 +12,9 @@ export class Guard implements Watch {
   state: PoolState = EMPTY_POOL;
   /** The newest attempt of each stage that was ready. */
   private readonly ready = new Map<string, { readonly hostId: string; readonly attempt: number }>();
+  /** Since when a stage is not served, and how often it was tried to bring it back. */
+  private readonly lost = new Map<string, { readonly since: number; climbs: number }>();
+  private readonly promised = new Map<string, number>();
 
   constructor(
     private readonly browser: Browser,
@@ -20,16 +25,20 @@ export class Guard implements Watch {
   transaction({ action, data }: TransactionBody, before: PoolState, after: PoolState): void {
     this.state = after;
     this.note(`journal: ${action} ${JSON.stringify(data).slice(0, 160)}`);
-    if (action === "stage_ready") {
+    if (action === "add_model_to_browser" && "sessionId" in data) this.assigned(data, before);
+    else if (action === "stage_ready") {
       const record = after.sessions[data.sessionId]?.stages[data.stage];
       if (record !== undefined) this.ready.set(`${data.sessionId} ${data.stage}`, record);
-    }
-    if (action === "stage_fault") {
-      const { hostId, signal } = data;
-      const record = before.sessions[data.sessionId]?.stages[data.stage];
-      if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
-        this.violation(`a host that is well was called lost: ${signal}`);
-    }
+    } else if (action === "stage_fault") this.faulted(data, before);
+    else if (action === "stage_recovered") this.lost.delete(`${data.sessionId} ${data.stage}`);
+    else if (action === "remove_session") this.forget(data.sessionId);
+    else if (action === "update_session" && data.status !== undefined && data.status !== "live")
+      this.forget(data.sessionId);
+  }
+
+  /** It counts anew. */
+  workerStarted(): void {
+    for (const one of this.lost.values()) one.climbs = 0;
   }
 
   stored(hostId: string, attempt: number, sessionId: string, stage: number): void {
@@ -44,12 +53,69 @@ export class Guard implements Watch {
     this.violation(`a frame that is well was thrown away: ${signal}`);
   }
 
-  /** A driver has called this run safe: the state after it is stored, or nothing will ever need it. */
-  durable(sessionId: string, { level, stateful, shards }: SlotPlan, run: number): void {
-    if (!stateful || level === "none" || level === "low" || run < 0) return;
-    for (let stage = 0; stage < shards; stage++) this.promised.set(`${sessionId} ${stage}`, run);
+  /** A page heard that the state after this run survives everything. */
+  durable(sessionId: string, { level, stateful, shards }: SlotPlan, run: number, isDamaged: boolean): void {
+    this.promised.set(sessionId, Math.max(run, this.durableRun(sessionId)));
+    if (!stateful || !LEVELS[level].keepsState || run < 0 || isDamaged) return;
+    // It has ended, and its page has not heard of it.
+    if (this.state.sessions[sessionId]?.status !== "live") return;
+    for (let stage = 0; stage < shards; stage++)
+      if (this.browser.checkpoints.newest(sessionId, stage) < run)
+        this.violation(`run ${run} was called durable before stage ${stage} had stored it`);
   }
-  private readonly promised = new Map<string, number>();
+
+  durableRun(sessionId: string): number {
+    return this.promised.get(sessionId) ?? -1;
+  }
+
+  /** Stages of sessions that are to be served, and are not since before `at`. */
+  lateSince(at: number): readonly string[] {
+    const isLate = ([key, { since }]: [string, { readonly since: number }]): boolean => {
+      const [sessionId = "", stage = ""] = key.split(" ");
+      const session = this.state.sessions[sessionId];
+      return since < at && session?.status === "live" && session.stages[Number(stage)]?.phase !== "ready";
+    };
+    return [...this.lost].filter(isLate).map(([key]) => key);
+  }
+
+  /** One owner a stage, each with a higher number than the one before, and no second one while the first is on its way. */
+  private assigned(
+    { sessionId, stage, attempt }: { readonly sessionId: string; readonly stage: number; readonly attempt: number },
+    { sessions, hosts }: PoolState,
+  ): void {
+    const record = sessions[sessionId]?.stages[stage];
+    if (record === undefined) return;
+    if (attempt <= record.attempt)
+      this.violation(`two owners: stage ${stage} was given out as attempt ${attempt} after ${record.attempt}`);
+    if (record.phase !== "lost" && hosts[record.hostId] !== undefined)
+      this.violation(`two recoveries at once: stage ${stage} was given out while it was ${record.phase}`);
+    const lost = this.lost.get(`${sessionId} ${stage}`);
+    if (lost !== undefined && ++lost.climbs > RECOVERY_ATTEMPTS_MAX)
+      this.violation(`stage ${stage} was brought back ${lost.climbs} times without an end`);
+  }
+
+  private faulted(
+    {
+      sessionId,
+      stage,
+      hostId,
+      signal,
+    }: { readonly sessionId: string; readonly stage: number; readonly hostId: string; readonly signal: string },
+    before: PoolState,
+  ): void {
+    const record = before.sessions[sessionId]?.stages[stage];
+    const key = `${sessionId} ${stage}`;
+    const climbs = this.lost.get(key)?.climbs ?? 0;
+    // Until it has answered again, it is the same recovery.
+    if (record?.phase === "ready" || !this.lost.has(key)) this.lost.set(key, { since: this.browser.loop.now, climbs });
+    if (record?.phase === "lost") this.violation(`two recoveries at once: stage ${stage} was lost while it was lost`);
+    if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
+      this.violation(`a host that is well was called lost: ${signal}`);
+  }
+
+  private forget(sessionId: string): void {
+    for (const key of this.lost.keys()) if (key.startsWith(`${sessionId} `)) this.lost.delete(key);
+  }
 
   private isWell(hostId: string): boolean {
     const page = this.browser.tabOf(hostId)?.page;

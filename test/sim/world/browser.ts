@@ -24,15 +24,25 @@ export interface Watch {
   transaction(body: TransactionBody, before: PoolState, after: PoolState): void;
   /** A host's keeper put a record into storage. */
   stored(hostId: string, attempt: number, sessionId: string, stage: number): void;
+  /** A service worker that remembers nothing. */
+  workerStarted(): void;
   /** A keeper threw away a frame that was well. */
   falseAlarm(hostId: string, signal: string): void;
+}
+
+/** A stage of a session, as a host was told to serve it. */
+export interface Assignment {
+  readonly sessionId: string;
+  readonly stage: number;
+  /** A host that was told later has a higher one. Attempts may be given twice where books were lost with a full disk. */
+  readonly order: number;
 }
 
 interface Tab {
   readonly tabId: number;
   readonly hostId: string;
+  /** Null: the browser has discarded it. */
   page: HostPage | null;
-  discarded: boolean;
 }
 
 /** One browser with the extension in it: what lives, what is stored, and who can reach whom. */
@@ -53,6 +63,11 @@ export class Browser {
   bootsFail = false;
   /** Every GPU device is lost at once, and there is none to be had until then. */
   gpuBackAt = 0;
+  /** Until then every message takes a time of its own. */
+  reorderedUntil = 0;
+  private assignments = 0;
+  /** The newest assignment of each stage that has computed. */
+  private readonly serving = new Map<string, number>();
   private lastEventAt = 0;
   private idleWatched = false;
   private ids = 0;
@@ -78,6 +93,7 @@ export class Browser {
   /** Most messages are quick, some are not. */
   messageMs(): number {
     const { random } = this;
+    if (this.loop.now < this.reorderedUntil) return random.next() * 120;
     return random.chance(0.03) ? random.next() * 25 : 0.05 + random.next() * 0.6;
   }
 
@@ -86,7 +102,10 @@ export class Browser {
   /** An event for the service worker, which is started for it if it does not run. */
   wake(): ServiceWorker {
     this.lastEventAt = this.loop.now;
-    this.worker ??= new ServiceWorker(this);
+    if (this.worker === null) {
+      this.worker = new ServiceWorker(this);
+      this.watch?.workerStarted();
+    }
     this.watchIdle();
     return this.worker;
   }
@@ -174,7 +193,7 @@ export class Browser {
   }
 
   openTab(hostId: string): number {
-    const tab: Tab = { tabId: ++this.tabIds, hostId, page: null, discarded: false };
+    const tab: Tab = { tabId: ++this.tabIds, hostId, page: null };
     this.tabs.set(tab.tabId, tab);
     tab.page = new HostPage(this, tab.tabId, hostId);
     return tab.tabId;
@@ -186,7 +205,7 @@ export class Browser {
     if (tab === undefined) return;
     this.tabs.delete(tabId);
     tab.page?.kill();
-    this.tell((worker) => worker.withPool(({ pool }) => pool.tabRemoved(tabId)));
+    this.tell((worker) => worker.withPool(({ pool }) => pool.pages.tabRemoved(tabId)));
   }
 
   reloadTab(tabId: number): boolean {
@@ -197,13 +216,35 @@ export class Browser {
     return true;
   }
 
+  /** The browser throws a page away and keeps its tab, under another id. */
+  discardTab(tabId: number): void {
+    const tab = this.tabs.get(tabId);
+    if (tab === undefined) return;
+    tab.page?.kill();
+    this.tabs.delete(tabId);
+    this.tabs.set(++this.tabIds, { ...tab, tabId: this.tabIds, page: null });
+  }
+
   freezeTab(tabId: number): void {
     this.tabs.get(tabId)?.page?.freeze(true);
-    this.tell((worker) => worker.withPool(({ pool }) => pool.tabFrozen(tabId)));
+    this.tell((worker) => worker.withPool(({ pool }) => pool.pages.tabFrozen(tabId)));
   }
 
   tabOf(hostId: string): Tab | undefined {
     return [...this.tabs.values()].find((tab) => tab.hostId === hostId);
+  }
+
+  assign({ sessionId, stage }: Pick<Assignment, "sessionId" | "stage">): Assignment {
+    return { sessionId, stage, order: ++this.assignments };
+  }
+
+  /** Whether a host that was assigned later has computed already; whoever asks is about to compute. */
+  isReplaced(assignment: Assignment | null): boolean {
+    if (assignment === null) return false;
+    const { sessionId, stage, order } = assignment;
+    const newest = this.serving.get(`${sessionId} ${stage}`) ?? 0;
+    if (order > newest) this.serving.set(`${sessionId} ${stage}`, order);
+    return order < newest;
   }
 
   private tell(action: (worker: ServiceWorker) => void): void {

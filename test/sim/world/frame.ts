@@ -5,7 +5,7 @@ import type { FrameBoot } from "../../../src/protocol/host.ts";
 import type { Provider } from "../../../src/protocol/options.ts";
 import type { ShardSpec } from "../../../src/shard/types.ts";
 import { execute, specsOf } from "../../unit/driver/world/model.ts";
-import type { Browser } from "./browser.ts";
+import type { Assignment, Browser } from "./browser.ts";
 import { Context } from "./context.ts";
 import type { HostPage } from "./host-page.ts";
 import { Lane } from "./lane.ts";
@@ -15,7 +15,7 @@ export class Frame {
   readonly context: Context;
   isUp = false;
   readonly runtime: SimRuntime;
-  private readonly host: FrameHost;
+  readonly host: FrameHost;
   private readonly lane: Lane;
 
   constructor(
@@ -26,7 +26,7 @@ export class Frame {
     const { loop, random, channels } = browser;
     this.context = new Context(loop, `frame of ${page.hostId}`);
     this.lane = new Lane(loop, () => browser.messageMs());
-    this.runtime = new SimRuntime(browser, this.context);
+    this.runtime = new SimRuntime(browser, this.context, () => page.assignment);
     this.host = new FrameHost(false, {
       now: () => loop.now,
       channel: () => channels.of(this.context),
@@ -81,6 +81,7 @@ export class SimRuntime implements Runtime {
   constructor(
     private readonly browser: Browser,
     private readonly context: Context,
+    private readonly assignment: () => Assignment | null,
   ) {}
 
   async boot(_: FrameBoot): Promise<Runtime> {
@@ -117,7 +118,8 @@ export class SimRuntime implements Runtime {
     await context.wait(ms, () => undefined);
     if (this.isPoisoned) throw new Error("The Device was lost before mapping was resolved");
     this.runOut();
-    return execute(spec, this.last, inputs);
+    const outputs = execute(spec, this.last, inputs);
+    return browser.isReplaced(this.assignment()) ? spoilt(outputs) : outputs;
   }
 
   async watchDevice(onLost: (reason: string) => void): Promise<void> {
@@ -137,4 +139,14 @@ export class SimRuntime implements Runtime {
     this.memoryIsShort = false;
     throw new Error("std::bad_alloc");
   }
+}
+
+/** Whatever a host still computes when its stage has another owner is wrong here: nobody may use it. */
+function spoilt(outputs: WireTensors): WireTensors {
+  const spoil = <T extends WireTensors[string]>(tensor: T): T => {
+    const data = tensor.data.slice() as unknown as Record<number, number>;
+    data[0] = (data[0] ?? 0) + 1;
+    return { ...tensor, data };
+  };
+  return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, spoil(tensor)]));
 }

@@ -9,11 +9,15 @@ import type { Provider } from "../../../src/protocol/options.ts";
 import type { Handover, HostCalls, HostToPool, PoolToHost } from "../../../src/protocol/pool.ts";
 import type { ShardPlan } from "../../../src/shard/types.ts";
 import { planOf, specsOf } from "../../unit/driver/world/model.ts";
-import type { Browser } from "./browser.ts";
+import type { Assignment, Browser } from "./browser.ts";
 import { Context } from "./context.ts";
 import { Frame } from "./frame.ts";
 import { Lane } from "./lane.ts";
 import { graphOf, modelOf, planIdOf } from "./models.ts";
+
+/** As late as a tick can be and still count in full. */
+const LATE_TICK_MS = 4 * KEEPER_TICK_MS;
+const PUNCTUAL = 0.1;
 
 /** A host's tab: its page and keeper in one process, its frame in another. What host-page.ts and KeeperRoom do. */
 export class HostPage {
@@ -22,12 +26,16 @@ export class HostPage {
   isFrozen = false;
   frame: Frame | null = null;
   keeper: HostKeeper;
+  /** The stage that its host is to serve. */
+  assignment: Assignment | null = null;
   private mounted: ((port: MessagePort) => void) | null = null;
   private ingest: PoolToHost["ingest"] | null = null;
   private ingestPort: MessagePort | null = null;
   private readonly pool: RpcPeer<HostCalls, HostToPool, Record<never, never>, PoolToHost>;
   private port: WorkPort | null = null;
   private readonly lane: Lane;
+  /** Of its keeper's timer: on most machines that do so much else it is late. */
+  private readonly tickMs: number;
   /** The last frame that was taken down was well. */
   private tookDownHealthy = false;
 
@@ -38,6 +46,7 @@ export class HostPage {
   ) {
     const { loop, random } = browser;
     this.context = new Context(loop, `page of ${hostId}`);
+    this.tickMs = random.chance(PUNCTUAL) ? KEEPER_TICK_MS : LATE_TICK_MS;
     this.lane = new Lane(loop, () => browser.messageMs());
     this.keeper = new HostKeeper(this.needs(), hostId);
     this.pool = new RpcPeer<HostCalls, HostToPool, Record<never, never>, PoolToHost>(
@@ -47,7 +56,10 @@ export class HostPage {
       {},
       {
         boot: (boot) => void this.keeper.boot(boot),
-        load: (load) => void this.keeper.load(load),
+        load: (load) => {
+          if (!load.standby) this.assignment = this.browser.assign(load);
+          void this.keeper.load(load);
+        },
         ingest: (ingest) => {
           this.ingest = ingest;
           this.serveIngest();
@@ -126,7 +138,7 @@ export class HostPage {
       this.keeper.frameGone();
     }
     this.keeper.tick(context.loop.now);
-    context.after(KEEPER_TICK_MS, () => this.tick());
+    context.after(this.tickMs, () => this.tick());
   }
 
   private mount(): Promise<MessagePort> {

@@ -54,8 +54,9 @@ export class Loop {
     }
   }
 
-  get pending(): number {
-    return this.heap.filter(({ action }) => action !== null).length;
+  /** When each of what is left to do is due. */
+  get pending(): readonly number[] {
+    return this.heap.filter(({ action }) => action !== null).map(({ at }) => at);
   }
 
   private push(entry: Entry): void {

@@ -95,7 +95,7 @@ export class ServiceWorker {
     const early: unknown[] = [];
     let receive = (message: unknown): void => void early.push(message);
     port.onMessage = (message) => receive(message);
-    port.onDisconnect = () => this.withPool(({ pool }) => pool.pageDisconnected(hostId));
+    port.onDisconnect = () => this.withPool(({ pool }) => pool.pages.disconnected(hostId));
     const { pool, journal } = await this.started();
     if (!isHost(journal.state, hostId)) return this.tell(hostId, (page) => page.leave());
     const peer = new RpcPeer<Record<never, never>, PoolToHost, HostCalls, HostToPool>(
@@ -104,7 +104,7 @@ export class ServiceWorker {
       pool.hostReports((id) => id === hostId),
     );
     receive = (message) => peer.receive(message);
-    pool.pageConnected(hostId);
+    pool.pages.connected(hostId);
     for (const message of early) receive(message);
   }
 
@@ -150,12 +150,19 @@ export class ServiceWorker {
       },
       closePage: async ({ hostId, tabId }) => {
         await slow(() => undefined);
-        if (tabId !== null) browser.closeTab(tabId);
+        if (tabId !== null) browser.closeTab(browser.tabs.has(tabId) ? tabId : (browser.tabOf(hostId)?.tabId ?? tabId));
         else this.tell(hostId, (page) => page.leave());
       },
       reloadPage: (tabId) => slow(() => browser.reloadTab(tabId)),
-      tabExists: (tabId) => slow(() => browser.tabs.has(tabId)),
       closeOffscreen: async () => undefined,
+      hostTabs: () =>
+        slow(() =>
+          [...browser.tabs.values()].map(({ tabId, hostId, page }) => ({
+            tabId,
+            hostId,
+            frozen: page?.isFrozen === true,
+          })),
+        ),
       livePages: () =>
         slow(() => ({ hostIds: new Set(browser.hostPages(context).map(({ hostId }) => hostId)), offscreen: false })),
       liveBridges: () => slow(() => browser.bridgeIds()),
@@ -165,6 +172,7 @@ export class ServiceWorker {
       },
       toBridge: (bridgeId, name, payload) => browser.toBridge(context, bridgeId, message(name, payload)),
       forgetCheckpoints: (sessionId) => browser.checkpoints.forget(context, sessionId),
+      storedSessions: () => slow(() => [...browser.checkpoints.sessions]),
       checkModel: () => slow(() => undefined),
       storedBytes: (sessionId) => browser.checkpoints.bytes(context, sessionId),
       askConsent: async (origin) => {

@@ -11,10 +11,28 @@ import type { LogPoints, LogStorage, LogWrite } from "../../../src/state/log-sto
 import type { Random } from "../../unit/random.ts";
 import type { Context } from "./context.ts";
 
+/** What becomes of one write: "torn" and "lost" as when the power goes, so that nobody hears of it any more. */
+export type Fate = "lands" | "throws" | "torn" | "lost";
+
 /** What is wrong with the disk: it is full until then, or so many milliseconds slower. */
 export class DiskTrouble {
   fullUntil = 0;
   slowUntil = 0;
+  /** Decides of each write what becomes of it. */
+  fate: (() => Fate) | null = null;
+
+  /** Of a write that is made now. @throws Error where it fails. */
+  next(now: number): Exclude<Fate, "throws"> {
+    const fate = this.fate?.() ?? "lands";
+    if (fate === "throws" || now < this.fullUntil) throw new Error("QuotaExceededError: the disk is full");
+    return fate;
+  }
+}
+
+/** Whoever made a write that the power went with waits for it for ever. */
+async function told<T>(access: Promise<{ fate: Fate; value: T }>): Promise<T> {
+  const { fate, value } = await access;
+  return fate === "lands" ? value : new Promise(() => undefined);
 }
 
 /** How long one access takes, milliseconds. */
@@ -49,12 +67,16 @@ export class JournalDisk {
           isOpen = false;
         };
         context.onEnd(settle);
-        return access(() => {
-          settle();
-          if (context.loop.now < trouble.fullUntil) throw new Error("QuotaExceededError: the disk is full");
-          this.lastWrite = steps;
-          for (const step of steps) this.apply(step);
-        });
+        return told(
+          access(() => {
+            settle();
+            const fate = trouble.next(context.loop.now);
+            if (fate === "lands") this.lastWrite = steps;
+            if (fate === "lands") for (const step of steps) this.apply(step);
+            else if (fate === "torn") this.tear(steps);
+            return { fate, value: undefined };
+          }),
+        );
       },
     };
   }
@@ -66,8 +88,20 @@ export class JournalDisk {
     for (const record of how === "torn" ? written.slice(-1) : written) {
       if (!this.records.has(record.sequence)) continue;
       if (how === "lost") this.records.delete(record.sequence);
-      else this.records.set(record.sequence, { ...record, body: record.body.slice(0, record.body.length >> 1) });
+      else this.cut(record);
     }
+  }
+
+  /** Half of it lands, the last record of that half cut in the middle. */
+  private tear(steps: readonly LogWrite[]): void {
+    const half = steps.slice(0, Math.ceil(steps.length / 2));
+    for (const step of half) this.apply(step);
+    const last = half.findLast((step) => "put" in step && step.put === "record");
+    if (last !== undefined && "put" in last && last.put === "record") this.cut(last.record);
+  }
+
+  private cut(record: LogRecord): void {
+    this.records.set(record.sequence, { ...record, body: record.body.slice(0, record.body.length >> 1) });
   }
 
   private points(): LogPoints {
@@ -112,13 +146,16 @@ export class CheckpointDisk {
     context.onEnd(settle);
     const entry = await encodeCheckpoint(key, record);
     await beforePut();
-    return this.access(context, () => {
-      settle();
-      if (context.loop.now < this.trouble.fullUntil) throw new Error("QuotaExceededError: the disk is full");
-      this.stored.set(idOf(key, record.run), entry);
-      this.changed(key);
-      return entry.payload.byteLength;
-    });
+    return told(
+      this.access(context, () => {
+        settle();
+        const fate = this.trouble.next(context.loop.now);
+        const half = { ...entry, payload: entry.payload.slice(0, entry.payload.byteLength >> 1), digest: "torn" };
+        if (fate !== "lost") this.stored.set(idOf(key, record.run), fate === "torn" ? half : entry);
+        this.changed(key);
+        return { fate, value: entry.payload.byteLength };
+      }),
+    );
   }
 
   runs(context: Context, key: CheckpointKey): Promise<number[]> {
@@ -154,16 +191,27 @@ export class CheckpointDisk {
   }
 
   forgetAfter(context: Context, key: CheckpointKey, run: number): Promise<void> {
-    return this.access(context, () => {
-      for (const entry of this.of(key)) if (entry.run > run) this.stored.delete(idOf(key, entry.run));
-      this.changed(key);
-    });
+    const later = ({ sessionId, stage, run: of }: StoredCheckpoint): boolean =>
+      sessionId === key.sessionId && stage === key.stage && of > run;
+    return this.remove(context, later, () => this.changed(key));
   }
 
   forget(context: Context, sessionId: string): Promise<void> {
-    return this.access(context, () => {
-      for (const [id, entry] of this.stored) if (entry.sessionId === sessionId) this.stored.delete(id);
-    });
+    return this.remove(context, (entry) => entry.sessionId === sessionId);
+  }
+
+  private remove(context: Context, of: (entry: StoredCheckpoint) => boolean, done = (): void => undefined) {
+    return told(
+      this.access(context, () => {
+        const ids = [...this.stored].filter(([, entry]) => of(entry)).map(([id]) => id);
+        // To delete nothing is no write.
+        const fate = ids.length === 0 ? "lands" : this.trouble.next(context.loop.now);
+        const gone = fate === "lost" ? [] : fate === "torn" ? ids.slice(0, Math.ceil(ids.length / 2)) : ids;
+        for (const id of gone) this.stored.delete(id);
+        done();
+        return { fate, value: undefined };
+      }),
+    );
   }
 
   bytes(context: Context, sessionId: string): Promise<number> {
@@ -184,9 +232,9 @@ export class CheckpointDisk {
     return chainTo(records, run);
   }
 
-  /** Whether the state after `run` could be put back, as far as keys tell. */
-  holds(sessionId: string, stage: number, run: number): boolean {
-    return this.of({ sessionId, stage }).some((entry) => entry.run === run);
+  /** The last run whose state is stored; -1: none. */
+  newest(sessionId: string, stage: number): number {
+    return this.of({ sessionId, stage }).at(-1)?.run ?? -1;
   }
 
   isBusy(sessionId: string): boolean {

@@ -41,6 +41,18 @@ describe("a call to a service worker", () => {
     expect(await callAgain(call, needs)).toBe("answer");
     expect(calls).toHaveLength(101);
   });
+  it("whose answer could not be stored is made again three times", async () => {
+    for (const failures of [2, 100]) {
+      let calls = 0;
+      const call = async (): Promise<number> => {
+        calls++;
+        if (calls <= failures) throw new HoldfastError("QUOTA_EXCEEDED", "the disk is full");
+        return calls;
+      };
+      const end = callAgain(call, world(0, 0).needs).catch((error: HoldfastError) => error.code);
+      expect([await end, calls]).toEqual(failures === 2 ? [3, 3] : ["QUOTA_EXCEEDED", 4]);
+    }
+  });
   it("that is refused is not made again", async () => {
     let calls = 0;
     const call = async (): Promise<never> => {

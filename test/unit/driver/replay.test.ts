@@ -22,6 +22,11 @@ describe("what is sent again", () => {
       { restore: [1], resendFrom: [5, 9, 9], feedsFrom: 10 },
     ],
     [
+      "feeds to all, where the outputs that a lost stage needs are not kept any more",
+      { statuses: [{ run: 9, dropped: 6 }, { run: null }, { run: 8 }], safe: 4, acked: 8, restoreAll: false },
+      { restore: [0, 1], resendFrom: [5, 9, 9], feedsFrom: 5 },
+    ],
+    [
       "feeds to a first stage that was lost",
       { statuses: stages(null, 9), safe: 4, acked: 9, restoreAll: false },
       { restore: [0], resendFrom: [10, 10], feedsFrom: 5 },

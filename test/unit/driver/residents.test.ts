@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Resident } from "../../../src/page/residents.ts";
+import { checkKeep, Resident, splitFeeds } from "../../../src/page/residents.ts";
 import { idsTensor, Reference } from "./world/model.ts";
 import { World, type WorldOptions } from "./world/world.ts";
 
@@ -41,6 +41,29 @@ describe("a handle is refused before anything is sent", () => {
     const { run, tensors } = await keptAfter(world, [1]);
     const forged = Object.assign(Object.create(Resident.prototype), { run, output: null, tensors });
     await expect(world.runKept([2], { from: forged, keep: false })).rejects.toMatchObject({ code: "HANDLE_UNKNOWN" });
+  });
+});
+
+describe("what a page makes up is refused as a feed, by code", () => {
+  const INPUTS = [{ name: "x", type: "float32", dims: null }] as const;
+  const tried = (feed: unknown) => () => splitFeeds({ x: feed as Resident }, INPUTS);
+  it.each([
+    ["an empty object with the handle's prototype", {}],
+    ["one that says to be an output", { run: 0, output: "y", tensors: [] }],
+    ["one that says all that a handle says", { run: 0, output: "y", tensors: [{ name: "y", type: "float32" }] }],
+  ])("%s", (_, properties) => {
+    const forged = Object.assign(Object.create(Resident.prototype), properties);
+    expect(tried(forged)).toThrow(expect.objectContaining({ code: "HANDLE_UNKNOWN" }));
+  });
+  it("feeds that are no object", () => {
+    for (const feeds of [null, undefined, "x", 1])
+      expect(() => splitFeeds(feeds as never, INPUTS)).toThrow(expect.objectContaining({ code: "BAD_FEEDS" }));
+  });
+  it.each([null, "y", 1, {}])("keep: %j", (keep) => {
+    const plan = { stateInputs: [], results: [] };
+    expect(() => checkKeep({ keep: keep as never }, false, plan)).toThrow(
+      expect.objectContaining({ code: "BAD_OPTIONS" }),
+    );
   });
 });
 

@@ -107,6 +107,7 @@ async function room() {
             stored: () => undefined,
             hold: () => undefined,
             warm: ({ record: { run } }) => void warm.push(run),
+            practise: () => undefined,
             cool: ({ runs }) => void warm.splice(0, warm.length, ...warm.filter((run) => !runs.includes(run))),
           },
         );

@@ -104,6 +104,25 @@ describe("a checkpoint", () => {
     },
   );
 
+  it("brings a standby a run to practise: the first since the record before, with its inputs", () => {
+    const residents = new Residents(BINDINGS);
+    const ids = (value: number): WireTensors => ({
+      ids: { type: "int64", dims: [1], data: BigInt64Array.of(BigInt(value)) },
+    });
+    const run = (at: number, size = 0): void => {
+      const feeds = size > 0 ? { ids: { type: "int8", dims: [size], data: new Int8Array(size) } as const } : ids(at);
+      residents.take(outputsAfter(at + 1), at, { ...feeds, ...residents.inputs() });
+    };
+    run(0);
+    expect(residents.checkpoint(0).sample).toBeUndefined();
+    run(1);
+    run(2);
+    expect(residents.checkpoint(2).sample).toEqual({ after: 0, inputs: ids(1) });
+    run(3, 10_000_000);
+    run(4);
+    expect(residents.checkpoint(4).sample).toBeUndefined();
+  });
+
   it("after a restore continues the chain where it stood", () => {
     const records = chain(new Residents(BINDINGS), [4, 6]);
     const other = new Residents(BINDINGS);

@@ -231,6 +231,17 @@ describe("checkpoints and restoring", () => {
     await settled();
     expect(answers()).toEqual(["1=101"]);
   });
+  it("stay where the session was promised them, however far back the runs are done again", async () => {
+    const { stage, begin, feed, events } = bench();
+    await begin();
+    for (let run = 0; run < 18; run++) feed(run, 1);
+    await settled();
+    stage.stored(0);
+    stage.stored(16);
+    stage.rewired();
+    expect(await stage.restore(-1, "initial", 17, 16)).toMatchObject({ run: -1, stored: [0, 16] });
+    expect(events.at(-1)).toBe("forget after 16");
+  });
   it("that were under way when the state was put back count for nothing", async () => {
     const { stage, begin, feed } = bench();
     await begin();

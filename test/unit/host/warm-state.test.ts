@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { WarmState } from "../../../src/host/warm-state.ts";
+import type { RunSample } from "../../../src/protocol/host.ts";
 
 const KEY = { sessionId: "s", stage: 0, planId: "p", weights: "w" };
 
@@ -14,7 +15,8 @@ function room(rows: Record<number, Row> = {}) {
   const damaged = new Set<number>();
   const frame = new Map<number, string>();
   const read: number[] = [];
-  let changed = (): void => undefined;
+  const practised: number[] = [];
+  let changed = (_sample?: RunSample): void => undefined;
   const state = new WarmState(
     {
       checkpointDigests: async () => new Map([...stored].map(([run, { digest }]) => [run, digest])),
@@ -34,12 +36,13 @@ function room(rows: Record<number, Row> = {}) {
     KEY,
     {
       warm: ({ run }) => void frame.set(run, stored.get(run)?.digest ?? ""),
+      practise: ({ after }) => void practised.push(after),
       cool: (runs) => {
         for (const run of runs) frame.delete(run);
       },
     },
   );
-  return { state, stored, damaged, frame, read, change: () => changed() };
+  return { state, stored, damaged, frame, read, practised, change: (sample?: RunSample) => changed(sample) };
 }
 
 const turns = async () => {
@@ -59,6 +62,26 @@ describe("the warm state of a standby", () => {
       [16, "b"],
     ]);
     expect(read).toEqual([0, 16]);
+  });
+  it("practises once, with the first run whose records it has", async () => {
+    const { stored, practised, damaged, change } = room({ 0: { digest: "a", previous: null } });
+    const sampleAfter = (run: number): RunSample => ({ after: run, inputs: {} });
+    change();
+    await turns();
+    expect(practised).toEqual([]);
+    damaged.add(8);
+    stored.set(8, { digest: "b", previous: 0 });
+    change(sampleAfter(8));
+    await turns();
+    expect(practised).toEqual([]);
+    damaged.clear();
+    stored.set(16, { digest: "c", previous: 8 });
+    change(sampleAfter(8));
+    change();
+    await turns();
+    change(sampleAfter(16));
+    await turns();
+    expect(practised).toEqual([8]);
   });
   it("leads to a run by a chain without a gap, of which nothing is asked for again", async () => {
     const { state, stored, read } = room({ 0: { digest: "a", previous: null }, 32: { digest: "c", previous: 16 } });

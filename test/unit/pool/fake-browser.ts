@@ -45,6 +45,8 @@ export class FakeBrowser {
   readonly ingestAt: string[] = [];
   readonly settled: string[] = [];
   readonly forgotten: string[] = [];
+  /** Sessions of which something is stored. */
+  readonly storedSessions: string[] = [];
   /** Bytes of checkpoints, by session. */
   readonly stored = new Map<string, number>();
   readonly asked: string[] = [];
@@ -60,6 +62,8 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What is appended holds, and is not stored. */
+  diskFull = false;
   /** What hosts say of themselves when they are asked; milliseconds without a run. */
   idleMs = 0;
   /** What hosts measure when they boot, and what they were asked to measure. */
@@ -152,16 +156,16 @@ export class FakeBrowser {
     const tab = this.tabs.get(this.tabOf(stage));
     if (tab === undefined) return;
     tab.alive = false;
-    await this.pool.pageDisconnected(tab.hostId);
+    await this.pool.pages.disconnected(tab.hostId);
   }
   async killPageOf(hostId: string): Promise<void> {
     for (const tab of this.tabs.values()) if (tab.hostId === hostId) tab.alive = false;
-    await this.pool.pageDisconnected(hostId);
+    await this.pool.pages.disconnected(hostId);
   }
   /** All host pages share a process. */
   async killAllPages(): Promise<void> {
     for (const tab of this.tabs.values()) tab.alive = false;
-    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pageDisconnected(hostId)));
+    await Promise.all([...this.tabs.values()].map(({ hostId }) => this.pool.pages.disconnected(hostId)));
   }
   freezeTab(stage: number): void {
     const tab = this.tabs.get(this.tabOf(stage));
@@ -171,17 +175,18 @@ export class FakeBrowser {
     const tabId = this.tabOf(stage);
     const hostId = this.hostOf(stage);
     this.tabs.delete(tabId);
-    this.pool.tabRemoved(tabId);
-    await this.pool.pageDisconnected(hostId);
+    this.pool.pages.tabRemoved(tabId);
+    await this.pool.pages.disconnected(hostId);
   }
 
   /** The service worker dies and starts again: what is not in the journal is gone. */
-  async restartWorker(): Promise<void> {
+  async restartWorker(afterwards: () => Promise<void> = async () => undefined): Promise<void> {
     this.killWorker();
     await reconcile(this.pool, this.needs);
+    await afterwards();
     // Pages that nobody knows are told to leave.
-    for (const [id, { hostId }] of this.tabs) if (!isHost(this.state, hostId)) this.tabs.delete(id);
-    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pageConnected(hostId);
+    for (const [id, { hostId, alive }] of this.tabs) if (alive && !isHost(this.state, hostId)) this.tabs.delete(id);
+    for (const { hostId } of this.liveTabs) if (isHost(this.state, hostId)) this.pool.pages.connected(hostId);
   }
   killWorker(): void {
     this.timers = [];
@@ -256,6 +261,7 @@ export class FakeBrowser {
         },
         append: async (body) => {
           self.state = applyTransaction(self.state, { ...body, timestamp: self.now });
+          if (self.diskFull) throw new HoldfastError("QUOTA_EXCEEDED", "The disk is full.");
           self.writesLeft--;
           if (self.writesLeft > 0) return;
           self.life.over = true;
@@ -272,7 +278,7 @@ export class FakeBrowser {
         this.tabs.set(tabId, { hostId, alive: true, frozen: false });
         // A service worker that dies now never hears of the tab.
         await new Promise<void>((resolve) => this.later(3, resolve));
-        this.later(5, () => this.pool.pageConnected(hostId));
+        this.later(5, () => this.pool.pages.connected(hostId));
         return tabId;
       },
       closePage: async ({ hostId, tabId }) => {
@@ -283,10 +289,10 @@ export class FakeBrowser {
         const tab = this.tabs.get(tabId);
         if (tab === undefined) return false;
         tab.alive = true;
-        this.later(20, () => this.pool.pageConnected(tab.hostId));
+        this.later(20, () => this.pool.pages.connected(tab.hostId));
         return true;
       },
-      tabExists: async (tabId) => this.tabs.has(tabId),
+      hostTabs: async () => [...this.tabs].map(([tabId, { hostId, frozen }]) => ({ tabId, hostId, frozen })),
       closeOffscreen: async () => undefined,
       livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),
       liveBridges: async () => new Set(this.bridges),
@@ -301,6 +307,7 @@ export class FakeBrowser {
       },
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
       forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
+      storedSessions: async () => [...this.storedSessions].filter((id) => !this.forgotten.includes(id)),
       askConsent: async (origin) => {
         this.asked.push(origin);
         if (this.thinksMs > 0) await new Promise<void>((resolve) => this.later(this.thinksMs, resolve));

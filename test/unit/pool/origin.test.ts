@@ -14,7 +14,7 @@ describe("what a site is told of the pool", () => {
     const browser = new FakeBrowser();
     const { sessionId } = await browser.live(2);
     browser.killFrame(1);
-    const status = await browser.calls().originStatus(OWN);
+    const status = await browser.calls().originStatus({ ...OWN, known: {} });
     expect(status.browserType).toBe("chrome");
     expect(status.sessions.map((session) => session.sessionId)).toEqual([sessionId]);
     expect(status.browsers.map(({ browserId, stage }) => [browserId, stage.stage])).toEqual([
@@ -29,14 +29,14 @@ describe("what a site is told of the pool", () => {
     const browser = new FakeBrowser();
     await browser.live(2);
     browser.killFrame(1);
-    const { browserType: _, ...status } = await browser.calls("bridge-2").originStatus(OTHER);
+    const { browserType: _, ...status } = await browser.calls("bridge-2").originStatus({ ...OTHER, known: {} });
     expect(status).toEqual({ browsers: [], sessions: [], faults: [], operations: [] });
   });
 
   it("is told under no other page's name", async () => {
     const browser = new FakeBrowser();
     await browser.live(1);
-    expect(await code(browser.calls("bridge-2").originStatus(OWN))).toBe("PERMISSION_DENIED");
+    expect(await code(browser.calls("bridge-2").originStatus({ ...OWN, known: {} }))).toBe("PERMISSION_DENIED");
     const failing = { ...OWN, hostId: browser.hostOf(0), signal: "x" };
     expect(await code(browser.calls("bridge-2").failHost(failing))).toBe("PERMISSION_DENIED");
   });

@@ -42,6 +42,33 @@ describe("a host that is lost", () => {
     expect(browser.hostOf(1)).not.toBe(host);
     expect([browser.hostTabs, Object.keys(browser.state.hosts).length]).toEqual([2, 2]);
   });
+  it("is replaced although the disk is full", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    browser.diskFull = true;
+    await browser.closeTab(1);
+    await browser.pass(1_000);
+    expect(phases(browser)).toEqual(["0 ready", "1 ready"]);
+    expect(browser.hostTabs).toBe(2);
+  });
+  it("leaves no tab behind when the service worker dies before it has closed it", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(2);
+    for (const tab of browser.tabs.values()) tab.alive = false;
+    // Out of the books, and the death comes before the tabs are closed.
+    browser.state = { ...browser.state, hosts: {}, sessions: {} };
+    await browser.restartWorker();
+    expect(browser.hostTabs).toBe(0);
+  });
+  it("is found out although nobody was there when its page's port broke, and the browser still lists it", async () => {
+    const browser = new FakeBrowser();
+    await browser.live(1);
+    await browser.restartWorker(async () => {
+      for (const tab of browser.tabs.values()) tab.alive = false;
+    });
+    await browser.pass(3_000);
+    expect(phases(browser)).toEqual(["1 ready"]);
+  });
   it("is one fault, however many report it", async () => {
     const browser = new FakeBrowser();
     await browser.live(2);
@@ -145,7 +172,7 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
   await browser.live(3);
   for (const stage of [0, 1]) {
     browser.freezeTab(stage);
-    browser.pool.tabFrozen(browser.tabOf(stage));
+    browser.pool.pages.tabFrozen(browser.tabOf(stage));
     await browser.pass(100);
   }
   expect([browser.session?.status, phases(browser), browser.tabs.size]).toEqual([
@@ -153,7 +180,7 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
     ["1 ready", "1 ready", "0 ready"],
     3,
   ]);
-  browser.pool.tabFrozen(4_711);
+  browser.pool.pages.tabFrozen(4_711);
   expect(browser.state.faults).toHaveLength(2);
 });
 

@@ -46,6 +46,22 @@ async function expectResumable(browser: FakeBrowser, sessionId: string, what: st
   expect(Object.keys(browser.state.hosts).toSorted(), what).toEqual(stages.map(({ hostId }) => hostId).toSorted());
 }
 
+it("what is stored of a session that the journal does not know is deleted by the next start", async () => {
+  const { browser, info } = await parked();
+  browser.storedSessions.push("unknown", info.sessionId);
+  await browser.restartWorker();
+  await browser.pass(100);
+  expect(browser.forgotten).toEqual(["unknown"]);
+});
+
+it("parks although the disk is full: its hosts are given back", async () => {
+  const browser = new FakeBrowser();
+  await browser.live(2);
+  browser.diskFull = true;
+  await loseOwner(browser);
+  expect([browser.session?.status, browser.hostTabs]).toEqual(["parked", 0]);
+});
+
 describe("a session that is taken up", () => {
   it("gets hosts from its plan, with no model sent and nothing planned, and a new secret", async () => {
     const { browser, info } = await parked();
@@ -194,6 +210,17 @@ describe("a service worker that dies after any write leaves a legal state, and a
       await expectResumable(browser, info.sessionId, `${what}, dead after write ${writes}`);
     }
     expect(points).toBeGreaterThan(2);
+  });
+});
+
+describe("state that is stored of a session", () => {
+  it("which nobody knows any more is taken away when the pool starts, and no other", async () => {
+    const { browser, info } = await parked();
+    browser.storedSessions.push("gone", info.sessionId);
+    await browser.restartWorker();
+    await browser.pass(100);
+    expect(browser.forgotten).toEqual(["gone"]);
+    await expectResumable(browser, info.sessionId, "the known one");
   });
 });
 

@@ -5,7 +5,8 @@ import {
   HOSTS_MAX,
   HOSTS_PER_ORIGIN_MAX,
 } from "../../../src/base/limits.ts";
-import { checkRoom, overQuota } from "../../../src/pool/room.ts";
+import type { HostReports } from "../../../src/history/host-reports.ts";
+import { checkMemory, checkRoom, overQuota } from "../../../src/pool/room.ts";
 import { parseSessionOptions } from "../../../src/protocol/session-options.ts";
 import { EMPTY_POOL, type SessionRecord } from "../../../src/state/pool-state.ts";
 
@@ -44,4 +45,18 @@ it.each<[string, ReturnType<typeof sessions>, string[]]>([
   ["a list in another order", sessions(BYTES, BYTES).reverse(), ["0"]],
 ])("of %s the oldest go until the rest fits", (_, kept, gone) => {
   expect(overQuota(kept)).toEqual(gone);
+});
+
+it("level critical is refused where the device cannot hold the weights so many times, and says what it needs", () => {
+  const plan = {
+    shards: [{ weightBytes: 2 * 1024 ** 3 }, { weightBytes: 1024 ** 3 }],
+  } as unknown as SessionRecord["plan"];
+  const reports = (memoryGiB: number | null) => {
+    return { own: () => ({ capability: { memoryGiB } }) as unknown as ReturnType<HostReports["own"]> };
+  };
+  const check = (level: string, memoryGiB: number | null) => () =>
+    checkMemory({ plan, options: parseSessionOptions({ faultToleranceLevel: level }) }, reports(memoryGiB));
+  expect(check("critical", 8)).toThrow(expect.objectContaining({ code: "OUT_OF_MEMORY", category: "MEMORY" }));
+  expect(check("critical", 8)).toThrow(/3 times, 9.0 GiB in all; the device has 8. Use level high/);
+  for (const fits of [check("critical", 16), check("critical", null), check("high", 2)]) expect(fits).not.toThrow();
 });

@@ -85,7 +85,7 @@ describe("a spare", () => {
     const next = spares(browser)[0]?.hostId ?? "";
     const tabId = tabOf(browser, next);
     browser.tabs.delete(tabId);
-    browser.pool.tabRemoved(tabId);
+    browser.pool.pages.tabRemoved(tabId);
     await browser.pass(OPENED_MS);
     // The user does not want it: it comes back only after a while, and the session is not paused.
     expect([spares(browser), browser.session?.status]).toEqual([[], "live"]);
@@ -123,7 +123,7 @@ describe("a spare", () => {
   it("is not taken after the death of the process of all host pages, of which it was one", async () => {
     const { browser, spareId } = await withSpare();
     for (const tab of browser.tabs.values()) tab.alive = false;
-    await Promise.all([...browser.tabs.values()].map(({ hostId }) => browser.pool.pageDisconnected(hostId)));
+    await Promise.all([...browser.tabs.values()].map(({ hostId }) => browser.pool.pages.disconnected(hostId)));
     await browser.pass(1_000);
     expect(phases(browser)).toEqual(["1 ready", "1 ready"]);
     expect(browser.hostOf(0)).not.toBe(spareId);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FAULT_TOLERANCE_LEVELS, LEVELS } from "../../../src/fault/levels.ts";
+import { replicasOf } from "../../../src/protocol/options.ts";
 import { parseSessionOptions } from "../../../src/protocol/session-options.ts";
 import { SHARDING_STRATEGY_OPTIONS } from "../../../src/shard/types.ts";
 
@@ -11,6 +11,7 @@ describe("session options", () => {
       faultToleranceLevel: "medium",
       recoveryStrategy: "progressive",
       checkpointIntervalMs: 60_000,
+      maxRecoveryAttempts: 3,
       executionProviders: null,
       place: "tab",
       stateBindings: "auto",
@@ -62,14 +63,23 @@ describe("a wrong option", () => {
     expect(() => parseSessionOptions(input)).toThrow(expect.objectContaining({ code: "BAD_OPTIONS" }));
   });
 
-  it.each(FAULT_TOLERANCE_LEVELS.filter((level) => !LEVELS[level].supported))(
-    "is a level that this version has not: %s",
-    (level) => {
-      const parse = () => parseSessionOptions({ faultToleranceLevel: level });
-      expect(parse).toThrow(expect.objectContaining({ code: "LEVEL_UNSUPPORTED" }));
-      expect(parse).toThrow(new RegExp(`${level}.*none, low, medium or high`));
-    },
-  );
+  it.each<[object, RegExp]>([
+    [{ replicas: 3 }, /medium.*critical/],
+    [{ faultToleranceLevel: "high", replicas: 3 }, /high.*critical/],
+    [{ faultToleranceLevel: "critical", replicas: 4 }, /replicas.*even/],
+    [{ faultToleranceLevel: "critical", replicas: 1 }, /replicas.*>=3/],
+    [{ faultToleranceLevel: "critical", spotCheck: 0.5 }, /critical.*high/],
+    [{ faultToleranceLevel: "high", spotCheck: 1.5 }, /spotCheck.*<=1/],
+  ])("is a second opinion that the level does not have: %o", (input, message) => {
+    expect(() => parseSessionOptions(input)).toThrow(message);
+    expect(() => parseSessionOptions(input)).toThrow(expect.objectContaining({ code: "BAD_OPTIONS" }));
+  });
+
+  it("gives level critical three replicas unless told otherwise", () => {
+    expect(replicasOf(parseSessionOptions({ faultToleranceLevel: "critical" }))).toBe(3);
+    expect(replicasOf(parseSessionOptions({ faultToleranceLevel: "critical", replicas: 5 }))).toBe(5);
+    expect(replicasOf(parseSessionOptions({ faultToleranceLevel: "high" }))).toBe(1);
+  });
 
   it.each<[object, RegExp]>([
     [

@@ -90,8 +90,14 @@ describe("a stored checkpoint", () => {
     const good = await stored();
     const longer = new Uint8Array([...good.payload, 0]);
     for (const payload of [good.payload.subarray(0, -1), longer, new Uint8Array(0)])
-      expect(await decodeCheckpoint(KEY, { ...good, payload })).toBeNull();
+      expect(await decodeCheckpoint(KEY, { ...good, payload, bytes: payload.byteLength })).toBeNull();
     expect(await decodeCheckpoint(KEY, { ...good, header: "" })).toBeNull();
+  });
+
+  it("is refused when the index tells another size than it has", async () => {
+    const good = await stored();
+    for (const bytes of [0, good.bytes + 1, good.bytes - 1])
+      expect(await decodeCheckpoint(KEY, { ...good, bytes })).toBeNull();
   });
 
   it.each<[string, Partial<CheckpointKey>]>([

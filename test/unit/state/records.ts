@@ -23,6 +23,7 @@ export const session = (sessionId: string, changes: Partial<SessionRecord> = {})
     faultToleranceLevel: "medium",
     recoveryStrategy: "progressive",
     checkpointIntervalMs: 60_000,
+    maxRecoveryAttempts: 3,
     executionProviders: null,
     place: "tab",
     stateBindings: "auto",

@@ -1,4 +1,5 @@
 import { HoldfastError } from "../../../../src/base/errors.ts";
+import type { KeeperStores } from "../../../../src/host/keeper.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import {
   chainTo,
@@ -14,6 +15,17 @@ export class FakeCheckpoints {
   async write(stage: number, record: CheckpointRecord): Promise<void> {
     const encoded = await encodeCheckpoint(keyOf(stage), record);
     this.stored.set(`${stage} ${record.run}`, encoded);
+  }
+
+  /** As a keeper reads them. */
+  get stores(): Pick<KeeperStores, "checkpointChain" | "writeCheckpoint"> {
+    return {
+      checkpointChain: ({ stage }, run) => this.chain(stage, run).catch(() => null),
+      writeCheckpoint: async ({ stage }, record) => {
+        await this.write(stage, record);
+        return 0;
+      },
+    };
   }
 
   runs(stage: number): number[] {
@@ -50,6 +62,6 @@ export class FakeCheckpoints {
   }
 }
 
-function keyOf(stage: number) {
+export function keyOf(stage: number) {
   return { sessionId: "session", stage, planId: "plan", weights: "weights" };
 }

@@ -1,11 +1,12 @@
 import { HoldfastError, toErrorData } from "../../../../src/base/errors.ts";
 import { forPosting } from "../../../../src/base/post.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
+import type { WireTensor, WireTensors } from "../../../../src/base/tensor.ts";
+import { AgreedRecords } from "../../../../src/host/agreed-records.ts";
 import { Stage } from "../../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import type {
   FeedMessage,
-  RestoreFrom,
   StageCalls,
   StageEvents,
   StageMessage,
@@ -14,7 +15,7 @@ import type {
 } from "../../../../src/protocol/stage.ts";
 import type { ShardSpec } from "../../../../src/shard/types.ts";
 import type { Random } from "../../random.ts";
-import type { FakeCheckpoints } from "./fake-checkpoints.ts";
+import { type FakeCheckpoints, keyOf } from "./fake-checkpoints.ts";
 import { execute } from "./model.ts";
 
 type DriverPort = RpcPeer<Record<never, never>, StageReports, StageCalls, StageEvents>;
@@ -22,6 +23,15 @@ type DriverPort = RpcPeer<Record<never, never>, StageReports, StageCalls, StageE
 export interface HostSetting {
   readonly random: Random;
   readonly spec: ShardSpec;
+  /** Without it, the stand-in of model.ts computes. */
+  readonly execute?: (spec: ShardSpec, inputs: WireTensors) => Promise<WireTensors>;
+  /** Which of the session's hosts it is. */
+  readonly row: number;
+  /** So many hosts run the stage, of so many stages. */
+  readonly replicas: number;
+  readonly stages: number;
+  /** It gives a wrong bit each time, never the same. */
+  readonly liesAlways: () => boolean;
   readonly last: boolean;
   readonly stateful: boolean;
   readonly multistage: boolean;
@@ -42,6 +52,8 @@ export class FakeHost {
   /** Its storage hangs: a restore that was asked for is never answered. */
   stuck = false;
   executed = 0;
+  /** Its next computation gives one wrong bit: in what goes on, or only in the state that stays. */
+  lie: "output" | "rows" | null = null;
   private storing: Promise<unknown> = Promise.resolve();
   /** Runs whose records could not be stored. */
   private readonly failed = new Set<number>();
@@ -49,13 +61,13 @@ export class FakeHost {
   private wiring: { driver: DriverPort; output: MessagePort; ports: readonly MessagePort[] } | null = null;
 
   constructor(private readonly setting: HostSetting) {
-    const { spec, last, durable, checkpoints } = setting;
+    const { spec, row, replicas, last, durable, checkpoints } = setting;
     this.stage = new Stage(
       {
         execute: async (inputs) => {
           await this.pause(3);
           this.executed++;
-          return execute(spec, last, inputs);
+          return this.honest(await (setting.execute?.(spec, inputs) ?? execute(spec, last, inputs)));
         },
         send: (message) => this.send(message),
         checkpoint: (record) => {
@@ -63,8 +75,8 @@ export class FakeHost {
           const posted = structuredClone(record);
           void this.inOrder(() => this.store(posted));
         },
-        records: (run) => this.inOrder(() => checkpoints.chain(spec.index, run)),
-        forgetAfter: (run) => this.inOrder(async () => checkpoints.forgetAfter(spec.index, run)),
+        records: (run) => this.inOrder(() => this.records(run)),
+        forgetAfter: (run) => this.inOrder(async () => checkpoints.forgetAfter(row, run)),
         fatal: () => this.dead,
         runStarted: () => undefined,
         runEnded: () => undefined,
@@ -73,12 +85,43 @@ export class FakeHost {
       spec,
       {
         durable,
-        stored: durable ? checkpoints.runs(spec.index) : [],
+        stored: durable ? checkpoints.runs(row) : [],
+        votes: replicas > 1,
         stateful: setting.stateful,
         stopsAtFailure: setting.multistage && setting.stateful,
         last,
       },
     );
+  }
+
+  private async records(run: number): Promise<readonly CheckpointRecord[]> {
+    const { checkpoints, row, replicas, stages, spec } = this.setting;
+    // A checker starts from what the host that it checks has stored.
+    if (replicas <= 2) return checkpoints.chain(row % stages, run);
+    const agreed = await new AgreedRecords(checkpoints.stores, spec, keyOf(row), { stages, replicas }).read(run);
+    if (agreed === null) throw new HoldfastError("STATE_LOST", `no agreed state after run ${run}`);
+    return agreed;
+  }
+
+  /** Flips one bit where it is to lie. */
+  private honest(outputs: WireTensors): WireTensors {
+    const { random, spec, liesAlways } = this.setting;
+    if (liesAlways()) this.lie = "output";
+    const states = spec.state.map(({ output }) => output);
+    // Not in what counts or names things, which other stages would choke on.
+    const names = Object.keys(outputs).filter(
+      (name) => states.includes(name) === (this.lie === "rows") && outputs[name]?.type !== "int64",
+    );
+    if (this.lie === null || names.length === 0) return outputs;
+    this.lie = null;
+    const name = random.pick(names);
+    const tensor = outputs[name] as WireTensor;
+    const data = tensor.data.slice();
+    // The last element: of rows, a new one.
+    const bytes = new Uint8Array(data.buffer);
+    const at = bytes.length - 1 - random.below(data.BYTES_PER_ELEMENT);
+    bytes[at] = (bytes[at] as number) ^ (1 << random.below(8));
+    return { ...outputs, [name]: { ...tensor, data } };
   }
 
   get stateBytes(): number {
@@ -104,7 +147,7 @@ export class FakeHost {
       {
         sync: () => (this.dead ? never() : stage.sync()),
         store: ({ run }) => (this.dead ? never() : stage.store(run)),
-        restore: ({ run, from, answered }) => (this.dead ? never() : this.restore(run, from, answered)),
+        restore: (params) => (this.dead ? never() : this.restore(params)),
       },
       {
         feed: (message) => this.twice(() => stage.receive(message)),
@@ -126,10 +169,10 @@ export class FakeHost {
     input.start();
   }
 
-  private async restore(run: number, from: RestoreFrom, answered: number): Promise<StageStatus> {
+  private async restore({ run, from, answered, durable }: StageCalls["restore"]["params"]): Promise<StageStatus> {
     const { random, lostRestores } = this.setting;
     this.stuck ||= random.chance(lostRestores);
-    const status = await this.stage.restore(run, from, answered);
+    const status = await this.stage.restore(run, from, answered, durable);
     return this.stuck ? never() : status;
   }
 
@@ -161,7 +204,7 @@ export class FakeHost {
       if (this.stage.storeFailed(record.run)) this.wiring?.driver.emit("storeFailed", { run: record.run, error });
       return;
     }
-    await this.setting.checkpoints.write(this.setting.spec.index, record);
+    await this.setting.checkpoints.write(this.setting.row, record);
     this.failed.delete(record.run);
     await this.pause(4);
     if (this.stage.stored(record.run)) this.wiring?.driver.emit("stored", { run: record.run });

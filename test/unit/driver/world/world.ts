@@ -1,24 +1,38 @@
 import { HoldfastError } from "../../../../src/base/errors.ts";
 import { PLATFORM } from "../../../../src/base/platform.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
+import type { WireTensors } from "../../../../src/base/tensor.ts";
 import { Driver } from "../../../../src/driver/driver.ts";
 import { ChannelWirer } from "../../../../src/driver/wiring.ts";
-import type { FaultToleranceLevel } from "../../../../src/fault/levels.ts";
+import { type FaultToleranceLevel, LEVELS } from "../../../../src/fault/levels.ts";
 import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import type { Resident } from "../../../../src/page/residents.ts";
 import { Session } from "../../../../src/page/session.ts";
 import type { ClientCalls, ClientEvents, DriverEvents, KnownGeneration } from "../../../../src/protocol/client.ts";
 import type { SessionEvent, StageInfo } from "../../../../src/protocol/events.ts";
+import { replicasOf } from "../../../../src/protocol/options.ts";
 import type { DriverReports, PoolCalls, SessionInfo, TokensEntry } from "../../../../src/protocol/pool.ts";
 import { parseSessionOptions } from "../../../../src/protocol/session-options.ts";
+import type { PlanSummary } from "../../../../src/shard/summary.ts";
+import type { ShardSpec } from "../../../../src/shard/types.ts";
 import { Random } from "../../random.ts";
 import { FakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeHost } from "./fake-host.ts";
 import { idsTensor, planOf, specsOf } from "./model.ts";
 
+/** What hosts compute with; without it, the stand-in of model.ts. */
+export interface WorldModel {
+  readonly specs: readonly ShardSpec[];
+  readonly plan: PlanSummary;
+  execute(spec: ShardSpec, inputs: WireTensors): Promise<WireTensors>;
+}
+
 export interface WorldOptions {
+  readonly model?: WorldModel;
   readonly stages: number;
   readonly level?: FaultToleranceLevel;
+  /** At level high: the share of runs that a second host does as well. */
+  readonly spotCheck?: number;
   /** The model keeps state between runs, as a decoder does. Default: yes. */
   readonly stateful?: boolean;
   /** Share of messages that arrive twice. */
@@ -54,27 +68,41 @@ export class World {
   readonly entries: TokensEntry[] = [];
   durableRun = -1;
   parks = 0;
+  /** Every host of this row lies, the successors too. */
+  liesAlways: number | null = null;
   private isParked = false;
   private readonly buried: FakeHost[] = [];
   readonly checkpoints = new FakeCheckpoints();
   private readonly stages: StageInfo[];
   private bridge: { driver: Driver; alive: boolean; port: MessagePort; peer: DriverPeer } | null = null;
   private readonly info: Omit<SessionInfo, "stages">;
+  /** Hosts that run each stage: the first of each stage, then the second of each, and so on. */
+  readonly replicas: number;
+  /** Hosts that were outvoted, and at which run. */
+  readonly outvoted: { readonly row: number; readonly run: number }[] = [];
 
   constructor(
     seed: number,
     private readonly options: WorldOptions,
   ) {
     this.random = new Random(seed);
-    const specs = specsOf(options.stages, options.stateful);
+    const specs = this.specs;
     const asked = parseSessionOptions({
       shards: options.stages,
       faultToleranceLevel: options.level ?? "medium",
       checkpointIntervalMs: options.checkpointIntervalMs,
+      ...(options.spotCheck === undefined ? {} : { spotCheck: options.spotCheck }),
     });
-    this.info = { sessionId: SESSION_ID, secret: "secret", plan: planOf(specs), options: asked };
-    this.hosts = specs.map((_, stage) => this.newHost(stage));
-    this.stages = specs.map((_, stage) => stageInfo(stage, 0));
+    this.info = { sessionId: SESSION_ID, secret: "secret", plan: options.model?.plan ?? planOf(specs), options: asked };
+    this.replicas = replicasOf(asked);
+    const rows = Array.from({ length: specs.length * this.replicas }, (_, row) => row);
+    this.hosts = rows.map((row) => this.newHost(row));
+    this.stages = rows.map((row) => this.stageInfo(row, 0));
+  }
+
+  private get specs(): readonly ShardSpec[] {
+    const { model, stages, stateful } = this.options;
+    return model?.specs ?? specsOf(stages, stateful);
   }
 
   async open(): Promise<void> {
@@ -127,9 +155,23 @@ export class World {
     this.tell({ type: "fault", at: 0, stage, hostId, attempt, category: "CRASH", signal: "frame process gone" });
     await this.turns(30);
     this.hosts[stage] = this.newHost(stage);
-    const info = stageInfo(stage, old.attempt + 1);
+    const info = this.stageInfo(stage, old.attempt + 1);
     this.stages[stage] = info;
     this.tell({ type: "stage", stage: info });
+  }
+
+  /** One host is going to give one wrong bit; its row. */
+  lie(row = this.random.below(this.hosts.length)): number {
+    const host = this.hosts[row];
+    const hasRows = this.specs[row % this.specs.length]?.state.length !== 0;
+    if (host !== undefined) host.lie = hasRows && this.random.chance(0.5) ? "rows" : "output";
+    return row;
+  }
+
+  /** Resolves when no host is lost, and none is going to lie. */
+  async whole(): Promise<void> {
+    while (this.stages.some(({ phase }) => phase !== "ready") || this.hosts.some(({ lie }) => lie !== null))
+      await new Promise(setImmediate);
   }
 
   /** The bridge frame dies with its driver; the page inserts another and takes its session up again. */
@@ -156,7 +198,7 @@ export class World {
       host.kill();
       this.buried.push(host);
       this.hosts[stage] = this.newHost(stage);
-      this.stages[stage] = stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
+      this.stages[stage] = this.stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
     }
     await this.resume();
   }
@@ -198,6 +240,13 @@ export class World {
     }
   }
 
+  private replace({ host, run }: DriverReports["outvoted"]): void {
+    const known = this.stages.find(({ hostId, attempt }) => hostId === host.hostId && attempt === host.attempt);
+    if (known === undefined) return;
+    this.outvoted.push({ row: known.stage, run });
+    void this.kill(known.stage);
+  }
+
   tell(event: SessionEvent): void {
     this.bridge?.driver.poolEvents().session({ sessionId: SESSION_ID, event }, []);
   }
@@ -213,15 +262,21 @@ export class World {
     this.session.fail(new HoldfastError("SESSION_RELEASED", "the test is over"));
   }
 
-  private newHost(stage: number): FakeHost {
-    const specs = specsOf(this.options.stages, this.options.stateful);
+  private newHost(row: number): FakeHost {
+    const { specs } = this;
+    const stage = row % specs.length;
     return new FakeHost({
       random: this.random,
       spec: specs[stage] as (typeof specs)[number],
+      ...(this.options.model && { execute: this.options.model.execute }),
+      row,
+      replicas: this.replicas,
+      liesAlways: () => this.liesAlways === row,
+      stages: specs.length,
       last: stage === specs.length - 1,
       stateful: this.options.stateful !== false,
       multistage: specs.length > 1,
-      durable: (this.options.level ?? "medium") === "medium",
+      durable: LEVELS[this.options.level ?? "medium"].keepsState && (this.replicas !== 2 || row < specs.length),
       checkpoints: this.checkpoints,
       duplicates: this.options.duplicates ?? 0,
       lostRestores: this.options.lostRestores ?? 0,
@@ -261,6 +316,7 @@ export class World {
         reportToPool: (name, payload) => {
           this.reports.push(name);
           if (name === "unreachable") this.lookAfter(payload as DriverReports["unreachable"]);
+          if (name === "outvoted") this.replace(payload as DriverReports["outvoted"]);
         },
         wirer,
         carryIngest: () => undefined,
@@ -290,6 +346,7 @@ export class World {
         safe: ({ run }) => session().safe(run),
         stored: ({ run }) => session().stored(run),
         durable: ({ run }) => session().durable(run),
+        unwired: () => session().unwired(),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
         prompt: ({ base, promptIds }) => session().prompt(base, promptIds),
@@ -334,7 +391,7 @@ export class World {
     this.isParked = false;
     for (const stage of this.hosts.keys()) {
       this.hosts[stage] = this.newHost(stage);
-      this.stages[stage] = stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
+      this.stages[stage] = this.stageInfo(stage, (this.stages[stage]?.attempt ?? 0) + 1);
     }
   }
 
@@ -352,17 +409,19 @@ export class World {
   private snapshot(): SessionInfo {
     return { ...this.info, stages: [...this.stages] };
   }
-}
 
-function stageInfo(stage: number, attempt: number): StageInfo {
-  return {
-    stage,
-    hostId: `host ${stage}.${attempt}`,
-    place: "tab",
-    phase: "ready",
-    attempt,
-    provider: "wasm",
-    weightBytes: 0,
-    nodes: 1,
-  };
+  private stageInfo(row: number, attempt: number): StageInfo {
+    const { stages } = this.options;
+    return {
+      stage: row,
+      ...(row < stages ? {} : { replicaOf: row % stages }),
+      hostId: `host ${row}.${attempt}`,
+      place: "tab",
+      phase: "ready",
+      attempt,
+      provider: "wasm",
+      weightBytes: 0,
+      nodes: 1,
+    };
+  }
 }

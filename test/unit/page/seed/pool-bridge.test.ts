@@ -75,12 +75,15 @@ describe("the pool's models", () => {
   });
 
   it("have the pool's level and strategy, unless they have their own", async () => {
-    const { bridge, asked } = new World({ faultToleranceOptions: { level: "low", recoveryStrategy: "restart" } });
+    const rest = { checkpointIntervalMs: 5_000, maxRecoveryAttempts: 2 };
+    const { bridge, asked } = new World({
+      faultToleranceOptions: { level: "low", recoveryStrategy: "restart", ...rest },
+    });
     await bridge.getModel("", "a");
     await bridge.getModel("", "b", { faultToleranceLevel: "medium" });
     expect(asked).toMatchObject([
-      { faultToleranceLevel: "low", recoveryStrategy: "restart" },
-      { faultToleranceLevel: "medium", recoveryStrategy: "restart" },
+      { faultToleranceLevel: "low", recoveryStrategy: "restart", ...rest },
+      { faultToleranceLevel: "medium", recoveryStrategy: "restart", ...rest },
     ]);
   });
 
@@ -134,8 +137,9 @@ describe("the pool's models", () => {
 
   it.each<[ResourcePoolOptions, string]>([
     [{ maxConnections: 0 }, "BAD_OPTIONS"],
-    [{ faultToleranceOptions: { level: "critical" } }, "LEVEL_UNSUPPORTED"],
     [{ faultToleranceOptions: { recoveryStrategy: "parallel" } }, "BAD_OPTIONS"],
+    [{ faultToleranceOptions: { checkpointIntervalMs: -1 } }, "BAD_OPTIONS"],
+    [{ faultToleranceOptions: { maxRecoveryAttempts: 0 } }, "BAD_OPTIONS"],
   ])("%o is refused at construction", (options, expected) => {
     expect(() => new World(options)).toThrow(expect.objectContaining({ code: expected }));
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { HoldfastError } from "../../../../src/base/errors.ts";
+import { BrowserCopies } from "../../../../src/page/seed/browser-copies.ts";
 import { PoolBridge } from "../../../../src/page/seed/pool-bridge.ts";
 import { ResourcePoolRecoveryManager } from "../../../../src/page/seed/recovery-manager.ts";
 import { runWithRecovery } from "../../../../src/page/seed/run-with-recovery.ts";
@@ -12,6 +13,7 @@ const OWN = { bridgeId: BRIDGE, origin: ORIGIN, framedBy: null };
 async function world() {
   const browser = new FakeBrowser();
   const failures: Error[] = [];
+  const copies = new BrowserCopies();
   const bridge = new PoolBridge({
     createSession: async (): Promise<Session> => {
       const info = await browser.live(2);
@@ -24,7 +26,7 @@ async function world() {
       if (failure !== undefined) throw failure;
       return { outputs: {}, text: "done", ids: [] };
     },
-    status: () => browser.calls().originStatus(OWN),
+    status: () => copies.status((known) => browser.calls().originStatus({ ...OWN, known })),
     failHost: (hostId, signal) => browser.calls().failHost({ ...OWN, hostId, signal }),
     platform: {
       now: () => browser.now,
