@@ -12,6 +12,8 @@ export const REPLAY_RUNS_MAX = 48;
 export const REPLAY_MS_MAX = 6_000;
 /** Where no run would bring a checkpoint any more it is asked for after these pauses. When all of them fail, the session does. */
 export const CHECKPOINT_RETRY_MS = [250, 1_000, 3_000] as const;
+/** Pauses before what is stored for an ended session is deleted again, where the disk refused it; then the last one each time. */
+export const FORGET_AGAIN_MS = [1_000, 10_000, 60_000] as const;
 /** Runs whose feeds are kept: the newest durable point may turn out to be damaged, so those after the one before it. */
 export const RESEND_RUNS_MAX = 2 * REPLAY_RUNS_MAX;
 /** What reading stored state and putting it back is thought to take before it was ever measured. */

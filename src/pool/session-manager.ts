@@ -6,6 +6,7 @@ import type { PoolCalls, SessionInfo } from "../protocol/pool.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import type { PlanSummary } from "../shard/summary.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
+import { forgetStored } from "./forget.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
@@ -319,7 +320,7 @@ export class SessionManager {
     void this.update(sessionId, "closing").catch(() => undefined);
     await this.closeHosts(sessionId);
     await note(this.needs, { action: "remove_session", data: { sessionId } });
-    await this.needs.forgetCheckpoints(sessionId).catch(() => undefined);
+    await forgetStored(this.needs, sessionId);
     this.refreshPopup();
   }
 

@@ -1,4 +1,5 @@
 import { type HostRecord, isHost } from "../state/pool-state.ts";
+import { forgetStored } from "./forget.ts";
 import type { PoolNeeds } from "./needs.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 
@@ -62,5 +63,5 @@ async function forgetUnknown(pool: ResourcePool, needs: PoolNeeds): Promise<void
   // A session is journalled before anything is stored for it, so what was stored before now is told apart.
   const stored = await needs.storedSessions().catch(() => []);
   for (const sessionId of stored)
-    if (pool.state.sessions[sessionId] === undefined) await needs.forgetCheckpoints(sessionId).catch(() => undefined);
+    if (pool.state.sessions[sessionId] === undefined) await forgetStored(needs, sessionId);
 }

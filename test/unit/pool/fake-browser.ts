@@ -45,6 +45,8 @@ export class FakeBrowser {
   readonly ingestAt: string[] = [];
   readonly settled: string[] = [];
   readonly forgotten: string[] = [];
+  /** So many deletions of stored state are refused. */
+  forgetFailures = 0;
   /** Sessions of which something is stored. */
   readonly storedSessions: string[] = [];
   /** Bytes of checkpoints, by session. */
@@ -306,7 +308,10 @@ export class FakeBrowser {
         if (this.modelDeleted) throw new HoldfastError("MODEL_DELETED", "The model was deleted.");
       },
       storedBytes: async (sessionId) => this.stored.get(sessionId) ?? 0,
-      forgetCheckpoints: async (sessionId) => void this.forgotten.push(sessionId),
+      forgetCheckpoints: async (sessionId) => {
+        if (this.forgetFailures-- > 0) throw new Error("QuotaExceededError: the disk is full");
+        this.forgotten.push(sessionId);
+      },
       storedSessions: async () => [...this.storedSessions].filter((id) => !this.forgotten.includes(id)),
       askConsent: async (origin) => {
         this.asked.push(origin);
