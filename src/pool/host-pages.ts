@@ -74,7 +74,10 @@ export class HostPages {
   }
 
   /** The browser froze a host's tab: nothing in it runs, and its port stays open. It is not waited for. */
-  tabFrozen(tabId: number): void {
+  async tabFrozen(tabId: number): Promise<void> {
+    // An event that woke the service worker is heard after its start, which may have loaded the page anew by then.
+    const tabs = await this.needs.hostTabs().catch(() => []);
+    if (tabs.some((tab) => tab.tabId === tabId && !tab.frozen)) return;
     const host = this.hostIn(tabId);
     this.spares.tabLost(tabId);
     if (host === undefined) return;

@@ -172,7 +172,7 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
   await browser.live(3);
   for (const stage of [0, 1]) {
     browser.freezeTab(stage);
-    browser.pool.pages.tabFrozen(browser.tabOf(stage));
+    await browser.pool.pages.tabFrozen(browser.tabOf(stage));
     await browser.pass(100);
   }
   expect([browser.session?.status, phases(browser), browser.tabs.size]).toEqual([
@@ -180,7 +180,9 @@ it("a tab that the browser froze is replaced at once, and never counts as closed
     ["1 ready", "1 ready", "0 ready"],
     3,
   ]);
-  browser.pool.pages.tabFrozen(4_711);
+  await browser.pool.pages.tabFrozen(4_711);
+  // That it froze is told late: its page has been loaded anew since.
+  await browser.pool.pages.tabFrozen(browser.tabOf(2));
   expect(browser.state.faults).toHaveLength(2);
 });
 
