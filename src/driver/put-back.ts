@@ -1,4 +1,5 @@
 import { HoldfastError, toErrorData } from "../base/errors.ts";
+import { CHECKPOINT_RETRY_MS } from "../base/limits.ts";
 import type { RestoreFrom, StageStatus } from "../protocol/stage.ts";
 import { planReplay, type ReplayPlan } from "./replay.ts";
 import type { StageLink } from "./wiring.ts";
@@ -23,6 +24,7 @@ export interface PutBackInput {
   readonly restoreAll: boolean;
   /** False: a newer wiring has taken over. */
   isCurrent(): boolean;
+  pause(ms: number): Promise<void>;
   /** What this stage has stored, as it says after a way back. */
   stored(stage: number, runs: readonly number[]): void;
   /** What this stage has stored after this run is missing or damaged. */
@@ -66,18 +68,13 @@ export async function putBack(input: PutBackInput): Promise<PutBack | null> {
 }
 
 async function tryWay(
-  { links, acked, durable, stored, damaged, isCurrent }: PutBackInput,
+  input: PutBackInput,
   stages: readonly number[],
   { run, from }: Way,
 ): Promise<"done" | { readonly silent: readonly number[] } | { readonly error: HoldfastError }> {
-  const answers = await Promise.all(
-    stages.map(
-      (stage) =>
-        links[stage]
-          ?.restore({ run, from, answered: acked, durable })
-          .catch((error: unknown) => HoldfastError.from(toErrorData(error, "STATE_LOST"))) ?? null,
-    ),
-  );
+  const { links, acked, durable, stored, damaged, isCurrent } = input;
+  const params = { run, from, answered: acked, durable };
+  const answers = await Promise.all(stages.map((stage) => restore(links[stage], params, input)));
   if (!isCurrent()) return "done";
   const silent = stages.filter((_, index) => answers[index] === null);
   if (silent.length > 0) return { silent };
@@ -91,4 +88,23 @@ async function tryWay(
     } else if (answer !== null) stored(stage, answer.stored);
   }
   return error === null ? "done" : { error };
+}
+
+/** A full disk may refuse to let go of what is stored for later runs: then it is asked again, a few times. */
+async function restore(
+  link: StageLink | undefined,
+  params: Parameters<StageLink["restore"]>[0],
+  { isCurrent, pause }: PutBackInput,
+): Promise<StageStatus | HoldfastError | null> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return (await link?.restore(params)) ?? null;
+    } catch (error) {
+      const told = HoldfastError.from(toErrorData(error, "STATE_LOST"));
+      const pauseMs = told.code === "QUOTA_EXCEEDED" ? CHECKPOINT_RETRY_MS[tries] : undefined;
+      if (pauseMs === undefined) return told;
+      await pause(pauseMs);
+      if (!isCurrent()) return null;
+    }
+  }
 }

@@ -255,7 +255,7 @@ export class HostKeeper {
         records: ({ run }) => this.inOrder(() => this.records(run)),
         forgetAfter: ({ run }) =>
           this.inOrder(async () => {
-            if (this.key !== null && frame === this.frame) await this.needs.stores.forgetCheckpoints(this.key, run);
+            if (this.key !== null && frame === this.frame) await this.forget(this.key, run);
             return null;
           }),
       },
@@ -310,6 +310,14 @@ export class HostKeeper {
     const done = this.storing.then(step);
     this.storing = done.catch(() => undefined);
     return done;
+  }
+
+  private async forget(key: CheckpointKey, run: number): Promise<void> {
+    try {
+      await this.needs.stores.forgetCheckpoints(key, run);
+    } catch (error) {
+      throw HoldfastError.from(toErrorData(error, "QUOTA_EXCEEDED"));
+    }
   }
 
   private async store(frame: Frame, record: CheckpointRecord): Promise<void> {
