@@ -20,7 +20,7 @@ const UNIT_TIMEOUT_MS = 15 * MINUTE_MS;
 const SIM_SECONDS = 120;
 const SIM_TIMEOUT_MS = 10 * MINUTE_MS;
 /** A little above Playwright's own `globalTimeout`, which ends with a report. */
-const BROWSER_TIMEOUT_MS = 61 * MINUTE_MS;
+const BROWSER_TIMEOUT_MS = 73 * MINUTE_MS;
 const BROWSER_LONG_TIMEOUT_MS = 175 * MINUTE_MS;
 
 /** @typedef {{ only: string | undefined, long: boolean, words: string[] }} Options */

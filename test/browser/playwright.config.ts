@@ -15,6 +15,6 @@ export default defineConfig({
   retries: 1,
   forbidOnly: process.env["CI"] !== undefined,
   timeout: 60_000,
-  globalTimeout: (long ? 170 : 60) * 60_000,
+  globalTimeout: (long ? 170 : 72) * 60_000,
   ...(long ? {} : { grepInvert: /@long/ }),
 });
