@@ -33,6 +33,11 @@ const ROWS: Readonly<Record<number, ElementRow>> = {
   24: { type: null, bits: 8 },
 };
 
+/** Whether the number is a TensorProto.DataType at all: a damaged file may hold any. */
+export function isDataType(dataType: number): boolean {
+  return ROWS[dataType] !== undefined;
+}
+
 export function elementTypeOf(dataType: number): ElementType | null {
   return ROWS[dataType]?.type ?? null;
 }

@@ -1,6 +1,6 @@
 import type { ElementType } from "../base/tensor.ts";
 import { namesRead } from "./captures.ts";
-import { elementTypeOf } from "./element-types.ts";
+import { elementTypeOf, isDataType } from "./element-types.ts";
 import type { Graph } from "./graph.ts";
 import { oncePer } from "./memo.ts";
 import type { AttributeProto, GraphProto, NodeProto, ValueInfoProto } from "./model.ts";
@@ -66,7 +66,8 @@ function isGiven(node: NodeProto, rule: TypeRule): boolean {
 function attributeType(node: NodeProto, rule: TypeRule & { name: string }): number | undefined {
   const found = node.attribute.find((attribute) => attribute.name === rule.name);
   if (rule.kind === "tensor") return found?.t?.dataType;
-  return found === undefined ? undefined : Number(found.i) || undefined;
+  if (found === undefined || found.i === 0n) return undefined;
+  return isDataType(Number(found.i)) ? Number(found.i) : 0;
 }
 
 /** Types of the outputs of If, Loop and Scan; null for other operators. */
