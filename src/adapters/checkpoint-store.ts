@@ -1,6 +1,6 @@
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import { HoldfastError } from "../base/errors.ts";
-import { CHECKPOINT_EVERY_RUNS } from "../base/limits.ts";
+import { RESEND_RUNS_MAX } from "../base/limits.ts";
 import type { CheckpointRecord, RunSample } from "../protocol/host.ts";
 import {
   type CheckpointKey,
@@ -21,8 +21,6 @@ interface Schema extends DBSchema {
 }
 
 const SCHEMA = 4;
-/** Runs at risk are bounded (REPLAY_RUNS_MAX), so this many checkpoint distances back is always enough. */
-const COMPLETE_RECORDS_KEPT = 5;
 
 /** A stage's records have changed. */
 interface News {
@@ -74,7 +72,8 @@ export class CheckpointStore {
 
   /** A record complete in itself makes old ones useless, once no stage can be put back before it. */
   private async dropOlder({ sessionId, stage }: CheckpointKey, run: number): Promise<void> {
-    const until = run - CHECKPOINT_EVERY_RUNS * COMPLETE_RECORDS_KEPT;
+    // The last durable point may turn out to be damaged, and the one before it is no further back.
+    const until = run - RESEND_RUNS_MAX - 1;
     if (until > 0)
       await this.db.delete("checkpoints", IDBKeyRange.bound([sessionId, stage, -1], [sessionId, stage, until]));
   }

@@ -1,5 +1,5 @@
+import { type CallAgainNeeds, callAgain } from "../base/call-again.ts";
 import { HoldfastError, toErrorData } from "../base/errors.ts";
-import { CHECKPOINT_RETRY_MS } from "../base/limits.ts";
 import type { RestoreFrom, StageStatus } from "../protocol/stage.ts";
 import { planReplay, type ReplayPlan } from "./replay.ts";
 import type { StageLink } from "./wiring.ts";
@@ -10,7 +10,7 @@ export interface Way {
   readonly from: RestoreFrom;
 }
 
-export interface PutBackInput {
+export interface PutBackInput extends CallAgainNeeds {
   readonly links: readonly StageLink[];
   /** What each stage said of itself. */
   readonly statuses: readonly StageStatus[];
@@ -24,7 +24,6 @@ export interface PutBackInput {
   readonly restoreAll: boolean;
   /** False: a newer wiring has taken over. */
   isCurrent(): boolean;
-  pause(ms: number): Promise<void>;
   /** What this stage has stored, as it says after a way back. */
   stored(stage: number, runs: readonly number[]): void;
   /** What this stage has stored after this run is missing or damaged. */
@@ -90,21 +89,15 @@ async function tryWay(
   return error === null ? "done" : { error };
 }
 
-/** A full disk may refuse to let go of what is stored for later runs: then it is asked again, a few times. */
+/** A full disk may refuse to let go of what is stored for later runs; asked over ports of an older wiring, nobody answers. */
 async function restore(
   link: StageLink | undefined,
   params: Parameters<StageLink["restore"]>[0],
-  { isCurrent, pause }: PutBackInput,
+  needs: CallAgainNeeds,
 ): Promise<StageStatus | HoldfastError | null> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return (await link?.restore(params)) ?? null;
-    } catch (error) {
-      const told = HoldfastError.from(toErrorData(error, "STATE_LOST"));
-      const pauseMs = told.code === "QUOTA_EXCEEDED" ? CHECKPOINT_RETRY_MS[tries] : undefined;
-      if (pauseMs === undefined) return told;
-      await pause(pauseMs);
-      if (!isCurrent()) return null;
-    }
+  try {
+    return await callAgain(async () => (await link?.restore(params)) ?? null, needs);
+  } catch (error) {
+    return HoldfastError.from(toErrorData(error, "STATE_LOST"));
   }
 }

@@ -294,7 +294,8 @@ export class SessionDriver {
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
       restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
       isCurrent: () => epoch === this.epoch,
-      pause: (ms) => new Promise((resolve) => this.needs.after(ms, resolve)),
+      now: () => this.needs.now(),
+      sleep: (ms) => new Promise((resolve) => this.needs.after(ms, resolve)),
       stored: (stage, runs) => {
         points.stored[stage] = new Set(runs);
       },

@@ -132,6 +132,9 @@ export class CheckedStage implements StageLink {
       }
       for (const map of [this.replies, this.inputs]) map.delete(run);
       this.checked.delete(run);
+      // The next check starts from this run at the earliest.
+      this.stored.delete(run - 1);
+      this.failed.delete(run - 1);
       this.due++;
       this.events.decided(withoutRows(message));
     }
@@ -139,8 +142,12 @@ export class CheckedStage implements StageLink {
 
   private async check(run: number, message: StageMessage): Promise<void> {
     this.checking = run;
-    const late = new Promise<null>((resolve) => this.platform.after(SPOT_CHECK_MS, () => resolve(null)));
+    let cancel = (): void => undefined;
+    const late = new Promise<null>((resolve) => {
+      cancel = this.platform.after(SPOT_CHECK_MS, () => resolve(null));
+    });
     const second = await Promise.race([this.doAgain(run, message.head).catch(() => null), late]);
+    cancel();
     if (this.isOver || this.checking !== run) return;
     this.checking = null;
     this.checked.add(run);

@@ -1,11 +1,9 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { PARKED_BYTES_PER_ORIGIN_MAX } from "../../src/base/limits.ts";
 import { JOURNAL_SCHEMA } from "../../src/state/journal.ts";
 import { continuation, MODEL } from "./checks/decoder.ts";
 import { hostTargets, Popup, statusOf } from "./checks/status.ts";
 import { type Browser, expect, openConsentedPage, type Page, test } from "./harness/fixtures.ts";
-import { keepSession, launchConsented, openPage } from "./support/pages.ts";
+import { developerProfile, keepSession, launchConsented, openPage } from "./support/pages.ts";
 
 const { prompt_ids: PROMPT, ids: EXPECTED } = continuation(0);
 /** The grace of a page that is gone, and what a busy machine needs beside it. */
@@ -138,11 +136,7 @@ test("an extension that restarts leaves no host behind, and a page that is open 
   site,
 }, testInfo) => {
   test.setTimeout(240_000);
-  // Outside of developer mode the browser leaves an unpacked extension disabled after a reload.
-  const userDataDir = testInfo.outputPath("profile");
-  mkdirSync(join(userDataDir, "Default"), { recursive: true });
-  const preferences = { extensions: { ui: { developer_mode: true } } };
-  writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
+  const userDataDir = developerProfile(testInfo.outputPath("profile"));
   const { browser, page } = await launchConsented(launch, site.origin, { userDataDir });
   await keepSession(page, { shards: 3 });
   expect(await generate(page, 4)).toEqual(EXPECTED.slice(0, 4));

@@ -1,5 +1,5 @@
 /** The extension is replaced by a newer version while it serves: other files, another number, every part of it started anew. */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../src/demo/launch/setup.mjs";
 import { statusOf } from "./checks/status.ts";
@@ -7,7 +7,7 @@ import { expect, test } from "./harness/fixtures.ts";
 import { HeldHost } from "./support/hold.ts";
 import { eventsOf, expectUndisturbed, generate, openMoby, REFERENCE, release } from "./support/moby.ts";
 import { putNewVersion } from "./support/new-version.ts";
-import { launchConsented } from "./support/pages.ts";
+import { developerProfile, launchConsented } from "./support/pages.ts";
 import { randomFor, SEED, wholeNumber } from "./support/random.ts";
 
 const VERSION = "9.0.0";
@@ -18,11 +18,7 @@ test("a newer version with other files takes over in the middle of a generation:
   site,
 }, testInfo) => {
   test.setTimeout(240_000);
-  // Outside of developer mode the browser leaves an unpacked extension disabled after a reload.
-  const userDataDir = testInfo.outputPath("profile");
-  mkdirSync(join(userDataDir, "Default"), { recursive: true });
-  const preferences = { extensions: { ui: { developer_mode: true } } };
-  writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
+  const userDataDir = developerProfile(testInfo.outputPath("profile"));
   const extensionDir = testInfo.outputPath("extension");
   const built = process.env["HOLDFAST_EXTENSION"] ?? join(ROOT, "dist/chrome-test");
   cpSync(built, extensionDir, { recursive: true });

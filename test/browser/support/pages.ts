@@ -1,4 +1,6 @@
 /** Pages and sessions as most tests begin with them. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { CreateSessionOptions } from "../../../src/page/pool.ts";
 import { MODEL } from "../checks/decoder.ts";
 import { installRejection } from "../checks/errors.ts";
@@ -22,6 +24,14 @@ export async function launchConsented(
   const page = await openConsentedPage(browser, origin);
   await installRejection(page);
   return { browser, page };
+}
+
+/** A profile in developer mode; outside of it the browser leaves an unpacked extension disabled after a reload. */
+export function developerProfile(userDataDir: string): string {
+  mkdirSync(join(userDataDir, "Default"), { recursive: true });
+  const preferences = { extensions: { ui: { developer_mode: true } } };
+  writeFileSync(join(userDataDir, "Default/Preferences"), JSON.stringify(preferences));
+  return userDataDir;
 }
 
 /** Opens moby-llama in the page as `window.kept.session`; gives the session's id. */

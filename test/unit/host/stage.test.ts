@@ -83,6 +83,17 @@ function bench(options: { durable?: boolean; stored?: number[]; stopsAtFailure?:
   return { stage, sent, checkpoints, executed, events, control, answers, begin, feed };
 }
 
+/** Eighteen runs are done, the states after two of them stored, and the channels are new. */
+async function after17() {
+  const made = bench();
+  await made.begin();
+  for (let run = 0; run < 18; run++) made.feed(run, 1);
+  await settled();
+  for (const run of [0, 16]) made.stage.stored(run);
+  made.stage.rewired();
+  return made;
+}
+
 describe("a stage runs", () => {
   it("each run once, in the order of their numbers, whatever order they come in", async () => {
     const { begin, feed, answers, executed } = bench();
@@ -217,13 +228,7 @@ describe("checkpoints and restoring", () => {
     expect(await stage.restore(16, "initial")).toMatchObject({ run: 16, stored: [0, 16] });
   });
   it("bring the state back; runs after it are done anew", async () => {
-    const { stage, begin, feed, answers, sent } = bench();
-    await begin();
-    for (let run = 0; run < 18; run++) feed(run, 1);
-    await settled();
-    stage.stored(0);
-    stage.stored(16);
-    stage.rewired();
+    const { stage, feed, answers, sent } = await after17();
     expect(await stage.restore(0, "records")).toMatchObject({ run: 0, stored: [0] });
     sent.length = 0;
     stage.resend(1);
@@ -232,13 +237,7 @@ describe("checkpoints and restoring", () => {
     expect(answers()).toEqual(["1=101"]);
   });
   it("stay where the session was promised them, however far back the runs are done again", async () => {
-    const { stage, begin, feed, events } = bench();
-    await begin();
-    for (let run = 0; run < 18; run++) feed(run, 1);
-    await settled();
-    stage.stored(0);
-    stage.stored(16);
-    stage.rewired();
+    const { stage, events } = await after17();
     expect(await stage.restore(-1, "initial", 17, 16)).toMatchObject({ run: -1, stored: [0, 16] });
     expect(events.at(-1)).toBe("forget after 16");
   });
