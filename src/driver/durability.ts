@@ -149,18 +149,18 @@ export class Durability {
     needs.changed();
   }
 
-  /** Of a session that is taken up, only the state after this run is left. */
-  goOnAt(run: number, isInitial: boolean): void {
-    this.points.goOnAt(run, isInitial);
+  /** Of a session that is taken up, only this way is left. */
+  goOnAt({ run, from }: Way): void {
+    this.points.goOnAt(run, from);
     this.point.reset(run);
   }
 
-  /** Where stages can be put back to. */
-  ways(): readonly Way[] {
+  /** Where stages can be put back to. `isComplete`: none of their hosts is still on the way. */
+  ways(isComplete: boolean): readonly Way[] {
     const { runs, keepsState } = this.needs;
     const { acked, hasState } = this.needs.standing();
-    const { costs } = this;
-    return this.points.ways({ runs: runs.submitted.keys(), acked, cuts: runs.cuts, costs, hasState, keepsState });
+    const known = { runs: runs.submitted.keys(), cuts: runs.cuts, costs: this.costs };
+    return this.points.ways({ ...known, acked, hasState, keepsState, isComplete });
   }
 
   end(): void {

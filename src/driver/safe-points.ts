@@ -1,7 +1,8 @@
+import type { RestoreFrom } from "../protocol/stage.ts";
 import type { Way } from "./put-back.ts";
 import { commonCheckpoint, type Submitted } from "./replay.ts";
 import type { RunCosts } from "./run-costs.ts";
-import { type WayBack, waysBack } from "./way-back.ts";
+import { waysBack } from "./way-back.ts";
 
 export interface WaysInput {
   /** Those that can be done again. */
@@ -12,6 +13,8 @@ export interface WaysInput {
   readonly costs: RunCosts;
   readonly hasState: boolean;
   readonly keepsState: boolean;
+  /** Nobody who may have stored something is still on the way. */
+  readonly isComplete: boolean;
 }
 
 /** Of a session whose stages keep state: what is stored, what may be forgotten, and what can be done again. */
@@ -61,11 +64,11 @@ export class SafePoints {
     for (const runs of this.stored) for (const run of runs) if (run < first) runs.delete(run);
   }
 
-  /** Of a session that is taken up, only the state after this run is left. */
-  goOnAt(run: number, isInitial: boolean): void {
+  /** Of a session that is taken up, only the state after this run is left, or not even that. */
+  goOnAt(run: number, from: RestoreFrom): void {
     this.durable = run;
     this.safe = run;
-    this.initialAt = isInitial ? run : -1;
+    this.initialAt = from === "initial" ? run : -1;
   }
 
   /** The first run that can be done again. */
@@ -89,11 +92,11 @@ export class SafePoints {
     return this.kept(input);
   }
 
-  private kept({ runs, acked, cuts, costs }: WaysInput): readonly WayBack[] {
+  private kept({ runs, acked, cuts, costs, isComplete }: WaysInput): readonly Way[] {
     const [first, last] = boundsOf(runs, acked);
     const { restoreMs } = costs;
     const lastRun = Math.max(last, acked);
-    return waysBack({
+    const ways = waysBack({
       stored: this.stored,
       fedAfter: first - 1,
       acked,
@@ -102,6 +105,8 @@ export class SafePoints {
       restoreMs,
       runMs: (run) => costs.of(run),
     });
+    // Where no way is left, runs say that the state is lost until one starts anew, for which the session stays.
+    return isComplete ? [...ways, { run: acked, from: "lost" }] : ways;
   }
 }
 

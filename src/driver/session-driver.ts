@@ -9,7 +9,7 @@ import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { Durability } from "./durability.ts";
 import { lossError } from "./losses.ts";
 import { RecoveryProof } from "./proof.ts";
-import { putBack } from "./put-back.ts";
+import { putBack, type Way } from "./put-back.ts";
 import { type Submitted, silentOf } from "./replay.ts";
 import { Rest } from "./rest.ts";
 import { RunBook } from "./run-book.ts";
@@ -279,7 +279,7 @@ export class SessionDriver {
     const { points, costs } = this.durability;
     for (const [stage, status] of statuses.entries()) points.stored[stage] = new Set(status.stored);
     const goesOn = this.takeUp?.point(points.stored, this.stateful, this.keepsState) ?? null;
-    if (goesOn !== null) this.goOnAt(goesOn.run, goesOn.from === "initial");
+    if (goesOn !== null) this.goOnAt(goesOn);
     this.durability.move();
     const { acked } = this;
     const { safe } = points;
@@ -287,7 +287,7 @@ export class SessionDriver {
     const back = await putBack({
       links: wiring.links,
       statuses,
-      ways: goesOn === null ? this.durability.ways() : [goesOn],
+      ways: goesOn === null ? this.durability.ways(this.stages.allReady) : [goesOn],
       safe,
       acked,
       durable: Math.min(acked, points.durable),
@@ -339,9 +339,9 @@ export class SessionDriver {
   }
 
   /** Nothing is left of what was under way. */
-  private goOnAt(run: number, isInitial: boolean): void {
-    this.acked = run;
-    this.durability.goOnAt(run, isInitial);
+  private goOnAt(way: Way): void {
+    this.acked = way.run;
+    this.durability.goOnAt(way);
     this.restoreAll = true;
   }
 

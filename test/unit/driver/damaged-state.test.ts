@@ -77,6 +77,13 @@ describe("a durable point that turns out to be damaged", () => {
     for (const run of world.checkpoints.runs(0)) world.checkpoints.damage(0, run, () => null);
     await world.kill(0);
     await expect(world.run([3], false)).rejects.toMatchObject({ code: "STATE_LOST" });
+    await world.turns(200);
+    // The session is there for a run that starts anew, as the error says.
+    const anew = new Reference(2);
+    for (let run = 0; run < 20; run++)
+      expect(await world.run([run % 5], run === 0)).toEqual(anew.run([run % 5], run === 0));
+    await world.kill(1);
+    expect(await world.run([4], false)).toEqual(anew.run([4], false));
     world.close();
   });
 });

@@ -146,3 +146,25 @@ describe("a session without a run for a while", () => {
     expect(await world.run([2], false)).toEqual(reference.run([2], false));
   });
 });
+
+it.each([1, 2, 3])(
+  "a session in %i stages whose stored state is lost says so each time, and serves who begins anew",
+  async (stages) => {
+    const world = await opened(8, { stages });
+    for (let run = 0; run < 20; run++) await world.run([run % 5], run === 0);
+    await world.session.makeDurable();
+    for (let stage = 0; stage < stages; stage++)
+      for (const run of world.checkpoints.runs(stage)) world.checkpoints.damage(stage, run, () => null);
+    await world.restart();
+    for (let time = 0; time < 2; time++) {
+      await expect(world.run([3], false)).rejects.toMatchObject({ code: "STATE_LOST" });
+      // However long the page thinks about it.
+      await world.turns(200);
+    }
+    const reference = new Reference(stages);
+    for (let run = 0; run < 20; run++)
+      expect(await world.run([run % 5], run === 0)).toEqual(reference.run([run % 5], run === 0));
+    await world.kill(stages - 1);
+    expect(await world.run([9], false)).toEqual(reference.run([9], false));
+  },
+);
