@@ -52,6 +52,8 @@ export type SessionEvent =
       readonly ms: number;
       readonly replayedRuns: number;
       readonly restoredRun: number;
+      /** Reading stored state and putting it back took so long, milliseconds; 0: none was read. */
+      readonly restoreMs: number;
     }
   /**
    * A planned move of stages to other hosts, between two runs and with their state. `failed`: they stay where they are, or a
