@@ -109,8 +109,7 @@ export class SessionDriver {
       after: needs.after,
     });
     this.moving = new Moving({
-      ...{ runs, durability: this.durability, rest: this.rest, after: needs.after },
-      hold: () => needs.hold(),
+      ...{ runs, durability: this.durability, rest: this.rest, after: needs.after, hold: needs.hold },
       unwire: () => this.unwire(),
       goOn: () => void (this.wired ? this.rewire() : this.reattach()),
     });

@@ -23,9 +23,10 @@ export class Ports {
     for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
   }
 
-  /** Answers still come, and nothing is fed until there are new ports. */
-  hold(): void {
+  /** Answers still come, and nothing is fed until there are new ports. Returns the last run that was. */
+  hold(last: number): number {
     this.isHeld = true;
+    return last;
   }
 
   /** Without ports nothing is sent: whoever wires them feeds again. */

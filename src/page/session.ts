@@ -264,8 +264,7 @@ export class Session {
 
   /** Hosts are about to change: other ports follow. What is numbered by now was fed. */
   hold(): void {
-    this.ports.hold();
-    this.peer.emit("holds", { sessionId: this.id, run: this.next - 1 });
+    this.peer.emit("holds", { sessionId: this.id, run: this.ports.hold(this.next - 1) });
   }
 
   event(event: SessionEvent): void {
