@@ -185,7 +185,6 @@ export class SessionDriver {
     let told: readonly StageInfo[];
     const since = this.needs.now();
     try {
-      // What a parked session calls lost it has let go itself.
       told = await this.needs.attach(this.rest.isParked ? [] : this.stages.all);
     } catch (error) {
       const reason = HoldfastError.from(toErrorData(error));

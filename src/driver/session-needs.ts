@@ -32,7 +32,10 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   park(): Promise<unknown>;
   /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
   unreachable(hosts: readonly Lease[]): void;
-  /** The stages as the pool knows them, which hears how they are `known` here; wakes a sleeping service worker. */
+  /**
+   * The stages as the pool knows them, which hears what it last said of them (`known`; nothing of a parked
+   * session, which lets its hosts go itself); wakes a sleeping service worker.
+   */
   attach(known: readonly StageInfo[]): Promise<readonly StageInfo[]>;
   now(): number;
 }
