@@ -1,7 +1,8 @@
 import { RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
 import { LEVELS } from "../../../src/fault/levels.ts";
+import { majorityOf } from "../../../src/fault/vote.ts";
 import { EMPTY_POOL, type PoolState, type TransactionBody } from "../../../src/state/pool-state.ts";
-import type { SlotPlan } from "../plan.ts";
+import { hostsAStage, type SlotPlan } from "../plan.ts";
 import type { Browser, Watch } from "../world/browser.ts";
 
 /** A pool that starts anew cannot know how hosts are that were starting, and replaces them. */
@@ -10,6 +11,8 @@ const UNSURE = /since the pool restarted|cut short|while the pool was away|could
 /** Watches a history from outside: who owns which stage, what was promised to be stored, who is accused. */
 export class Guard implements Watch {
   state: PoolState = EMPTY_POOL;
+  /** Sessions one of whose hosts was made to answer something else than others would. */
+  readonly erring = new Set<string>();
   /** The newest attempt of each stage that was ready. */
   private readonly ready = new Map<string, { readonly hostId: string; readonly attempt: number }>();
   /** Since when a stage is not served, and how often it was tried to bring it back. */
@@ -54,14 +57,20 @@ export class Guard implements Watch {
   }
 
   /** A page heard that the state after this run survives everything. */
-  durable(sessionId: string, { level, stateful, shards }: SlotPlan, run: number, isDamaged: boolean): void {
+  durable(sessionId: string, { level, stateful, shards, spotCheck }: SlotPlan, run: number, isDamaged: boolean): void {
     this.promised.set(sessionId, Math.max(run, this.durableRun(sessionId)));
     if (!stateful || !LEVELS[level].keepsState || run < 0 || isDamaged) return;
     // It has ended, and its page has not heard of it.
     if (this.state.sessions[sessionId]?.status !== "live") return;
-    for (let stage = 0; stage < shards; stage++)
-      if (this.browser.checkpoints.newest(sessionId, stage) < run)
+    // Of hosts that vote, most have; one that only checks stores nothing.
+    const hosts = LEVELS[level].votes ? hostsAStage({ level, spotCheck }) : 1;
+    for (let stage = 0; stage < shards; stage++) {
+      const by = Array.from({ length: hosts }, (_, index) => stage + index * shards).filter(
+        (host) => this.browser.checkpoints.newest(sessionId, host) >= run,
+      );
+      if (by.length < majorityOf(hosts))
         this.violation(`run ${run} was called durable before stage ${stage} had stored it`);
+    }
   }
 
   durableRun(sessionId: string): number {
@@ -109,8 +118,17 @@ export class Guard implements Watch {
     // Until it has answered again, it is the same recovery.
     if (record?.phase === "ready" || !this.lost.has(key)) this.lost.set(key, { since: this.browser.loop.now, climbs });
     if (record?.phase === "lost") this.violation(`two recoveries at once: stage ${stage} was lost while it was lost`);
-    if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
+    if (signal.startsWith("outvoted")) this.outvoted(sessionId, hostId, before);
+    else if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
       this.violation(`a host that is well was called lost: ${signal}`);
+  }
+
+  /** Of three hosts that vote only one that erred; of a host and its checker either may have. */
+  private outvoted(sessionId: string, hostId: string, { sessions }: PoolState): void {
+    const level = sessions[sessionId]?.options.faultToleranceLevel ?? "none";
+    const frame = this.browser.tabOf(hostId)?.page?.frame;
+    const isFound = LEVELS[level].votes ? frame?.runtime.hasErred !== false : this.erring.has(sessionId);
+    if (!isFound) this.violation("a host that told the truth was outvoted");
   }
 
   private forget(sessionId: string): void {

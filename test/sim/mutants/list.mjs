@@ -1,6 +1,9 @@
+/** From here on, for a while, the first session of every history is at level critical. */
+const VOTING_FROM = 500;
+
 /**
- * Rules of recovery, each broken in one place. The simulator must notice every one of them. `seeds`: histories, of those from
- * 1 to 400, in which it was noticed last; where none of them shows it any more, it is looked for anew.
+ * Rules of recovery, each broken in one place. The simulator must notice every one of them. `seeds`: histories
+ * in which it was noticed last; where none of them shows it any more, it is looked for anew in those from `from` (1) on.
  * @type {readonly import("../simulate.mjs").Mutant[]}
  */
 export const MUTANTS = [
@@ -88,5 +91,21 @@ export const MUTANTS = [
     find: "    if (!isHost(pool.state, hostId)) await needs.closePage",
     replace: "    if (hostId === null) await needs.closePage",
     seeds: [125],
+  },
+  {
+    name: "the first answer wins the vote",
+    file: "src/fault/vote.ts",
+    find: "  const needed = majorityOf(voters);\n  let most",
+    replace: "  const needed = 1;\n  let most",
+    seeds: [574],
+    from: VOTING_FROM,
+  },
+  {
+    name: "state is called durable when one of the hosts that vote has stored it",
+    file: "src/driver/stage-group.ts",
+    find: "if (by.length < majorityOf(this.hosts.length)) return;",
+    replace: "if (by.length < 1) return;",
+    seeds: [505],
+    from: VOTING_FROM,
   },
 ];
