@@ -70,6 +70,8 @@ export class HostKeeper {
   private provider: Provider = "wasm";
   private isReady = false;
   private weightBytes = 0;
+  /** It holds its shard for whoever is to need it. */
+  private standsBy = false;
   /** Of a standby. */
   private warm: WarmState | null = null;
   /** Where replicas vote: what they have stored, of which most say the same. */
@@ -167,7 +169,9 @@ export class HostKeeper {
       this.memory = new ResourceWatch();
       this.isReady = true;
       this.weightBytes = spec.weightBytes;
-      if (standby)
+      this.standsBy = standby;
+      // Of replicas one alone may have stored a lie.
+      if (standby && this.copies === null)
         this.warm = new WarmState(stores, key, {
           warm: (record) => frame.emit("warm", { record }),
           cool: (runs) => frame.emit("cool", { runs }),
@@ -182,16 +186,17 @@ export class HostKeeper {
     }
   }
 
-  /** A standby has the shard and what is stored: only whose work it is changes. */
+  /** A standby has the shard and what is stored: only whose work it is changes. A host that is reconnected goes on as it is. */
   private async takeOver(frame: Frame, lease: Lease, key: CheckpointKey): Promise<void> {
-    const { provider, weightBytes } = this;
+    const { provider, weightBytes, standsBy } = this;
     const start = this.needs.now();
+    this.standsBy = false;
     try {
-      await frame.call("takeOver", { stored: await this.needs.stores.checkpointRuns(key) });
+      await frame.call("takeOver", { stored: standsBy ? await this.needs.stores.checkpointRuns(key) : null });
       if (frame === this.frame)
         this.needs.report("ready", { ...lease, provider, weightBytes, ms: this.needs.now() - start });
     } catch (error) {
-      if (frame === this.frame) this.fault(`the standby did not take over: ${messageOf(error)}`);
+      if (frame === this.frame) this.fault(`the host did not take over: ${messageOf(error)}`);
     }
   }
 

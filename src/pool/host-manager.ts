@@ -87,6 +87,14 @@ export class HostManager {
     this.boot(hostId, attempt);
   }
 
+  /** The host as it stands, if it answers; nothing that it holds is lost. */
+  reconnect(session: SessionRecord, stage: number, { hostId, attempt, bootedAs }: Lease & { bootedAs: number }): void {
+    const { sessionId } = session;
+    void note(this.needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
+    this.load(session, stage, { hostId, attempt, bootedAs, standby: false });
+    this.watch(hostId, attempt, HANG_FLOOR_MS, "no sign of life from the host after it was reconnected");
+  }
+
   /** Gives a stage a host whose runtime is loaded already: a spare's. */
   adopt(session: SessionRecord, stage: number, spare: SpareRecord, attempt: number): void {
     const { journal, now } = this.needs;

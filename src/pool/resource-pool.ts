@@ -44,7 +44,7 @@ export class ResourcePool {
     this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
       this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
-    this.spares = new Spares(needs, this.hosts);
+    this.spares = new Spares(needs, this.hosts, (sessionId, stage) => this.recovery.rivalLost(sessionId, stage));
     this.recovery = new RecoveryManager(needs, this.hosts, this.spares, {
       tell: (session, event) => this.tell(session, event),
       gaveUp: (session, error) => {
@@ -196,6 +196,7 @@ export class ResourcePool {
       ready: ({ hostId, attempt, provider, weightBytes }) => {
         const found = current({ hostId, attempt });
         this.spares.loaded({ hostId, attempt });
+        this.recovery.rivalLoaded({ hostId, attempt });
         if (found === null) return;
         this.hosts.settled(hostId);
         void this.stageReady(found.session, found.stage, provider, weightBytes);

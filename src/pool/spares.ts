@@ -8,7 +8,7 @@ import {
 } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord, SpareRecord, StageRecord, TransactionBody } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
@@ -51,6 +51,8 @@ export class Spares {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
+    /** A host that raced for this stage is out of the race. */
+    private readonly rivalLost: (sessionId: string, stage: number) => void,
   ) {
     this.standbys = new Standbys(needs, hosts, this);
   }
@@ -83,21 +85,45 @@ export class Spares {
   }
 
   /**
-   * Gives a stage its standby, or else the spare of its provider; false: there is neither. The GPU of a device that was just lost must be probed,
-   * and of that a spare knows nothing.
+   * Gives a stage its standby, or else, where `any` may be taken, the spare of its provider; false: there is neither. The GPU
+   * of a device that was just lost must be probed, and of that a spare knows nothing.
    */
-  take(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
+  take(session: SessionRecord, stage: number, lostDevice: boolean, which: "standby" | "any"): boolean {
     const record = session.stages[stage];
     if (record === undefined || session.options.place !== "tab") return false;
-    const provider = session.gpuLosses > GPU_LOSSES_MAX ? "wasm" : record.provider;
+    const provider = providerOf(session, record);
     if (lostDevice && provider !== "wasm") return false;
-    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
-    const spare = [this.standbys.of(session, stage), ...spares].find(
-      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
-    );
+    const spare =
+      this.standbyOf(session, stage) ??
+      (which === "any" ? this.free.find((one) => this.isFit(one, provider)) : undefined);
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
     this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
+    return true;
+  }
+
+  /** The standby, or the host that races for the stage, if it can take it over at once. */
+  standbyOf(session: SessionRecord, stage: number): SpareRecord | undefined {
+    const record = session.stages[stage];
+    const standby = this.standbys.of(session, stage);
+    const isFit = record !== undefined && standby !== undefined && this.isFit(standby, providerOf(session, record));
+    return isFit ? standby : undefined;
+  }
+
+  private isFit(spare: SpareRecord, provider: Provider | null): boolean {
+    return spare.provider === provider && this.hosts.isReached(spare.hostId);
+  }
+
+  /** Has another host load the shard of a lost stage, beside the one that is to come back; false: there can be none. */
+  race(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
+    const record = session.stages[stage];
+    if (record === undefined || session.options.place !== "tab" || session.planId === null) return false;
+    const provider = providerOf(session, record);
+    if (provider === null) return false;
+    const spare = lostDevice && provider !== "wasm" ? undefined : this.free.find((one) => this.isFit(one, provider));
+    if (spare !== undefined) this.standbys.load(spare, session, stage, true);
+    else if (this.all.length < EXTRA_HOSTS_MAX) void this.open(provider, rivalFor(session, stage));
+    else return false;
     return true;
   }
 
@@ -114,7 +140,11 @@ export class Spares {
   booted({ hostId, attempt }: Lease): boolean {
     const spare = this.find({ hostId, attempt });
     if (spare === undefined) return false;
-    this.put({ ...spare, phase: "ready" });
+    const ready = { ...spare, phase: "ready" } as const;
+    this.put(ready);
+    const { standby } = spare;
+    const session = standby && this.needs.journal.state.sessions[standby.sessionId];
+    if (standby?.isRival && session !== undefined) this.standbys.load(ready, session, standby.stage, true);
     this.tend();
     return true;
   }
@@ -150,6 +180,7 @@ export class Spares {
     this.hosts.forget(hostId);
     // First out of the books, like every host.
     await this.needs.journal.append({ action: "remove_spare", data: { hostId } }).catch(() => undefined);
+    if (spare.standby?.isRival) this.rivalLost(spare.standby.sessionId, spare.standby.stage);
     await this.needs.closePage({ hostId, place: "tab", tabId: spare.tabId });
     this.tend();
   }
@@ -165,6 +196,10 @@ export class Spares {
     return Object.values(this.needs.journal.state.spares ?? {});
   }
 
+  private get free(): readonly SpareRecord[] {
+    return this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
+  }
+
   private find({ hostId, attempt }: Lease): SpareRecord | undefined {
     const spare = this.needs.journal.state.spares?.[hostId];
     return spare?.attempt === attempt ? spare : undefined;
@@ -178,11 +213,11 @@ export class Spares {
     this.needs.journal.append({ action: "set_spare", data: spare }).catch(() => undefined);
   }
 
-  private async open(provider: Provider): Promise<void> {
+  private async open(provider: Provider, rival: Pick<SpareRecord, "standby"> = {}): Promise<void> {
     const { needs } = this;
     const browserType = needs.history.reports.ownType;
     const hostId = needs.newId();
-    const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
+    const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now(), ...rival };
     try {
       // Journalled before the page opens, like every host.
       await needs.journal.append({ action: "set_spare", data: { ...spare, phase: "waiting" } });
@@ -196,14 +231,24 @@ export class Spares {
   }
 
   private boot(spare: SpareRecord): void {
-    const { hostId, attempt, provider } = spare;
+    const { hostId, attempt, provider, standby } = spare;
+    // One that races for a stage whose GPU was lost waits for the GPU to come back.
+    const { gpuLosses = 0 } = this.needs.journal.state.sessions[standby?.sessionId ?? ""] ?? {};
     const lease = { hostId, attempt };
     this.put({ ...spare, phase: "starting" });
     this.hosts.whenReached(hostId, () =>
-      this.needs.toHost(hostId, "boot", { ...lease, origin: null, providers: [provider], gpuLosses: 0, measure: [] }),
+      this.needs.toHost(hostId, "boot", { ...lease, origin: null, providers: [provider], gpuLosses, measure: [] }),
     );
     this.needs.after(HOST_BOOT_DEADLINE_MS, () => {
       if (this.find(lease)?.phase === "starting") this.lost(lease);
     });
   }
+}
+
+function providerOf({ gpuLosses }: SessionRecord, { provider }: StageRecord): Provider | null {
+  return gpuLosses > GPU_LOSSES_MAX ? "wasm" : provider;
+}
+
+function rivalFor({ sessionId, origin }: SessionRecord, stage: number): Pick<SpareRecord, "standby"> {
+  return { standby: { sessionId, stage, origin, loaded: false, isRival: true } };
 }

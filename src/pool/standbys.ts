@@ -16,7 +16,7 @@ export class Standbys {
   tend(): void {
     const { close, assign } = decideStandbys(this.needs.journal.state, this.needs.now());
     for (const hostId of close) void this.spares.close(hostId);
-    for (const { spare, session, stage } of assign) this.load(spare, session, stage);
+    for (const { spare, session, stage } of assign) this.load(spare, session, stage, false);
   }
 
   /** Its shard is there. */
@@ -32,10 +32,11 @@ export class Standbys {
     );
   }
 
-  private load(spare: SpareRecord, session: SessionRecord, stage: number): void {
+  /** `isRival`: not to wait, but to take the stage over if it is there before the host that carried it. */
+  load(spare: SpareRecord, session: SessionRecord, stage: number, isRival: boolean): void {
     const { sessionId, origin } = session;
     const { hostId, attempt } = spare;
-    const standby = { sessionId, stage, origin, loaded: false };
+    const standby = { sessionId, stage, origin, loaded: false, ...(isRival ? { isRival } : {}) };
     this.put({ ...spare, standby });
     this.hosts.load(session, stage, { hostId, attempt, bootedAs: attempt, standby: true });
     this.needs.after(SHARD_LOAD_DEADLINE_MS, () => {

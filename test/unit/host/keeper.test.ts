@@ -51,7 +51,7 @@ async function room() {
   const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
   const followers = new Set<() => void>();
   const warm: number[] = [];
-  const takenOver: (readonly number[])[] = [];
+  const takenOver: (readonly number[] | null)[] = [];
   const loads = { count: 0 };
   const storage = { gate: Promise.resolve() };
   const asksAgain: boolean[] = [];

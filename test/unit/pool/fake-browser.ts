@@ -59,6 +59,8 @@ export class FakeBrowser {
   thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
+  /** Hosts that answer nothing. */
+  readonly deafHosts = new Set<string>();
   /** Hosts never answer an order to load. */
   deafToLoads = false;
   /** The page sends its model. */
@@ -335,7 +337,7 @@ export class FakeBrowser {
   private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
     if (!this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen) || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
-    if (attempt >= this.deafFromAttempt) return;
+    if (attempt >= this.deafFromAttempt || this.deafHosts.has(hostId)) return;
     const lease = { hostId, attempt };
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
