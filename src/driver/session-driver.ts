@@ -331,6 +331,7 @@ export class SessionDriver {
     const replay = (stage: number) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed.length,
       restoredRun: way.run,
+      restoreMs: way.from === "records" ? costs.restoreMs : 0,
     });
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, replay, this.stages);
     this.durability.refresh();

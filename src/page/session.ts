@@ -47,7 +47,7 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** Runs that compute nothing, of which nobody else need know: a later one may fail first, and another begin. */
+  /** Ends with the runs that compute nothing: a later may fail first, and another begin. Keeps none of their answers. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
   private readonly ports = new Ports((message) => this.answered(message));
@@ -213,7 +213,7 @@ export class Session {
     const { run, lineage } = fed;
     this.log.addRun(fed);
     const answer = this.waiting.answer(run, signal, (by) => this.runFailed(run, aborted(by)));
-    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]);
+    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]).then(() => {});
     const acked = this.acks.goAlong();
     this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
     this.feed(fed);

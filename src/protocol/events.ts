@@ -69,6 +69,8 @@ export type SessionEvent =
       readonly ms: number;
       readonly replayedRuns: number;
       readonly restoredRun: number;
+      /** Reading stored state and putting it back took so long, milliseconds; 0: none was read. */
+      readonly restoreMs: number;
     }
   | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
   | { readonly type: "durable"; readonly run: number }
