@@ -20,7 +20,7 @@ import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { AgreedRecords } from "./agreed-records.ts";
-import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { circuitOpen, isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { WarmState, type WarmStores } from "./warm-state.ts";
 import { type OpenBlob, streamWeights } from "./weight-stream.ts";
@@ -93,7 +93,7 @@ export class HostKeeper {
   }
 
   /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
-  async boot({ hostId, attempt, providers, gpuLosses, measure }: PoolToHost["boot"]): Promise<void> {
+  async boot({ hostId, attempt, providers, gpuLosses, measure, avoid }: PoolToHost["boot"]): Promise<void> {
     if (attempt <= this.lease.attempt) return;
     this.drop();
     const lease = { hostId, attempt };
@@ -101,9 +101,12 @@ export class HostKeeper {
     try {
       const wanted = wantedProviders(providers, gpuLosses);
       const capability = await this.needs.probe(wanted, gpuLosses > 0 ? GPU_RETURN_MS : 0);
-      const provider = pickProvider(wanted, capability);
-      if (provider === null)
-        return this.needs.report("bootRefused", { ...lease, error: noProvider(wanted ?? PROVIDERS, capability) });
+      const provider = pickProvider(wanted, capability, avoid);
+      if (provider === null) {
+        const isOpen = pickProvider(wanted, capability) !== null;
+        const error = isOpen ? circuitOpen(avoid) : noProvider(wanted ?? PROVIDERS, capability);
+        return this.needs.report("bootRefused", { ...lease, error });
+      }
       const runtime = provider === "wasm" ? "wasm" : "webgpu";
       const [{ wasm, glue }, port] = await Promise.all([
         this.needs.stores.runtimeFiles(runtime),

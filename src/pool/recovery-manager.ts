@@ -12,6 +12,7 @@ import type { SessionEvent } from "../protocol/events.ts";
 import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
 import { type GiveUpCommand, gaveUpError } from "./gave-up.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -21,6 +22,8 @@ import type { Spares } from "./spares.ts";
 
 type ClimbCommand = Extract<RecoveryCommand, { type: "climb" }>;
 
+/** A tab that the user closed, or that went with the whole browser, is no failure of the browser. */
+export const BY_HAND = /\btab( closed)?$/;
 /** Begins the signal of a fault that a page reported. */
 export const PAGE_SAYS = "the page says";
 
@@ -35,6 +38,7 @@ export class RecoveryManager {
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
     spares: Spares,
+    private readonly breakers: Pick<Breakers, "failed" | "succeeded">,
     private readonly events: {
       tell(session: SessionRecord, event: SessionEvent): void;
       /** Nothing that may be tried is left: the session ends. */
@@ -57,6 +61,8 @@ export class RecoveryManager {
       data: { sessionId: session.sessionId, stage, hostId, category, signal, at, recoveredMs: null },
     });
     if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
+    const provider = this.hosts.providerOf(hostId) ?? session.stages[stage]?.provider ?? null;
+    if (!BY_HAND.test(signal)) this.breakers.failed(session, stage, provider);
     this.hosts.settled(hostId);
     this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
     this.failed(session.sessionId, stage, { category, signal, ...seen });
@@ -115,6 +121,8 @@ export class RecoveryManager {
   }
 
   verified(sessionId: string, stage: number): void {
+    const session = this.steps.recoverable(sessionId);
+    if (session?.stages[stage]?.phase === "ready") this.breakers.succeeded(session, stage);
     this.step(sessionId, stage, { type: "verified" });
   }
 

@@ -9,6 +9,7 @@ import {
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, SpareRecord, StageRecord, TransactionBody } from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
@@ -51,6 +52,7 @@ export class Spares {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
+    private readonly breakers: Pick<Breakers, "avoided">,
     /** A host that raced for this stage is out of the race. */
     private readonly rivalLost: (sessionId: string, stage: number) => void,
   ) {
@@ -92,7 +94,7 @@ export class Spares {
     const record = session.stages[stage];
     if (record === undefined || session.options.place !== "tab") return false;
     const provider = providerOf(session, record);
-    if (lostDevice && provider !== "wasm") return false;
+    if ((lostDevice && provider !== "wasm") || this.isAvoided(session, stage, provider)) return false;
     const spare =
       this.standbyOf(session, stage) ??
       (which === "any" ? this.free.find((one) => this.isFit(one, provider)) : undefined);
@@ -110,6 +112,10 @@ export class Spares {
     return isFit ? standby : undefined;
   }
 
+  private isAvoided(session: SessionRecord, stage: number, provider: Provider | null): boolean {
+    return this.breakers.avoided(session, stage).some((one) => one.provider === provider);
+  }
+
   private isFit(spare: SpareRecord, provider: Provider | null): boolean {
     return spare.provider === provider && this.hosts.isReached(spare.hostId);
   }
@@ -119,7 +125,7 @@ export class Spares {
     const record = session.stages[stage];
     if (record === undefined || session.options.place !== "tab" || session.planId === null) return false;
     const provider = providerOf(session, record);
-    if (provider === null) return false;
+    if (provider === null || this.isAvoided(session, stage, provider)) return false;
     const spare = lostDevice && provider !== "wasm" ? undefined : this.free.find((one) => this.isFit(one, provider));
     if (spare !== undefined) this.standbys.load(spare, session, stage, true);
     else if (this.all.length < EXTRA_HOSTS_MAX) void this.open(provider, rivalFor(session, stage));
@@ -237,7 +243,14 @@ export class Spares {
     const lease = { hostId, attempt };
     this.put({ ...spare, phase: "starting" });
     this.hosts.whenReached(hostId, () =>
-      this.needs.toHost(hostId, "boot", { ...lease, origin: null, providers: [provider], gpuLosses, measure: [] }),
+      this.needs.toHost(hostId, "boot", {
+        ...lease,
+        origin: null,
+        providers: [provider],
+        gpuLosses,
+        measure: [],
+        avoid: [],
+      }),
     );
     this.needs.after(HOST_BOOT_DEADLINE_MS, () => {
       if (this.find(lease)?.phase === "starting") this.lost(lease);

@@ -27,6 +27,7 @@ const recovered: SessionEvent = {
   ms: 40,
   replayedRuns: 2,
   restoredRun: 1,
+  restoreMs: 4,
 };
 
 function story(events: readonly SessionEvent[]): { view: ViewState; states: (BoxState | undefined)[] } {

@@ -23,6 +23,7 @@ const BOOT = {
   providers: ["wasm"],
   gpuLosses: 0,
   measure: [],
+  avoid: [],
 } as const;
 const CAPABILITY = {
   browser: { type: "chrome", version: "150" },
