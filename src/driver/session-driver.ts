@@ -6,9 +6,10 @@ import { isCoordinated } from "../fault/ladder.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { RunHead, StageMessage } from "../protocol/stage.ts";
+import type { StageMessage } from "../protocol/stage.ts";
 import { Durability } from "./durability.ts";
 import { lossError } from "./losses.ts";
+import { Moving } from "./moving.ts";
 import { RecoveryProof } from "./proof.ts";
 import { putBack, type Way } from "./put-back.ts";
 import { type Submitted, silentOf } from "./replay.ts";
@@ -42,6 +43,7 @@ export class SessionDriver {
   private failedWirings = 0;
   private poolSeen = true;
   readonly rest: Rest;
+  readonly moving: Moving;
   private ended: HoldfastError | null = null;
   readonly keepsState: boolean;
   /** All stages are held and put back together. */
@@ -102,9 +104,7 @@ export class SessionDriver {
       point: this.durability.point,
       flushTokens: () => this.tokens.flush(),
       unwire: () => {
-        this.wired = false;
-        this.epoch++;
-        for (const link of this.links) link.close();
+        this.unwire();
         this.stages.allLost();
       },
       park: () => needs.park(),
@@ -112,6 +112,11 @@ export class SessionDriver {
       tell: (event) => needs.tell(event),
       now: () => needs.now(),
       after: needs.after,
+    });
+    this.moving = new Moving({
+      ...{ runs, durability: this.durability, rest: this.rest, after: needs.after, hold: needs.hold },
+      unwire: () => this.unwire(),
+      goOn: () => void (this.wired ? this.rewire() : this.reattach()),
     });
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
@@ -136,7 +141,7 @@ export class SessionDriver {
     this.durability.refresh();
     const isFull = (): boolean => this.ended === null && this.durability.isFull(run.run);
     if (isFull()) await this.room.wait(isFull);
-    if (this.wired && isNew) this.sendHead(run);
+    if (this.wired && isNew && !this.moving.holds) this.sendHead(run);
     if (!this.poolSeen) void this.reattach();
   }
 
@@ -144,6 +149,7 @@ export class SessionDriver {
   poolLost(): void {
     if (this.rest.isParked) return;
     this.poolSeen = false;
+    if (this.moving.cancel()) void this.rewire(); // What it had planned ended with it.
     if (this.busy) void this.reattach();
   }
 
@@ -230,6 +236,7 @@ export class SessionDriver {
     this.durability.end();
     this.takeUp?.failed(error);
     this.runs.end(error);
+    this.moving.cancel();
     this.rest.changed();
     this.room.look();
     return true;
@@ -238,8 +245,8 @@ export class SessionDriver {
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
     if (!this.stages.lost(stage, attempt)) return;
     this.noteLoss(stage);
-    // The other replicas go on.
-    if (this.wired && this.stages.canWire) return;
+    // The other replicas go on, unless they wait for a move that is off now.
+    if (!this.moving.cancel() && this.wired && this.stages.canWire) return;
     this.wired = false;
     if (this.isCoordinated) for (const link of this.links) link.hold();
     if (this.stages.canWire) void this.rewire();
@@ -263,12 +270,14 @@ export class SessionDriver {
   private async rewire(): Promise<void> {
     // Before the page has named the runs that it can feed again, no way back can be chosen.
     if (this.ended !== null || !this.started) return;
-    const epoch = ++this.epoch;
-    this.wired = false;
-    for (const link of this.links) link.close();
+    this.moving.cancel();
+    const epoch = this.unwire();
     const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
-      stored: (stage, run) => this.durability.stored(stage, run),
+      stored: (stage, run) => {
+        this.durability.stored(stage, run);
+        this.rest.changed();
+      },
       storeFailed: (stage, run, error) => this.durability.failed(stage, run, error),
     });
     this.links = wiring.links;
@@ -293,7 +302,7 @@ export class SessionDriver {
     const back = await putBack({
       links: wiring.links,
       statuses,
-      ways: goesOn === null ? this.durability.ways(this.stages.allReady) : [goesOn],
+      ways: goesOn === null ? this.moving.ways(this.durability.ways(this.stages.allReady)) : [goesOn],
       safe,
       acked,
       durable: Math.min(acked, points.durable),
@@ -322,6 +331,7 @@ export class SessionDriver {
     this.takeUp = null;
     this.restoreAll = false;
     this.wired = true;
+    this.moving.wired();
     this.durability.wired();
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
@@ -337,6 +347,13 @@ export class SessionDriver {
     this.durability.refresh();
     this.prove();
     this.rest.changed();
+  }
+
+  /** Closes all ports. Returns the epoch of those that come. */
+  private unwire(): number {
+    this.wired = false;
+    for (const link of this.links) link.close();
+    return ++this.epoch;
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -367,13 +384,11 @@ export class SessionDriver {
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
-  private sendHead({ run, reset, reply, lineage, feeds }: Submitted): void {
-    const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
+  private sendHead(run: Submitted): void {
+    const checkpoint = this.rest.wantsCheckpoint && run.feeds !== null;
     if (checkpoint) this.rest.wantsCheckpoint = false;
-    const head: RunHead = { run, reset, checkpoint, safe: this.durability.safe, reply, lineage };
-    const error = this.runs.failed.get(run);
-    if (error !== undefined) this.links[0]?.feed({ head, error });
-    else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
+    const message = this.runs.message(run, checkpoint, this.durability.safe);
+    if (message !== null) this.links[0]?.feed(message);
   }
 
   private outputCame(message: StageMessage): void {

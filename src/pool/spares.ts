@@ -8,7 +8,14 @@ import {
 } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, StageRecord, TransactionBody } from "../state/pool-state.ts";
+import type {
+  HostRecord,
+  SessionRecord,
+  SpareRecord,
+  StageRecord,
+  StandbyFor,
+  TransactionBody,
+} from "../state/pool-state.ts";
 import type { Breakers } from "./breakers.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
@@ -16,15 +23,13 @@ import { decideSpares } from "./spare-decision.ts";
 import { isSettled } from "./standby-decision.ts";
 import { Standbys } from "./standbys.ts";
 
-const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set([
-  "stage_ready",
-  "stage_recovered",
-  "update_session",
-  "remove_session",
-]);
+type Actions = ReadonlySet<TransactionBody["action"]>;
 
-/** The same needs, with a journal of which whoever tends the spares hears. */
-export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
+/** What the need for spares hangs on. */
+export const SPARES_HANG_ON: Actions = new Set(["stage_ready", "stage_recovered", "update_session", "remove_session"]);
+
+/** The same needs, with a journal of which whoever tends what hangs on these transactions hears. */
+export function tended(needs: PoolNeeds, matters: Actions, tend: () => void): PoolNeeds {
   const { journal } = needs;
   return {
     ...needs,
@@ -34,7 +39,7 @@ export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
       },
       append: (body) => {
         const written = journal.append(body);
-        if (MATTERS.has(body.action)) tend();
+        if (matters.has(body.action)) tend();
         return written;
       },
     },
@@ -95,9 +100,7 @@ export class Spares {
     if (record === undefined || session.options.place !== "tab") return false;
     const provider = providerOf(session, record);
     if ((lostDevice && provider !== "wasm") || this.isAvoided(session, stage, provider)) return false;
-    const spare =
-      this.standbyOf(session, stage) ??
-      (which === "any" ? this.free.find((one) => this.isFit(one, provider)) : undefined);
+    const spare = which === "any" ? this.atHand(session, stage, provider) : this.standbyOf(session, stage);
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
     this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
@@ -124,13 +127,38 @@ export class Spares {
   race(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
     const record = session.stages[stage];
     if (record === undefined || session.options.place !== "tab" || session.planId === null) return false;
+    const { sessionId, origin } = session;
     const provider = providerOf(session, record);
     if (provider === null || this.isAvoided(session, stage, provider)) return false;
     const spare = lostDevice && provider !== "wasm" ? undefined : this.free.find((one) => this.isFit(one, provider));
-    if (spare !== undefined) this.standbys.load(spare, session, stage, true);
-    else if (this.all.length < EXTRA_HOSTS_MAX) void this.open(provider, rivalFor(session, stage));
+    if (spare !== undefined) this.standbys.load(spare, session, stage, { isRival: true });
+    else if (this.all.length < EXTRA_HOSTS_MAX)
+      void this.open(provider, { sessionId, stage, origin, loaded: false, isRival: true });
     else return false;
     return true;
+  }
+
+  /** The standby of a stage, or else a spare of this provider. */
+  private atHand(session: SessionRecord, stage: number, provider: Provider | null): SpareRecord | undefined {
+    return [this.standbys.of(session, stage), ...this.free].find(
+      (one) => one !== undefined && this.isFit(one, provider),
+    );
+  }
+
+  /**
+   * A host that is to take a stage over as planned, and follows its state until then: a spare, or a new one. Returns its id; null:
+   * the stage has none to be moved from.
+   */
+  async prepare(session: SessionRecord, stage: number): Promise<string | null> {
+    const provider = session.stages[stage]?.provider ?? null;
+    if (provider === null) return null;
+    const spare = this.atHand(session, stage, provider);
+    if (spare === undefined) {
+      const { sessionId, origin } = session;
+      return this.open(provider, { sessionId, stage, origin, loaded: false, moves: true });
+    }
+    if (spare.standby === undefined) this.standbys.load(spare, session, stage, { moves: true });
+    return spare.hostId;
   }
 
   /** A host whose stage went to a spare begins anew as the next one, in a frame of its own: nothing of it is kept. */
@@ -147,10 +175,13 @@ export class Spares {
     const spare = this.find({ hostId, attempt });
     if (spare === undefined) return false;
     const ready = { ...spare, phase: "ready" } as const;
-    this.put(ready);
     const { standby } = spare;
-    const session = standby && this.needs.journal.state.sessions[standby.sessionId];
-    if (standby?.isRival && session !== undefined) this.standbys.load(ready, session, standby.stage, true);
+    const session = standby === undefined ? undefined : this.needs.journal.state.sessions[standby.sessionId];
+    // Opened for a move, or for a race.
+    if (standby !== undefined && session !== undefined) {
+      const { isRival, moves } = standby;
+      this.standbys.load(ready, session, standby.stage, { ...(isRival && { isRival }), ...(moves && { moves }) });
+    } else this.put(ready);
     this.tend();
     return true;
   }
@@ -194,7 +225,8 @@ export class Spares {
   /** A start: what another service worker had begun with nobody goes on with. `isAlive`: its page is there. */
   async reconcile(isAlive: (hostId: string) => boolean): Promise<void> {
     for (const { hostId, phase, standby } of this.all)
-      if (phase !== "ready" || standby?.loaded === false || !isAlive(hostId)) await this.close(hostId);
+      if (phase !== "ready" || standby?.loaded === false || standby?.moves || !isAlive(hostId))
+        await this.close(hostId);
     this.tend();
   }
 
@@ -219,21 +251,23 @@ export class Spares {
     this.needs.journal.append({ action: "set_spare", data: spare }).catch(() => undefined);
   }
 
-  private async open(provider: Provider, rival: Pick<SpareRecord, "standby"> = {}): Promise<void> {
+  private async open(provider: Provider, standby?: StandbyFor): Promise<string> {
     const { needs } = this;
     const browserType = needs.history.reports.ownType;
     const hostId = needs.newId();
-    const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now(), ...rival };
+    const known = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
+    const spare = standby === undefined ? known : { ...known, standby };
     try {
       // Journalled before the page opens, like every host.
       await needs.journal.append({ action: "set_spare", data: { ...spare, phase: "waiting" } });
       const tabId = await needs.openPage(hostId, "tab");
       // The last session may have ended meanwhile; a page that nobody knows is told to leave.
-      if (this.find(spare) === undefined) return await needs.closePage({ hostId, place: "tab", tabId });
-      this.boot({ ...spare, tabId, phase: "waiting" });
+      if (this.find(spare) === undefined) await needs.closePage({ hostId, place: "tab", tabId });
+      else this.boot({ ...spare, tabId, phase: "waiting" });
     } catch {
       this.lost(spare);
     }
+    return hostId;
   }
 
   private boot(spare: SpareRecord): void {
@@ -260,8 +294,4 @@ export class Spares {
 
 function providerOf({ gpuLosses }: SessionRecord, { provider }: StageRecord): Provider | null {
   return gpuLosses > GPU_LOSSES_MAX ? "wasm" : provider;
-}
-
-function rivalFor({ sessionId, origin }: SessionRecord, stage: number): Pick<SpareRecord, "standby"> {
-  return { standby: { sessionId, stage, origin, loaded: false, isRival: true } };
 }

@@ -1,6 +1,6 @@
 import { SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import type { SessionRecord, SpareRecord, StandbyFor } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideStandbys, isStandbyOf } from "./standby-decision.ts";
@@ -16,7 +16,7 @@ export class Standbys {
   tend(): void {
     const { close, assign } = decideStandbys(this.needs.journal.state, this.needs.now());
     for (const hostId of close) void this.spares.close(hostId);
-    for (const { spare, session, stage } of assign) this.load(spare, session, stage, false);
+    for (const { spare, session, stage } of assign) this.load(spare, session, stage);
   }
 
   /** Its shard is there. */
@@ -32,11 +32,16 @@ export class Standbys {
     );
   }
 
-  /** `isRival`: not to wait, but to take the stage over if it is there before the host that carried it. */
-  load(spare: SpareRecord, session: SessionRecord, stage: number, isRival: boolean): void {
+  /** `purpose`: it does not wait for a loss. */
+  load(
+    spare: SpareRecord,
+    session: SessionRecord,
+    stage: number,
+    purpose: Pick<StandbyFor, "isRival" | "moves"> = {},
+  ): void {
     const { sessionId, origin } = session;
     const { hostId, attempt } = spare;
-    const standby = { sessionId, stage, origin, loaded: false, ...(isRival ? { isRival } : {}) };
+    const standby: StandbyFor = { sessionId, stage, origin, loaded: false, ...purpose };
     this.put({ ...spare, standby });
     this.hosts.load(session, stage, { hostId, attempt, bootedAs: attempt, standby: true });
     this.needs.after(SHARD_LOAD_DEADLINE_MS, () => {

@@ -34,7 +34,9 @@ export interface StandbyFor {
   readonly origin: string;
   readonly loaded: boolean;
   /** It does not wait: it races with the host that is to come back, and the stage is whose shard is there first. */
-  readonly isRival?: boolean;
+  readonly isRival?: true;
+  /** For a planned move of the stage, and not for its loss. */
+  readonly moves?: true;
 }
 
 /**
@@ -176,7 +178,7 @@ export type TransactionBody =
   | {
       readonly action: "update_session";
       readonly data: { readonly sessionId: string; readonly at: number } & Partial<
-        Pick<SessionRecord, "status" | "bridgeId" | "secret" | "ownerLostAt" | "gpuLosses" | "durableRun">
+        Pick<SessionRecord, "status" | "bridgeId" | "secret" | "ownerLostAt" | "gpuLosses" | "durableRun" | "options">
       >;
     }
   | {
