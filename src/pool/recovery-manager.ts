@@ -8,7 +8,7 @@ import {
   type RecoveryCommand,
   type RecoveryEvent,
 } from "../fault/decide-recovery.ts";
-import type { SessionEvent } from "../protocol/events.ts";
+import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
@@ -66,6 +66,22 @@ export class RecoveryManager {
     this.hosts.settled(hostId);
     this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
     this.failed(session.sessionId, stage, { category, signal, ...seen });
+  }
+
+  /**
+   * A driver was told so of a stage, once: where the books do not say it any more, the disk has lost what was noted last, and
+   * neither hears the other. The stage begins anew, as an attempt that is later than both.
+   */
+  known(sessionId: string, { stage, hostId, attempt, phase }: StageInfo): void {
+    const record = this.needs.journal.state.sessions[sessionId]?.stages[stage];
+    if (record === undefined || attempt < record.attempt) return;
+    const isSame = attempt === record.attempt && hostId === record.hostId;
+    if (isSame && (phase !== "lost" || record.phase === "lost")) return;
+    this.hosts.hostSays({ hostId: record.hostId, attempt }, record);
+    this.fault(record, "what became of the host while the pool was away is in no books", {
+      pageGone: false,
+      hostDropped: true,
+    });
   }
 
   /** A page found a host of its site to have failed. One that is on its way back already is left to it. */
