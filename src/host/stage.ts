@@ -242,8 +242,9 @@ export class Stage {
   }
 
   private beginStoring(run: number): void {
-    this.runs.begin(run);
-    this.needs.checkpoint(this.residents.checkpoint(run));
+    const record = this.residents.checkpoint(run);
+    this.runs.begin(run, record.previous === null);
+    this.needs.checkpoint(record);
   }
 
   private async process(message: StageMessage): Promise<StageMessage | null> {
