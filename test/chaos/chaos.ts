@@ -23,13 +23,17 @@ const GAP_MS: Readonly<Record<Level, { least: number; most: number }>> = {
   high: { least: 2_500, most: 7_000 },
   critical: { least: 4_000, most: 9_000 },
 };
-/** All works must have answered before the first fault. */
+/** Each work must have answered within this; then the faults begin. */
 const WARM_MS = 90_000;
 /** A little more than the minute within which a second close is a user's pause. */
 const CLOSES_APART_MS = 65_000;
 /** What is under way when the faults end must come to its end within this. */
 const DRAIN_MS = 120_000;
 const RECOVERED_WITHIN_MS = 60_000;
+/** A fault waits so long for the ones before it to be recovered from, … */
+const PATIENCE_MS = 40_000;
+/** … but this share of them does not wait at all. */
+const IMPATIENT = 0.25;
 
 interface Stage {
   readonly hostId: string;
@@ -44,9 +48,13 @@ export async function chaos({ minutes, level, extensionDir, only, say }: ChaosOp
   const setting = await openSetting((hub) => worksOf(level, hub), extensionDir);
   try {
     const listener = new Listener(setting, tell);
-    for (const page of setting.pages) await page.evaluate("chaos.start()");
     const names = setting.works.filter(({ waits }) => !waits).map(({ name }) => name);
-    await listener.until(`an answer of ${names.join(", ")}`, () => listener.answered(names), WARM_MS);
+    // One after the other: to open all of them at once takes two cores longer than a host may take to start.
+    for (const name of names) {
+      await setting.pageOf(name).evaluate(`chaos.start(${JSON.stringify(name)})`);
+      await listener.until(`an answer of ${name}`, () => listener.answered([name]), WARM_MS);
+      tell(`${name} has begun`);
+    }
     const kinds = KINDS.filter(
       ({ name, needsGpu }) =>
         (only === undefined || only.some((word) => name.includes(word))) &&
@@ -54,12 +62,19 @@ export async function chaos({ minutes, level, extensionDir, only, say }: ChaosOp
     );
     const injector = new Injector(setting, names, kinds, level, tell);
     const end = Date.now() + minutes * 60_000;
-    while (Date.now() < end) await injector.next();
+    const outcomes = () => injector.injected.map((fault) => outcomeOf(fault, listener.answers, listener.events));
+    const recovered = async (withinMs: number): Promise<void> => {
+      const late = Date.now() + withinMs;
+      const open = () => outcomes().some(({ failed, lasts, recoveredMs }) => !failed && !lasts && recoveredMs === null);
+      while (Date.now() < late && open()) await sleep(200);
+    };
+    while (Date.now() < end) {
+      await injector.next();
+      if (!injector.isImpatient(IMPATIENT)) await recovered(Math.min(PATIENCE_MS, end - Date.now()));
+    }
     await injector.over();
     // What was hit last gets its time to answer again.
-    const outcomes = () => injector.injected.map((fault) => outcomeOf(fault, listener.answers, listener.events));
-    const late = Date.now() + RECOVERED_WITHIN_MS;
-    while (Date.now() < late && outcomes().some((one) => !one.failed && one.recoveredMs === null)) await sleep(250);
+    await recovered(RECOVERED_WITHIN_MS);
     await listener.end(DRAIN_MS);
     for (const one of outcomes().filter(({ recoveredMs }) => recoveredMs === null))
       tell(`✗ not recovered from: ${one.kind}, ${one.works.join(", ")}, at ${((one.at - begun) / 1_000).toFixed(1)} s`);
@@ -112,6 +127,10 @@ class Injector {
     }
   }
 
+  isImpatient(share: number): boolean {
+    return this.random() < share;
+  }
+
   /** Resolves when no cause of a fault lasts any more. */
   async over(): Promise<void> {
     await Promise.all(this.lasting);
@@ -150,7 +169,15 @@ class Injector {
       if (kind.closesTab) this.closed.set(work, at);
       const works = kind.hits === "one" ? [work] : kind.hits === "all" ? names : [];
       this.tell(`${kind.name}${kind.hits === "one" ? `: ${work}, stage ${stage}` : ""}`);
-      const index = this.injected.push({ kind: kind.name, at, over: at, works, failed: false }) - 1;
+      const index =
+        this.injected.push({
+          kind: kind.name,
+          at,
+          over: at,
+          works,
+          lasts: lasting?.over !== undefined,
+          failed: false,
+        }) - 1;
       if (lasting?.over !== undefined) this.wait(kind, index, lasting);
     } catch (error) {
       // The host may have gone of an earlier fault while this one was aimed.
@@ -172,7 +199,7 @@ class Injector {
           this.errors.push({ work: kind.name, at: Date.now(), typed: true, category: "", ...error });
           this.tell(`✗ ${kind.name}: ${error.code}: ${error.message}`);
         }
-        this.injected[index] = { ...fault, over: Date.now(), failed: error !== null && !predicted };
+        this.injected[index] = { ...fault, over: Date.now(), lasts: false, failed: error !== null && !predicted };
         this.lasting.delete(settled);
       });
     this.lasting.add(settled);

@@ -117,7 +117,7 @@ function attachFrame({ browser }: Setting, hostId: string): Promise<Page> {
 async function fillHeap({ setting, hostId }: Aimed): Promise<() => Promise<unknown>> {
   const frame = await attachFrame(setting, hostId);
   // Nobody answers: the process dies of it.
-  const expression = "{ const all = []; for (;;) all.push(new Array(100_000).fill(all.length)); }";
+  const expression = "{ const all = []; for (;;) all.push(new Array(5_000_000).fill(all.length)); }";
   return async () => void frame.send("Runtime.evaluate", { expression }).catch(() => {});
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { SessionEvent } from "../../src/protocol/events.ts";
 import { type Answer, figuresOf, type Injected, isClean, outcomeOf, type Report, sumOf, type Told } from "./figures.ts";
 
-const killed: Injected = { kind: "frame", at: 1_000, over: 1_000, works: ["a"], failed: false };
+const killed: Injected = { kind: "frame", at: 1_000, over: 1_000, works: ["a"], lasts: false, failed: false };
 const answer = (begun: number, ended: number, work = "a"): Answer => [work, begun, ended];
 const told = (at: number, event: object, work = "a"): Told => ({ work, at, event: event as SessionEvent });
 const lost = (at: number) => told(at, { type: "fault", stage: 0, category: "CRASH", signal: "gone" });
@@ -38,7 +38,7 @@ describe("when a fault is over", () => {
   });
 
   test("what is nobody's but its own is over with its cause, unless it failed", () => {
-    const download: Injected = { kind: "download", at: 1_000, over: 4_000, works: [], failed: false };
+    const download: Injected = { kind: "download", at: 1_000, over: 4_000, works: [], lasts: false, failed: false };
     expect(outcomeOf(download, [], []).recoveredMs).toBe(3_000);
     expect(outcomeOf({ ...download, failed: true }, [], []).recoveredMs).toBeNull();
   });

@@ -25,6 +25,8 @@ export interface Injected {
   readonly at: number;
   /** When its cause was gone; a kill's is at once. */
   readonly over: number;
+  /** Its cause is not gone yet. */
+  readonly lasts: boolean;
   /** Whose answers show that it is over; empty: it is over when its cause is gone. */
   readonly works: readonly string[];
   readonly failed: boolean;
@@ -41,7 +43,7 @@ const TOLD_WITHIN_MS = 15_000;
 const PROVED_BEFORE_MS = 200;
 
 export function outcomeOf(fault: Injected, answers: readonly Answer[], events: readonly Told[]): Outcome {
-  if (fault.failed) return { ...fault, recoveredMs: null };
+  if (fault.failed || fault.lasts) return { ...fault, recoveredMs: null };
   const ends = fault.works.map((work) =>
     endFor(
       fault,

@@ -1,5 +1,6 @@
 /** What the pages do while faults come: generation, reading text and hearing speech, from three sites; and a model on the GPU. */
 
+import { VOTE_TOLERANCE } from "../../src/base/limits.ts";
 import { type ModelCase, type PostedFeeds, posted, postedFeeds } from "../browser/checks/models.ts";
 import { moby, range, silero } from "../browser/support/stateful-models.ts";
 import { generate, inMemory } from "../models/generate/index.ts";
@@ -73,7 +74,7 @@ function ocr(): Work {
     steps: range(4).map(line),
     initial: {},
     stateBindings: {},
-    options: { ...onWasm, shards: 2 },
+    options: { ...onWasm, shards: 1 },
     tolerance: 0,
     pauseMs: 150,
   };
@@ -108,7 +109,7 @@ function gpu(hub: string): Work {
     initial: pick(first, (name) => bound.includes(name)),
     stateBindings: part.stateBindings,
     options: { shards: 1, executionProviders: ["webgpu", "wasm"] },
-    tolerance: 1e-4,
+    tolerance: VOTE_TOLERANCE,
     pauseMs: 100,
     wantsGpu: true,
   };

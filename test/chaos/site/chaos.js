@@ -61,7 +61,7 @@ class Work {
   async #goOn() {
     for (let course = 0; !stopping; course++) {
       try {
-        this.waitingSince = Date.now();
+        this.#waits();
         this.session ??= await this.#open();
         const { prompts = [] } = this.spec;
         const prompt = course % 2 === 0 ? prompts[(course / 2) % prompts.length] : undefined;
@@ -74,7 +74,9 @@ class Work {
       }
       this.waitingSince = null;
     }
+    this.#waits();
     await this.#close();
+    this.waitingSince = null;
   }
 
   async #open() {
@@ -154,9 +156,7 @@ window.chaos = {
     works.set(spec.name, new Work(spec, expected));
   },
 
-  start() {
-    for (const work of works.values()) if (!work.spec.waits) work.start();
-  },
+  start: (name) => works.get(name).start(),
 
   stages: (name) => works.get(name)?.stages() ?? [],
 
