@@ -255,7 +255,7 @@ export class FrameHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => stage.sync(),
-        store: ({ run }) => stage.store(run),
+        store: ({ run, toMove }) => stage.store(run, toMove),
         restore: ({ run, from, answered, durable }) => stage.restore(run, from, answered, durable),
       },
       {

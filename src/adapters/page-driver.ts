@@ -24,6 +24,7 @@ export class PageDriver {
       {
         session: (payload) => this.driver?.poolEvents().session(payload, []),
         progress: (payload) => this.driver?.poolEvents().progress(payload, []),
+        standStill: (payload) => this.driver?.poolEvents().standStill(payload, []),
         settle: (payload) => this.driver?.poolEvents().settle(payload, []),
         ingestAt: (payload) => this.driver?.poolEvents().ingestAt(payload, []),
       },

@@ -230,6 +230,12 @@ export const TOLD_LATE_MS = 10;
 /** A host that works off waiting runs looks at its messages at least this often, heartbeats and new ports among them. */
 export const YIELD_EVERY_MS = 50;
 
+/** A session that is to stand still for a planned move: the runs that were begun end within this time, or it stays where it is. */
+export const MOVE_STILL_MS = 30_000;
+/** How often it is looked whether they have, where nothing else says so. */
+export const MOVE_LOOK_MS = 100;
+/** A session that stands still and hears nothing of other hosts goes on with those that it has. */
+export const MOVE_SWITCH_MS = 20_000;
 /** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
 export const PORTS_ARRIVAL_MS = 1_500;
 /** Wirings that fail in a row, after which the driver says which stages took no ports. */

@@ -103,6 +103,15 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
         text: `${view.stageWord} ${event.stage + 1} computes on ${event.to} now, not ${event.from}`,
         ms: null,
       });
+    case "migration": {
+      if (event.phase === "begun") return view;
+      const stages = event.stages.map((stage) => stage + 1).join(", ");
+      const text =
+        event.phase === "done"
+          ? `${view.stageWord} ${stages} moved to another host, with its state (${event.reason})`
+          : `${view.stageWord} ${stages} could not be moved (${event.reason})`;
+      return noted(view, { at: now, kind: "info", text, ms: event.ms });
+    }
     case "bridge":
       return event.state === "lost"
         ? noted(view, { at: now, kind: "fault", text: "The bridge to the extension was lost", ms: null })

@@ -53,6 +53,7 @@ const CALLS: { readonly [M in keyof ClientCalls]: v.GenericSchema<unknown, unkno
   release: loose({ sessionId: id }),
   generate: loose({ sessionId: id, base: run, request, ids: ids(NEW_TOKENS_MAX), from: run, lineage }),
   originStatus: loose({ known: v.record(id, id) }),
+  moveHost: loose({ hostId: id }),
   failHost: loose({ hostId: id, signal: v.pipe(v.string(), v.maxLength(FAILURE_CHARS_MAX)) }),
   encode: loose({ sessionId: id, text: v.pipe(v.string(), v.maxLength(PROMPT_CHARS_MAX)) }),
 };
@@ -71,6 +72,7 @@ const EVENTS: { readonly [E in keyof ClientEvents]: v.GenericSchema<unknown, unk
   }),
   resume: loose({ sessionId: id }),
   ack: loose({ sessionId: id, run: acked }),
+  holds: loose({ sessionId: id, run: acked }),
   stopGeneration: loose({ sessionId: id }),
   leave: loose({ sessionId: id }),
 };

@@ -85,6 +85,7 @@ export class Driver {
       },
       progress: ({ ingestId, event }) => this.client.emit("progress", { openId: ingestId, event }),
       settle: ({ sessionId }) => void this.settle(sessionId),
+      standStill: ({ sessionId }) => void this.standStill(sessionId),
       ingestAt: ({ ingestId, sessionId, hostId }) => {
         const port = this.ingestPorts.get(ingestId);
         this.ingestPorts.delete(ingestId);
@@ -153,6 +154,7 @@ export class Driver {
         return needs.callPool("releaseSession", { bridgeId: needs.bridgeId, sessionId });
       },
       originStatus: ({ known }) => needs.callPool("originStatus", { ...self, known }),
+      moveHost: ({ hostId }) => needs.callPool("moveHost", { ...self, hostId }),
       failHost: ({ hostId, signal }) => needs.callPool("failHost", { ...self, hostId, signal }),
       encode: ({ sessionId, text }) => {
         const { codec } = this.session(sessionId);
@@ -217,6 +219,7 @@ export class Driver {
         this.sessions.delete(sessionId);
         this.needs.callPool("parkSession", { bridgeId: this.needs.bridgeId, sessionId }).catch(() => undefined);
       },
+      holds: ({ sessionId, run }) => this.sessions.get(sessionId)?.driver.moving.pageHolds(run),
       stopGeneration: ({ sessionId }) => {
         const generating = this.sessions.get(sessionId)?.generating;
         if (generating) generating.stop = true;
@@ -243,6 +246,11 @@ export class Driver {
     const running = this.sessions.get(sessionId);
     await running?.driver.rest.makeDurable().catch(() => undefined);
     this.needs.reportToPool("settled", { sessionId });
+  }
+
+  private async standStill(sessionId: string): Promise<void> {
+    const is = (await this.sessions.get(sessionId)?.driver.moving.standStill()) ?? false;
+    this.needs.reportToPool("still", { sessionId, is });
   }
 
   /** The pool's events of a session may overtake the answer that names it. */
@@ -291,7 +299,8 @@ export class Driver {
       if (this.sessions.size > 0) this.watchIdle();
       // One that cannot be made durable keeps its hosts.
       for (const { driver, generating } of this.sessions.values())
-        if (generating === null && driver.rest.idleMs >= this.idleMs) driver.rest.park().catch(() => undefined);
+        if (generating === null && !driver.moving.holds && driver.rest.idleMs >= this.idleMs)
+          driver.rest.park().catch(() => undefined);
     });
   }
 

@@ -84,6 +84,9 @@ export class Durability {
     });
   }
 
+  get standing(): Standing {
+    return this.needs.standing();
+  }
   get safe(): number {
     return this.points.safe;
   }

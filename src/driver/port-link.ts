@@ -40,8 +40,8 @@ export class PortLink implements StageLink {
   restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null> {
     return this.inTime(this.peer.call("restore", params));
   }
-  store(run: number): Promise<StageStatus | null> {
-    return this.inTime(this.peer.call("store", { run }));
+  store(run: number, toMove = false): Promise<StageStatus | null> {
+    return this.inTime(this.peer.call("store", { run, toMove }));
   }
   feed(message: StageMessage): void {
     this.peer.emit("feed", message);

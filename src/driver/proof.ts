@@ -6,6 +6,7 @@ export interface Proved {
   readonly ms: number;
   readonly replayedRuns: number;
   readonly restoredRun: number;
+  readonly restoreMs: number;
 }
 
 /**
@@ -30,7 +31,7 @@ export class RecoveryProof {
   wired(
     lastStageRun: number | null,
     lastRun: number,
-    replayed: (stage: number) => Pick<Proved, "replayedRuns" | "restoredRun">,
+    replayed: (stage: number) => Omit<Proved, "stage" | "ms">,
     hosts: Pick<StageTable, "isReady" | "stageOf"> = { isReady: () => true, stageOf: (host) => host },
   ): void {
     for (const [host, since] of this.lostSince) {

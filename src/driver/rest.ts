@@ -160,7 +160,8 @@ export class Rest {
     while (this.needs.state().ended === null && !this.isQuiet) await this.change();
   }
 
-  private change(): Promise<void> {
+  /** Resolves with the next change. */
+  change(): Promise<void> {
     return new Promise((resolve) => this.waiters.push(resolve));
   }
 }

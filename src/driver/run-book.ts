@@ -1,6 +1,6 @@
 import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import type { WireTensors } from "../base/tensor.ts";
-import type { StageMessage } from "../protocol/stage.ts";
+import type { RunHead, StageMessage } from "../protocol/stage.ts";
 import { isCut, type Submitted } from "./replay.ts";
 import { boundsOf } from "./safe-points.ts";
 
@@ -18,6 +18,8 @@ export class RunBook {
   readonly failed = new Map<number, ErrorData>();
   /** Those that need nothing from before them. */
   readonly cuts = new Set<number>();
+  /** The last run that the driver itself has fed. */
+  fed = -1;
   private readonly waiters = new Map<number, Waiter>();
 
   constructor(private readonly stateful: boolean) {}
@@ -25,6 +27,15 @@ export class RunBook {
   add(run: Submitted): void {
     if (isCut(run, this.stateful)) this.cuts.add(run.run);
     this.submitted.set(run.run, run);
+  }
+
+  /** What the driver feeds: a run of its own, or that one is to be skipped; null: the page feeds it. */
+  message({ run, reset, reply, lineage, feeds }: Submitted, checkpoint: boolean, safe: number): StageMessage | null {
+    const error = this.failed.get(run);
+    if (error === undefined && feeds === null) return null;
+    this.fed = Math.max(this.fed, run);
+    const head: RunHead = { run, reset, checkpoint, safe, reply, lineage };
+    return error === undefined ? { head, tensors: feeds?.() ?? {} } : { head, error };
   }
 
   /** The outputs of a run that replies to the driver. */

@@ -5,9 +5,10 @@ import type { WireTensors } from "../base/tensor.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
-import type { RunHead, StageMessage } from "../protocol/stage.ts";
+import type { StageMessage } from "../protocol/stage.ts";
 import { Durability } from "./durability.ts";
 import { lossError } from "./losses.ts";
+import { Moving } from "./moving.ts";
 import { RecoveryProof } from "./proof.ts";
 import { putBack, type Way } from "./put-back.ts";
 import { type Submitted, silentOf } from "./replay.ts";
@@ -41,6 +42,7 @@ export class SessionDriver {
   private failedWirings = 0;
   private poolSeen = true;
   readonly rest: Rest;
+  readonly moving: Moving;
   private ended: HoldfastError | null = null;
   readonly keepsState: boolean;
   readonly stateful: boolean;
@@ -97,9 +99,7 @@ export class SessionDriver {
       point: this.durability.point,
       flushTokens: () => this.tokens.flush(),
       unwire: () => {
-        this.wired = false;
-        this.epoch++;
-        for (const link of this.links) link.close();
+        this.unwire();
         this.stages.allLost();
       },
       park: () => needs.park(),
@@ -107,6 +107,11 @@ export class SessionDriver {
       tell: (event) => needs.tell(event),
       now: () => needs.now(),
       after: needs.after,
+    });
+    this.moving = new Moving({
+      ...{ runs, durability: this.durability, rest: this.rest, after: needs.after, hold: needs.hold },
+      unwire: () => this.unwire(),
+      goOn: () => void (this.wired ? this.rewire() : this.reattach()),
     });
     // A driver that takes a session up may come in the middle of a recovery.
     for (const { stage, phase } of info.stages) if (phase !== "ready") this.noteLoss(stage);
@@ -131,7 +136,7 @@ export class SessionDriver {
     this.durability.refresh();
     const isFull = (): boolean => this.ended === null && this.durability.isFull(run.run);
     if (isFull()) await this.room.wait(isFull);
-    if (this.wired && isNew) this.sendHead(run);
+    if (this.wired && isNew && !this.moving.holds) this.sendHead(run);
     if (!this.poolSeen) void this.reattach();
   }
 
@@ -139,6 +144,7 @@ export class SessionDriver {
   poolLost(): void {
     if (this.rest.isParked) return;
     this.poolSeen = false;
+    if (this.moving.cancel()) void this.rewire(); // What it had planned ended with it.
     if (this.busy) void this.reattach();
   }
 
@@ -225,6 +231,7 @@ export class SessionDriver {
     this.durability.end();
     this.takeUp?.failed(error);
     this.runs.end(error);
+    this.moving.cancel();
     this.rest.changed();
     this.room.look();
     return true;
@@ -233,8 +240,8 @@ export class SessionDriver {
   private stageLost(stage: number, attempt: number, category: ErrorData["category"]): void {
     if (!this.stages.lost(stage, attempt)) return;
     this.noteLoss(stage);
-    // The other replicas go on.
-    if (this.wired && this.stages.canWire) return;
+    // The other replicas go on, unless they wait for a move that is off now.
+    if (!this.moving.cancel() && this.wired && this.stages.canWire) return;
     this.wired = false;
     if (this.stages.canWire) void this.rewire();
     else this.epoch++;
@@ -257,12 +264,14 @@ export class SessionDriver {
   private async rewire(): Promise<void> {
     // Before the page has named the runs that it can feed again, no way back can be chosen.
     if (this.ended !== null || !this.started) return;
-    const epoch = ++this.epoch;
-    this.wired = false;
-    for (const link of this.links) link.close();
+    this.moving.cancel();
+    const epoch = this.unwire();
     const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
-      stored: (stage, run) => this.durability.stored(stage, run),
+      stored: (stage, run) => {
+        this.durability.stored(stage, run);
+        this.rest.changed();
+      },
       storeFailed: (stage, run, error) => this.durability.failed(stage, run, error),
     });
     this.links = wiring.links;
@@ -287,7 +296,7 @@ export class SessionDriver {
     const back = await putBack({
       links: wiring.links,
       statuses,
-      ways: goesOn === null ? this.durability.ways(this.stages.allReady) : [goesOn],
+      ways: goesOn === null ? this.moving.ways(this.durability.ways(this.stages.allReady)) : [goesOn],
       safe,
       acked,
       durable: Math.min(acked, points.durable),
@@ -316,6 +325,7 @@ export class SessionDriver {
     this.takeUp = null;
     this.restoreAll = false;
     this.wired = true;
+    this.moving.wired();
     this.durability.wired();
     for (const [stage, from] of plan.resendFrom.entries()) this.links[stage]?.resend(from);
     wiring.givePorts(plan.feedsFrom);
@@ -325,11 +335,19 @@ export class SessionDriver {
     const replay = (stage: number) => ({
       replayedRuns: plan.restore.includes(stage) ? lastRun - way.run : replayed.length,
       restoredRun: way.run,
+      restoreMs: way.from === "records" ? costs.restoreMs : 0,
     });
     this.proof.wired(statuses.at(-1)?.run ?? null, lastRun, replay, this.stages);
     this.durability.refresh();
     this.prove();
     this.rest.changed();
+  }
+
+  /** Closes all ports. Returns the epoch of those that come. */
+  private unwire(): number {
+    this.wired = false;
+    for (const link of this.links) link.close();
+    return ++this.epoch;
   }
 
   /** Asks the pool what it knows, and wires again. `told`: the pool is to look after these stages. */
@@ -359,13 +377,11 @@ export class SessionDriver {
   }
 
   /** Runs of the page come from the page itself; the driver sends its own, and what is to be skipped. */
-  private sendHead({ run, reset, reply, lineage, feeds }: Submitted): void {
-    const checkpoint = this.rest.wantsCheckpoint && feeds !== null;
+  private sendHead(run: Submitted): void {
+    const checkpoint = this.rest.wantsCheckpoint && run.feeds !== null;
     if (checkpoint) this.rest.wantsCheckpoint = false;
-    const head: RunHead = { run, reset, checkpoint, safe: this.durability.safe, reply, lineage };
-    const error = this.runs.failed.get(run);
-    if (error !== undefined) this.links[0]?.feed({ head, error });
-    else if (feeds !== null) this.links[0]?.feed({ head, tensors: feeds() });
+    const message = this.runs.message(run, checkpoint, this.durability.safe);
+    if (message !== null) this.links[0]?.feed(message);
   }
 
   private outputCame(message: StageMessage): void {

@@ -21,6 +21,8 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   durable(run: number): void;
   /** Runs fail with their host: the page's ports count for nothing until they are given anew. */
   unwired(): void;
+  /** Hosts are about to change: the page feeds nothing until it is given ports again. */
+  hold(): void;
   runFailed(run: number, error: ErrorData): void;
   sessionFailed(error: ErrorData): void;
   /** To the pool. */
@@ -89,6 +91,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     stored: (run) => client.emit("stored", { sessionId, run }),
     durable: durableReports(info, ways),
     unwired: () => client.emit("unwired", { sessionId }),
+    hold: () => client.emit("hold", { sessionId }),
     runFailed: (run, error) => client.emit("runFailed", { sessionId, run, error }),
     sessionFailed: (error) => {
       client.emit("sessionFailed", { sessionId, error });

@@ -12,7 +12,7 @@ import { wireGroups } from "./wire-groups.ts";
 export interface StageLink {
   sync(epoch: number): Promise<StageStatus | null>;
   /** Stores the state after this run, if the stage stands there. */
-  store(run: number): Promise<StageStatus | null>;
+  store(run: number, toMove?: boolean): Promise<StageStatus | null>;
   /** @throws HoldfastError: the stage could not be put back. */
   restore(params: StageCalls["restore"]["params"]): Promise<StageStatus | null>;
   feed(message: StageMessage): void;

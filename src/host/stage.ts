@@ -155,10 +155,10 @@ export class Stage {
   }
 
   /** A checkpoint that no run's head asked for: nothing is under way, and the host is to go. */
-  store(run: number): Promise<StageStatus> {
+  store(run: number, toMove = false): Promise<StageStatus> {
     return this.inTurn(async () => {
       await this.pumping;
-      if (this.run === run && this.options.durable && !this.runs.has(run)) this.beginStoring(run);
+      if (this.run === run && (this.options.durable || toMove) && !this.runs.has(run)) this.beginStoring(run);
       return this.status();
     });
   }
@@ -242,8 +242,9 @@ export class Stage {
   }
 
   private beginStoring(run: number): void {
-    this.runs.begin(run);
-    this.needs.checkpoint(this.residents.checkpoint(run));
+    const record = this.residents.checkpoint(run);
+    this.runs.begin(run, record.previous === null);
+    this.needs.checkpoint(record);
   }
 
   private async process(message: StageMessage): Promise<StageMessage | null> {

@@ -1,8 +1,10 @@
+import { RESEND_RUNS_MAX } from "../base/limits.ts";
+
 /** The runs after which a stage's state is stored, and those whose checkpoints are on their way to storage. */
 export class StoredRuns {
   private runs: number[];
   /** In order; a restore makes them worthless. */
-  private readonly storing: { readonly run: number; valid: boolean }[] = [];
+  private readonly storing: { readonly run: number; readonly isComplete: boolean; valid: boolean }[] = [];
 
   constructor(runs: readonly number[]) {
     this.runs = [...runs];
@@ -31,15 +33,19 @@ export class StoredRuns {
     this.runs = [...runs];
   }
 
-  begin(run: number): void {
-    this.storing.push({ run, valid: true });
+  /** `isComplete`: its record builds on none before it. */
+  begin(run: number, isComplete: boolean): void {
+    this.storing.push({ run, isComplete, valid: true });
   }
 
   /** Storage has answered. False: for a checkpoint from before a restore, which counts for nothing. */
   end(run: number): boolean {
     const index = this.storing.findIndex((checkpoint) => checkpoint.run === run);
     const [checkpoint] = index < 0 ? [] : this.storing.splice(index, 1);
-    return checkpoint?.valid === true;
+    if (checkpoint?.valid !== true) return false;
+    // As storage does, which keeps no more than what a stage can be put back to.
+    if (checkpoint.isComplete) this.runs = this.runs.filter((stored) => stored >= run - RESEND_RUNS_MAX);
+    return true;
   }
 
   add(run: number): void {

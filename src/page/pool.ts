@@ -83,6 +83,7 @@ export class Pool {
       infer: (session, inputs, options) => this.infer(session, inputs, options),
       status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
+      moveHost: (hostId) => this.ask("moveHost", { hostId }),
       platform: page,
     });
   }
@@ -253,7 +254,7 @@ export class Pool {
   }
 
   /** Asks the driver, the next one too where a bridge died meanwhile. For what may be asked twice. */
-  private ask<M extends "sessions" | "encode" | "originStatus" | "failHost">(
+  private ask<M extends "sessions" | "encode" | "originStatus" | "failHost" | "moveHost">(
     method: M,
     params: ClientCalls[M]["params"],
   ): Promise<ClientCalls[M]["result"]> {
@@ -347,6 +348,7 @@ export class Pool {
       stored: ({ sessionId, run }) => find(sessionId)?.stored(run),
       durable: ({ sessionId, run }) => find(sessionId)?.durable(run),
       unwired: ({ sessionId }) => find(sessionId)?.unwired(),
+      hold: ({ sessionId }) => find(sessionId)?.hold(),
       runFailed: ({ sessionId, run, error }) => find(sessionId)?.runFailed(run, HoldfastError.from(error)),
       sessionFailed: ({ sessionId, error }) => find(sessionId)?.fail(HoldfastError.from(error)),
       prompt: ({ sessionId, base, promptIds }) => find(sessionId)?.prompt(base, promptIds),

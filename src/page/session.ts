@@ -47,10 +47,10 @@ export class Session {
   private readonly waiting = new Unanswered();
   private readonly log = new RunLog();
   private readonly residents: ResidentTable;
-  /** Runs that compute nothing, of which nobody else need know: a later one may fail first, and another begin. */
+  /** Ends with the runs that compute nothing: a later may fail first, and another begin. Keeps none of their answers. */
   private passing: Promise<unknown> = Promise.resolve();
   private readonly attachment: Attachment;
-  private readonly ports = new Ports((message) => this.answered(message));
+  private readonly ports = new Ports(this.log, (message) => this.answered(message));
   private next = 0;
   private acked = -1;
   private readonly acks: LateNumber;
@@ -213,10 +213,10 @@ export class Session {
     const { run, lineage } = fed;
     this.log.addRun(fed);
     const answer = this.waiting.answer(run, signal, (by) => this.runFailed(run, aborted(by)));
-    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]);
+    if (asked.pass !== undefined) this.passing = Promise.allSettled([this.passing, answer]).then(() => {});
     const acked = this.acks.goAlong();
     this.peer.emit("run", { sessionId: this.id, run, reset: fed.reset, error: null, acked, lineage });
-    this.feed(fed);
+    this.ports.feed(fed);
     return answer;
   }
 
@@ -254,13 +254,17 @@ export class Session {
   }
 
   wire(source: MessagePort, sink: MessagePort, feedsFrom: number): void {
-    this.ports.wire(source, sink);
-    for (const entry of this.log.feedsFrom(feedsFrom)) this.feed(entry);
+    this.ports.wire(source, sink, feedsFrom);
   }
 
   /** Answers that still come are of a state that the runs which failed are part of. Other ports follow. */
   unwired(): void {
     this.ports.close();
+  }
+
+  /** Hosts are about to change: other ports follow. What is numbered by now was fed. */
+  hold(): void {
+    this.peer.emit("holds", { sessionId: this.id, run: this.ports.hold(this.next - 1) });
   }
 
   event(event: SessionEvent): void {
@@ -392,9 +396,5 @@ export class Session {
     // One that the page has stopped still uses run numbers until the driver says so.
     if (this.generating.current?.stopped) return true;
     return this.waiting.size >= RUNS_UNANSWERED_MAX || this.log.isFull;
-  }
-
-  private feed(run: FedRun): void {
-    this.ports.feed(run, { checkpoint: this.log.asksCheckpoint(), safe: this.log.safe });
   }
 }

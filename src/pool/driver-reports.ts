@@ -2,6 +2,7 @@ import type { DriverReports } from "../protocol/pool.ts";
 import type { PoolState } from "../state/pool-state.ts";
 import type { BrowserReports } from "./browser-reports.ts";
 import type { HostManager } from "./host-manager.ts";
+import type { Migrations } from "./migrations.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import type { RecoveryManager } from "./recovery-manager.ts";
@@ -17,19 +18,23 @@ export interface DriverReportParts {
   readonly recovery: RecoveryManager;
   readonly hosts: HostManager;
   readonly settling: Settling;
+  readonly migrations: Migrations;
   readonly browsers: BrowserReports;
 }
 
 /** What a bridge's driver reports of the sessions that its page owns; of others it has nothing to say. */
 export function driverReports(
   bridgeId: string,
-  { needs, recovery, hosts: manager, settling, browsers }: DriverReportParts,
+  { needs, recovery, hosts: manager, settling, browsers, migrations }: DriverReportParts,
 ): DriverReportHandlers {
   const state = (): PoolState => needs.journal.state;
   const owns = (sessionId: string): boolean => state().sessions[sessionId]?.bridgeId === bridgeId;
   return {
     settled: ({ sessionId }) => {
       if (owns(sessionId)) settling.settled(sessionId);
+    },
+    still: ({ sessionId, is }) => {
+      if (owns(sessionId)) migrations.still({ sessionId, is });
     },
     operation: ({ sessionId, ...operation }) => {
       if (owns(sessionId)) browsers.operation(sessionId, operation);

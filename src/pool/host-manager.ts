@@ -89,7 +89,13 @@ export class HostManager {
 
   /** Gives a stage a host whose runtime is loaded already: a spare's. */
   adopt(session: SessionRecord, stage: number, spare: SpareRecord, attempt: number): void {
-    const { journal, now } = this.needs;
+    this.assign(session, stage, spare, attempt);
+    this.loadIfBooted(this.needs.journal.state.sessions[session.sessionId] ?? session, stage);
+  }
+
+  /** As `adopt`, before it loads. */
+  assign(session: SessionRecord, stage: number, spare: SpareRecord, attempt: number): void {
+    const { now } = this.needs;
     const { sessionId, origin } = session;
     const { hostId, tabId, browserType } = spare;
     const host = { hostId, place: "tab", browserType, tabId, origin, sessionId, stage, openedAt: now() } as const;
@@ -99,7 +105,6 @@ export class HostManager {
     ];
     for (const body of taken) void note(this.needs, body);
     this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
-    this.loadIfBooted(journal.state.sessions[sessionId] ?? session, stage);
   }
 
   /** The page is there and listens. */

@@ -10,6 +10,7 @@ import { ConsentDesk } from "./consent.ts";
 import { type DriverReportHandlers, driverReports } from "./driver-reports.ts";
 import { HostManager } from "./host-manager.ts";
 import { HostPages } from "./host-pages.ts";
+import { Migrations, MOVES_HANG_ON } from "./migrations.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
@@ -17,7 +18,7 @@ import { originStatus } from "./origin-status.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { Settling } from "./settling.ts";
-import { Spares, tended } from "./spares.ts";
+import { SPARES_HANG_ON, Spares, tended } from "./spares.ts";
 import { ownSessions, poolStatus, stageInfos } from "./status.ts";
 
 /** The resource pool: wires consent, sessions, hosts and recovery to what bridges, host pages and the user say. */
@@ -27,6 +28,8 @@ export class ResourcePool {
   readonly spares: Spares;
   /** Durable points before the extension lets itself be replaced. */
   readonly settling: Settling;
+  /** Planned moves of stages from host to host. */
+  readonly migrations: Migrations;
   /** What the browser tells of hosts' tabs and pages. */
   readonly pages: HostPages;
   private readonly hosts: HostManager;
@@ -38,13 +41,15 @@ export class ResourcePool {
 
   constructor(given: PoolNeeds) {
     this.recorder = new OperationRecorder(given);
-    const needs = tended(this.recorder.watched(), () => this.spares.tend());
+    const spared = tended(this.recorder.watched(), SPARES_HANG_ON, () => this.spares.tend());
+    const needs = tended(spared, MOVES_HANG_ON, () => this.migrations.look());
     this.needs = needs;
     this.consent = new ConsentDesk(needs);
     this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
       this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
     this.spares = new Spares(needs, this.hosts);
+    this.migrations = new Migrations(needs, this.hosts, this.spares, (session, event) => this.tell(session, event));
     this.recovery = new RecoveryManager(needs, this.hosts, this.spares, {
       tell: (session, event) => this.tell(session, event),
       gaveUp: (session, error) => {
@@ -54,7 +59,7 @@ export class ResourcePool {
     });
     this.settling = new Settling(needs);
     this.browsers = new BrowserReports(needs);
-    this.sessions = new SessionManager(needs, this.hosts, this.recovery);
+    this.sessions = new SessionManager(needs, this.hosts, this.recovery, () => this.migrations.emptyOffscreen());
     const pause = (session: SessionRecord): Promise<void> => this.sessions.pause(session);
     this.pages = new HostPages(needs, pause, this.hosts, this.spares, this.recovery);
   }
@@ -121,12 +126,16 @@ export class ResourcePool {
         await admit(params);
         return this.recovery.reported(params);
       },
+      moveHost: async (params) => {
+        await admit(params);
+        return this.migrations.asked(params);
+      },
     };
   }
 
   driverReports(bridgeId: string): DriverReportHandlers {
-    const { needs, recovery, hosts, settling, browsers } = this;
-    return driverReports(bridgeId, { needs, recovery, hosts, settling, browsers });
+    const { needs, recovery, hosts, settling, browsers, migrations } = this;
+    return driverReports(bridgeId, { needs, recovery, hosts, settling, browsers, migrations });
   }
 
   /** What one host page reports; `isOnPage` says which hosts live on it. */

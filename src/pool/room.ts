@@ -84,7 +84,7 @@ export function checkRoom(
       "PLACE_IN_USE",
       offscreen
         ? "A session above level none is open, and an offscreen document would put it at risk; use place tab."
-        : "A session at level none uses the offscreen document, which would put this one at risk; release that session first.",
+        : "A session at level none uses the offscreen document, which would put this one at risk, and cannot be moved to tabs now; try again, or release that session.",
     );
   }
 }

@@ -46,6 +46,8 @@ export class SessionManager {
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
     private readonly recovery: RecoveryManager,
+    /** Empties the offscreen document, as far as that can be done. */
+    private readonly emptyOffscreen: () => Promise<void>,
   ) {
     this.parking = new Parking(needs, this);
     this.owners = new Owners(needs, this.parking);
@@ -59,7 +61,7 @@ export class SessionManager {
     const { needs } = this;
     await this.unlessAborted({ bridgeId, ingestId }, consent());
     const options = parseSessionOptions(asked);
-    checkRoom(needs.journal.state, { sessionId: null, origin, options });
+    await this.unlessAborted({ bridgeId, ingestId }, this.makeRoom({ sessionId: null, origin, options }));
     const session: SessionRecord = {
       sessionId: needs.newId(),
       secret: needs.newId(),
@@ -100,6 +102,18 @@ export class SessionManager {
       this.failOpen(sessionId, HoldfastError.from(toErrorData(error)));
     }
     return ready;
+  }
+
+  /** Throws as `checkRoom` does. Who would be put at risk by sessions in the offscreen document has them moved to tabs first. */
+  private async makeRoom(session: Parameters<typeof checkRoom>[1]): Promise<void> {
+    try {
+      checkRoom(this.needs.journal.state, session);
+    } catch (error) {
+      if (session.options.place === "offscreen" || HoldfastError.from(toErrorData(error)).code !== "PLACE_IN_USE")
+        throw error;
+      await this.emptyOffscreen();
+      checkRoom(this.needs.journal.state, session);
+    }
   }
 
   private beginOpening(sessionId: string, ingestId: string | null, isResume: boolean): Promise<SessionInfo> {
@@ -250,7 +264,7 @@ export class SessionManager {
     const ready = this.beginOpening(sessionId, openId, true);
     this.owners.watch();
     try {
-      checkRoom(this.needs.journal.state, session);
+      await this.makeRoom(session);
       await this.needs.checkModel(session.planId ?? "");
       const now = this.session(sessionId);
       if (now?.status === "resuming")

@@ -8,22 +8,20 @@ import {
 } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, TransactionBody } from "../state/pool-state.ts";
+import type { HostRecord, SessionRecord, SpareRecord, StandbyFor, TransactionBody } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
 import { isSettled } from "./standby-decision.ts";
 import { Standbys } from "./standbys.ts";
 
-const MATTERS: ReadonlySet<TransactionBody["action"]> = new Set([
-  "stage_ready",
-  "stage_recovered",
-  "update_session",
-  "remove_session",
-]);
+type Actions = ReadonlySet<TransactionBody["action"]>;
 
-/** The same needs, with a journal of which whoever tends the spares hears. */
-export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
+/** What the need for spares hangs on. */
+export const SPARES_HANG_ON: Actions = new Set(["stage_ready", "stage_recovered", "update_session", "remove_session"]);
+
+/** The same needs, with a journal of which whoever tends what hangs on these transactions hears. */
+export function tended(needs: PoolNeeds, matters: Actions, tend: () => void): PoolNeeds {
   const { journal } = needs;
   return {
     ...needs,
@@ -33,7 +31,7 @@ export function tended(needs: PoolNeeds, tend: () => void): PoolNeeds {
       },
       append: (body) => {
         const written = journal.append(body);
-        if (MATTERS.has(body.action)) tend();
+        if (matters.has(body.action)) tend();
         return written;
       },
     },
@@ -91,14 +89,35 @@ export class Spares {
     if (record === undefined || session.options.place !== "tab") return false;
     const provider = session.gpuLosses > GPU_LOSSES_MAX ? "wasm" : record.provider;
     if (lostDevice && provider !== "wasm") return false;
-    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
-    const spare = [this.standbys.of(session, stage), ...spares].find(
-      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
-    );
+    const spare = this.atHand(session, stage, provider);
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
     this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
     return true;
+  }
+
+  /** The standby of a stage, or else a spare of this provider. */
+  private atHand(session: SessionRecord, stage: number, provider: Provider | null): SpareRecord | undefined {
+    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
+    return [this.standbys.of(session, stage), ...spares].find(
+      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
+    );
+  }
+
+  /**
+   * A host that is to take a stage over as planned, and follows its state until then: a spare, or a new one. Returns its id; null:
+   * the stage has none to be moved from.
+   */
+  async prepare(session: SessionRecord, stage: number): Promise<string | null> {
+    const provider = session.stages[stage]?.provider ?? null;
+    if (provider === null) return null;
+    const spare = this.atHand(session, stage, provider);
+    if (spare === undefined) {
+      const { sessionId, origin } = session;
+      return this.open(provider, { sessionId, stage, origin, loaded: false, moves: true });
+    }
+    if (spare.standby === undefined) this.standbys.load(spare, session, stage, true);
+    return spare.hostId;
   }
 
   /** A host whose stage went to a spare begins anew as the next one, in a frame of its own: nothing of it is kept. */
@@ -114,7 +133,12 @@ export class Spares {
   booted({ hostId, attempt }: Lease): boolean {
     const spare = this.find({ hostId, attempt });
     if (spare === undefined) return false;
-    this.put({ ...spare, phase: "ready" });
+    const ready = { ...spare, phase: "ready" } as const;
+    const { standby } = spare;
+    const session = standby === undefined ? undefined : this.needs.journal.state.sessions[standby.sessionId];
+    // Opened for a move.
+    if (standby !== undefined && session !== undefined) this.standbys.load(ready, session, standby.stage, true);
+    else this.put(ready);
     this.tend();
     return true;
   }
@@ -157,7 +181,8 @@ export class Spares {
   /** A start: what another service worker had begun with nobody goes on with. `isAlive`: its page is there. */
   async reconcile(isAlive: (hostId: string) => boolean): Promise<void> {
     for (const { hostId, phase, standby } of this.all)
-      if (phase !== "ready" || standby?.loaded === false || !isAlive(hostId)) await this.close(hostId);
+      if (phase !== "ready" || standby?.loaded === false || standby?.moves || !isAlive(hostId))
+        await this.close(hostId);
     this.tend();
   }
 
@@ -178,21 +203,23 @@ export class Spares {
     this.needs.journal.append({ action: "set_spare", data: spare }).catch(() => undefined);
   }
 
-  private async open(provider: Provider): Promise<void> {
+  private async open(provider: Provider, standby?: StandbyFor): Promise<string> {
     const { needs } = this;
     const browserType = needs.history.reports.ownType;
     const hostId = needs.newId();
-    const spare = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
+    const known = { hostId, tabId: null, browserType, provider, attempt: 0, openedAt: needs.now() };
+    const spare = standby === undefined ? known : { ...known, standby };
     try {
       // Journalled before the page opens, like every host.
       await needs.journal.append({ action: "set_spare", data: { ...spare, phase: "waiting" } });
       const tabId = await needs.openPage(hostId, "tab");
       // The last session may have ended meanwhile; a page that nobody knows is told to leave.
-      if (this.find(spare) === undefined) return await needs.closePage({ hostId, place: "tab", tabId });
-      this.boot({ ...spare, tabId, phase: "waiting" });
+      if (this.find(spare) === undefined) await needs.closePage({ hostId, place: "tab", tabId });
+      else this.boot({ ...spare, tabId, phase: "waiting" });
     } catch {
       this.lost(spare);
     }
+    return hostId;
   }
 
   private boot(spare: SpareRecord): void {

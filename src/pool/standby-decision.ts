@@ -31,14 +31,17 @@ export function decideStandbys(state: PoolState, now: number): StandbyDecision {
     for (const [stage, { provider }] of stages.entries()) {
       // One that checks another's runs needs none.
       if (planStage(session, stage) !== stage) continue;
-      const own = all.find((spare) => isStandbyOf(spare, session, stage) && spare.provider === provider);
+      const own = all.find(
+        (spare) => isStandbyOf(spare, session, stage) && spare.provider === provider && !spare.standby?.moves,
+      );
       if (own !== undefined) kept.add(own.hostId);
       const at = free.findIndex((spare) => spare.provider === provider);
       const [spare] = own === undefined && isCalm && at >= 0 ? free.splice(at, 1) : [];
       if (spare !== undefined) assign.push({ spare, session, stage });
     }
   }
-  const close = all.filter(({ standby, hostId }) => standby !== undefined && !kept.has(hostId));
+  // One that is to move a stage is the migration's.
+  const close = all.filter(({ standby, hostId }) => standby !== undefined && !standby.moves && !kept.has(hostId));
   return { close: close.map(({ hostId }) => hostId), assign };
 }
 

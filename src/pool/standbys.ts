@@ -1,6 +1,6 @@
 import { SHARD_LOAD_DEADLINE_MS } from "../base/limits.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { SessionRecord, SpareRecord } from "../state/pool-state.ts";
+import type { SessionRecord, SpareRecord, StandbyFor } from "../state/pool-state.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideStandbys, isStandbyOf } from "./standby-decision.ts";
@@ -32,10 +32,11 @@ export class Standbys {
     );
   }
 
-  private load(spare: SpareRecord, session: SessionRecord, stage: number): void {
+  /** `moves`: for a planned move. */
+  load(spare: SpareRecord, session: SessionRecord, stage: number, moves = false): void {
     const { sessionId, origin } = session;
     const { hostId, attempt } = spare;
-    const standby = { sessionId, stage, origin, loaded: false };
+    const standby: StandbyFor = { sessionId, stage, origin, loaded: false, ...(moves ? { moves } : {}) };
     this.put({ ...spare, standby });
     this.hosts.load(session, stage, { hostId, attempt, bootedAs: attempt, standby: true });
     this.needs.after(SHARD_LOAD_DEADLINE_MS, () => {

@@ -2,7 +2,7 @@ import type { ErrorData } from "../base/errors.ts";
 import type { SessionEvent } from "./events.ts";
 import type { Lineage } from "./lineage.ts";
 import type { SessionOptions } from "./options.ts";
-import type { FailedHost, KnownBrowsers, OriginNews } from "./origin.ts";
+import type { FailedHost, KnownBrowsers, MovedHost, OriginNews } from "./origin.ts";
 import type { SessionInfo } from "./pool.ts";
 
 /** Page's client library → bridge frame, once, by `postMessage` with one port. */
@@ -112,6 +112,8 @@ export interface ClientCalls {
   originStatus: { params: { known: KnownBrowsers }; result: OriginNews };
   /** A host of the site's own failed, as the page sees it: it is recovered as after any other fault. */
   failHost: { params: { hostId: string; signal: string }; result: FailedHost };
+  /** A host of the site's own hands its stage to another one, as planned. */
+  moveHost: { params: { hostId: string }; result: MovedHost };
   /** A text as its session's tokenizer has it, special tokens included. */
   encode: { params: { sessionId: string; text: string }; result: EncodedText };
   /**
@@ -161,6 +163,8 @@ export interface ClientEvents {
   resume: { sessionId: string };
   /** Answers of all runs up to this one have arrived. */
   ack: { sessionId: string; run: number };
+  /** After `hold`: all runs up to this one were fed, and none after it. */
+  holds: { sessionId: string; run: number };
   stopGeneration: { sessionId: string };
   /** The page gave up on a resume: the session goes back to where it was. */
   leave: { sessionId: string };
@@ -182,6 +186,8 @@ export interface DriverEvents {
   durable: { sessionId: string; run: number };
   /** Said before runs that failed with a host: whatever still comes over the session's ports counts for nothing. */
   unwired: { sessionId: string };
+  /** Hosts are about to change: nothing is to be fed until other ports come. Answers still do. */
+  hold: { sessionId: string };
   runFailed: { sessionId: string; run: number; error: ErrorData };
   /** No run of the session will be answered any more. */
   sessionFailed: { sessionId: string; error: ErrorData };

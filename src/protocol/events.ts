@@ -52,6 +52,20 @@ export type SessionEvent =
       readonly ms: number;
       readonly replayedRuns: number;
       readonly restoredRun: number;
+      /** Reading stored state and putting it back took so long, milliseconds; 0: none was read. */
+      readonly restoreMs: number;
+    }
+  /**
+   * A planned move of stages to other hosts, between two runs and with their state. `failed`: they stay where they are, or a
+   * fault came first and is recovered from.
+   */
+  | {
+      readonly type: "migration";
+      readonly phase: "begun" | "done" | "failed";
+      readonly stages: readonly number[];
+      readonly reason: string;
+      /** Since it began. */
+      readonly ms: number;
     }
   | { readonly type: "provider"; readonly stage: number; readonly from: Provider; readonly to: Provider }
   | { readonly type: "durable"; readonly run: number }

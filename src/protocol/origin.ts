@@ -76,6 +76,12 @@ export interface OriginNews extends Omit<OriginStatus, "browsers"> {
   readonly browsers: readonly BrowserNews[];
 }
 
+/** What came of a planned move: whether it was made, and which host carries the stage now. */
+export interface MovedHost {
+  readonly moved: boolean;
+  readonly hostId: string;
+}
+
 /** Where a host that a page reported stood. */
 export interface FailedHost {
   readonly sessionId: string;

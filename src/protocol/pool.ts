@@ -4,7 +4,7 @@ import type { GenerationHead, KnownGeneration, OwnSession } from "./client.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
-import type { FailedHost, KnownBrowsers, OriginNews } from "./origin.ts";
+import type { FailedHost, KnownBrowsers, MovedHost, OriginNews } from "./origin.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -137,6 +137,8 @@ export interface PoolCalls {
   originStatus: { params: Caller & { known: KnownBrowsers }; result: OriginNews };
   /** The page found a host of its site to have failed: what recovers it is the same as for every other fault. */
   failHost: { params: Caller & { hostId: string; signal: string }; result: FailedHost };
+  /** A host of the site's is to hand its stage to another one, between two runs and with its state. */
+  moveHost: { params: Caller & { hostId: string }; result: MovedHost };
 }
 
 /** Pool → driver. */
@@ -145,6 +147,8 @@ export interface PoolEvents {
   progress: { ingestId: string; event: SessionEvent };
   /** Where the model's bytes are to go. */
   ingestAt: { ingestId: string; sessionId: string; hostId: string };
+  /** Stand between two runs, all state stored, without ports, and say `still`: hosts are about to change. */
+  standStill: { sessionId: string };
   /** Make all that was done durable and say `settled`: this extension is about to be replaced. */
   settle: { sessionId: string };
 }
@@ -153,6 +157,8 @@ export interface DriverReports {
   /** The stages answered a run since they were wired: whatever was recovered before then works. */
   verified: { sessionId: string };
   settled: { sessionId: string };
+  /** `is` false: it cannot stand still now, and goes on with the hosts that it has. */
+  still: { sessionId: string; is: boolean };
   /** Work that lasts: begun, or ended so. One id however often it is told. */
   operation: { sessionId: string; operationId: string; type: "generation"; status: OperationStatus };
   /** These hosts take no ports, or do not answer over them, time and again: is there anybody? */

@@ -58,8 +58,11 @@ export type RestoreFrom = "records" | "initial" | "lost";
 export interface StageCalls {
   /** Once per wiring: what this stage has. */
   sync: { params: { epoch: number }; result: StageStatus };
-  /** Begins to store the state after `run`, if that is where the stage stands; `stored` is told as ever. */
-  store: { params: { run: number }; result: StageStatus };
+  /**
+   * Begins to store the state after `run`, if that is where the stage stands; `stored` is told as ever. `toMove`: at levels
+   * that keep no state too, since the stage is about to have another host.
+   */
+  store: { params: { run: number; toMove: boolean }; result: StageStatus };
   /**
    * Puts a stage at the state after `run` (-1: before the first). `answered`: runs up to this one are done again, and the
    * caller has their answers: a host in which one of them fails now is of no use. What is stored up to `durable` stays.

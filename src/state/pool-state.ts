@@ -33,6 +33,8 @@ export interface StandbyFor {
   readonly stage: number;
   readonly origin: string;
   readonly loaded: boolean;
+  /** For a planned move of the stage, and not for its loss. */
+  readonly moves?: true;
 }
 
 /**
@@ -174,7 +176,7 @@ export type TransactionBody =
   | {
       readonly action: "update_session";
       readonly data: { readonly sessionId: string; readonly at: number } & Partial<
-        Pick<SessionRecord, "status" | "bridgeId" | "secret" | "ownerLostAt" | "gpuLosses" | "durableRun">
+        Pick<SessionRecord, "status" | "bridgeId" | "secret" | "ownerLostAt" | "gpuLosses" | "durableRun" | "options">
       >;
     }
   | {

@@ -4,7 +4,7 @@ import { Random } from "../unit/random.ts";
 import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
 import { keptTooLong, leaksOf } from "./checks/leaks.ts";
-import { Coverage } from "./coverage.ts";
+import { cellOf } from "./coverage.ts";
 import { FAULT_TABLE, type Target } from "./faults.ts";
 import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
 import { Slot } from "./slot.ts";
@@ -14,8 +14,14 @@ import { WebPage } from "./world/web-page.ts";
 
 /** A fault waits so long for its session to be in its phase, then comes anyway. */
 const PHASE_WAIT_MS = 1_000;
-/** How often it is looked at: some phases are over soon. */
-const LOOK_MS: Readonly<Record<Phase, number>> = { opening: 10, idle: 5, running: 2.5, storing: 1.5, recovering: 10 };
+/** It comes so long after its phase began, at most: about as long as the phase lasts. */
+const INTO_PHASE_MS: Readonly<Record<Phase, number>> = {
+  opening: 500,
+  idle: 10,
+  running: 8,
+  storing: 4,
+  recovering: 400,
+};
 /** After the last word: whatever is still to end by itself ends within this. */
 const END_MS = 400_000;
 /** A fault may be felt so long after it has ended. */
@@ -34,7 +40,8 @@ export interface Outcome {
   readonly faults: number;
   readonly sessions: number;
   readonly trace: number;
-  readonly coverage: Coverage;
+  /** What hit which session, by `fault phase level`. */
+  readonly met: readonly string[];
   readonly log: readonly string[];
 }
 
@@ -57,11 +64,13 @@ class History {
   private readonly pages: WebPage[];
   private readonly slots: Slot[];
   private readonly guard: Guard;
-  private readonly coverage = new Coverage();
+  private readonly met: string[] = [];
   private readonly fired: Fired[] = [];
   private readonly violations = new Set<string>();
   private readonly log: string[] = [];
   private sessions = 0;
+  /** After each event, while a fault waits for its phase. */
+  private look: (() => void) | null = null;
   private allFired = false;
 
   constructor(private readonly plan: HistoryPlan) {
@@ -78,6 +87,7 @@ class History {
       (slot, index) =>
         new Slot(slot, index, {
           seed: plan.seed,
+          isLong: plan.isLong,
           now: () => this.loop.now,
           sleep: (ms) => this.sleep(ms),
           page: () => this.pages[slot.page] as WebPage,
@@ -91,7 +101,7 @@ class History {
           violation: (what) => this.violation(what),
           note: (what) => this.note(what),
           event: (one, event) => {
-            if (event.type !== "progress") this.note(`slot ${one.index}: ${JSON.stringify(event)}`);
+            if (event.type !== "progress") this.note(() => `slot ${one.index}: ${JSON.stringify(event)}`);
             if (event.type === "durable" && one.session !== null)
               this.guard.durable(one.session.id, one.plan, event.run, this.isDamaged);
           },
@@ -118,6 +128,7 @@ class History {
         this.violation("nothing is left to happen, and the history has not ended");
         break;
       }
+      this.look?.();
       if (loop.now - looked > 250) {
         looked = loop.now;
         this.checkBounds();
@@ -141,7 +152,7 @@ class History {
       faults: this.fired.length,
       sessions: this.sessions,
       trace: loop.trace,
-      coverage: this.coverage,
+      met: this.met,
       log: this.log,
     };
   }
@@ -158,7 +169,10 @@ class History {
   }
 
   private async disturb(): Promise<void> {
-    for (const fault of this.plan.faults) {
+    const { faults } = this.plan;
+    for (const fault of faults) {
+      // What a fault needed to find its phase is one of them.
+      if (this.fired.length >= faults.length) break;
       await this.sleep(fault.waitMs);
       await this.comeTo(fault);
       this.fire(fault.kind, fault);
@@ -167,26 +181,41 @@ class History {
   }
 
   /** Waits until the fault's session is in its phase. */
-  private async comeTo({ slot: index, phase, stage }: PlannedFault): Promise<void> {
+  private comeTo({ slot: index, phase, stage }: PlannedFault): Promise<void> {
     const slot = this.slots[index] as Slot;
     if (phase === "opening" && !slot.isOpening) slot.wantsReopen = true;
     slot.quietSteps = 0;
-    const until = this.loop.now + PHASE_WAIT_MS;
     let helped = false;
-    await new Promise<void>((come) => {
+    // Where it was over too soon, it is met earlier the next time.
+    let into = this.random.next() * INTO_PHASE_MS[phase];
+    return new Promise((come) => {
+      let isMet = false;
+      const met = (): void => {
+        isMet = true;
+        this.look = null;
+        come();
+      };
+      const cancel = this.loop.after(PHASE_WAIT_MS, met);
+      const lookAgain = (): void => {
+        if (isMet) return;
+        into /= 4;
+        if (this.phaseOf(slot) !== phase) this.look = look;
+        else {
+          cancel();
+          met();
+        }
+      };
       const look = (): void => {
         const now = this.phaseOf(slot);
-        if (now === phase || this.loop.now >= until) {
-          come();
-          return;
-        }
-        if (phase === "recovering" && !helped && now !== "opening") {
+        if (now === phase) {
+          this.look = null;
+          this.loop.after(into, lookAgain);
+        } else if (phase === "recovering" && !helped && now !== "opening") {
           helped = true;
           this.fire("hostCrash", { kind: "hostCrash", slot: index, phase, stage, waitMs: 0 });
         }
-        this.loop.after(LOOK_MS[phase], look);
       };
-      look();
+      this.look = look;
     });
   }
 
@@ -194,7 +223,7 @@ class History {
     const slot = this.slots[index] as Slot;
     const { browser } = this;
     const phase = this.phaseOf(slot);
-    this.coverage.count(kind, phase, slot.plan.level);
+    this.met.push(cellOf(kind, phase, slot.plan.level));
     const record = this.recordOf(slot);
     const stage = Math.floor(share * slot.plan.shards);
     const hostId = record?.stages[stage]?.hostId ?? null;
@@ -306,8 +335,8 @@ class History {
     return new Promise((resolve) => void this.loop.after(ms, resolve));
   }
 
-  private note(what: string): void {
-    if (this.plan.isVerbose) this.log.push(`${this.loop.now.toFixed(1)} ms:   ${what}`);
+  private note(what: () => string): void {
+    if (this.plan.isVerbose) this.log.push(`${this.loop.now.toFixed(1)} ms:   ${what()}`);
   }
 
   private violation(what: string): void {

@@ -37,12 +37,3 @@ it("a history is as long as it must be to mean something", async () => {
     expect(planHistory(seed).slots.length).toBeGreaterThanOrEqual(2);
   }
 });
-
-it.each([
-  [3, "two sessions that one page opens at once are not mixed up"],
-  [51, "a disk that is full while a host gets ready keeps no session waiting"],
-  [192, "a machine that sleeps while a page gets a new frame parks no session of it"],
-  [863, "a run whose answer the page has is not skipped when it fails as it is done again"],
-])("seed %i: %s", async (seed) => {
-  expect((await history(seed)).violations).toEqual([]);
-});

@@ -12,6 +12,8 @@ import type { WebPage } from "./world/web-page.ts";
 /** What a slot needs of the history that it is part of. */
 export interface SlotNeeds {
   readonly seed: number;
+  /** Much is done between the faults. */
+  readonly isLong: boolean;
   readonly now: () => number;
   sleep(ms: number): Promise<void>;
   page(): WebPage;
@@ -25,7 +27,7 @@ export interface SlotNeeds {
   isUnsure(): boolean;
   opened(): void;
   violation(what: string): void;
-  note(what: string): void;
+  note(what: () => string): void;
   event(slot: Slot, event: SessionEvent): void;
 }
 
@@ -126,7 +128,7 @@ export class Slot {
     this.work = work;
     this.isTakenUp = true;
     const run = session.nextRun - 1;
-    needs.note(`slot ${this.index} took ${id} up after run ${run}`);
+    needs.note(() => `slot ${this.index} took ${id} up after run ${run}`);
     if (run < known && this.keepsState && !needs.isUnsure())
       needs.violation(`a session was taken up after run ${run}, and run ${known} was called durable`);
     const code = await work.takenUp(session, run, this.keepsState && !needs.isUnsure());
@@ -158,6 +160,7 @@ export class Slot {
   private newWork(): Work {
     const { plan, random, needs } = this;
     return new Work(plan, random, {
+      isLong: needs.isLong,
       counted: (call) => this.counted(call),
       settled: () => {
         this.outstandingSince = needs.now();
@@ -168,7 +171,7 @@ export class Slot {
   }
 
   private check(code: ErrorCode, isOpening: boolean): void {
-    this.needs.note(`slot ${this.index} heard ${code}`);
+    this.needs.note(() => `slot ${this.index} heard ${code}`);
     if (!this.needs.mayFail(this, code, this.openedAt, isOpening))
       this.needs.violation(`${code} in ${isOpening ? "an opening" : "a session"} at level ${this.plan.level}`);
   }

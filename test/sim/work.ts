@@ -10,6 +10,8 @@ import type { SlotPlan } from "./plan.ts";
 import { codeOf } from "./slot.ts";
 
 interface WorkNeeds {
+  /** Bursts of runs are common. */
+  readonly isLong: boolean;
   /** Somebody waits for it. */
   counted<T>(call: Promise<T>): Promise<T>;
   /** Something of what is waited for came. */
@@ -98,7 +100,7 @@ export class Work {
   private async runs(session: Session): Promise<StepEnd> {
     const { random, oracle } = this;
     const base = session.nextRun;
-    const count = 1 + random.below(random.chance(0.15) ? 20 : 4);
+    const count = 1 + random.below(this.isBurst() ? 20 : 2);
     const answers: Promise<Answer>[] = [];
     this.asked = [];
     for (let index = 0; index < count; index++) {
@@ -179,7 +181,7 @@ export class Work {
     const generation = {
       base: session.nextRun,
       prompt: someIds(random),
-      count: 1 + random.below(random.chance(0.3) ? 20 : 6),
+      count: 1 + random.below(this.isBurst() ? 20 : 3),
       isOver: false,
     };
     const { prompt, count } = generation;
@@ -233,6 +235,11 @@ export class Work {
   private ended(code: ErrorCode): ErrorCode {
     this.needs.check(code);
     return code;
+  }
+
+  /** So many runs that state is stored in between. */
+  private isBurst(): boolean {
+    return this.random.chance(this.needs.isLong ? 0.25 : 0.04);
   }
 
   private any(): Kept | undefined {

@@ -1,6 +1,6 @@
 import "./setup.ts";
 import { parentPort, workerData } from "node:worker_threads";
-import { Coverage } from "./coverage.ts";
+import { emptyTable } from "./coverage.ts";
 import { type Outcome, play } from "./history.ts";
 import { type HistoryPlan, planHistory } from "./plan.ts";
 import { shrink } from "./shrink.ts";
@@ -40,7 +40,7 @@ export type SimReport =
     };
 
 const order = workerData as SimOrder;
-const coverage = new Coverage();
+const coverage = emptyTable();
 const NONE = Number.POSITIVE_INFINITY;
 const sums = { histories: 0, events: 0, faults: 0, eventsMin: NONE, faultsMin: NONE, sessionsMin: NONE };
 const begunAt = performance.now();
@@ -75,7 +75,7 @@ function next(): void {
   if (isLeft && isInTime && failures < order.failuresMax) {
     seed = due;
     setImmediate(turn);
-  } else tell({ kind: "done", ...sums, coverage: coverage.counts });
+  } else tell({ kind: "done", ...sums, coverage });
 }
 
 function planned(): HistoryPlan {
@@ -84,7 +84,7 @@ function planned(): HistoryPlan {
 
 function playOne(): Outcome {
   const outcome = play(planned());
-  coverage.merge(outcome.coverage.counts);
+  for (const cell of outcome.met) coverage[cell] = (coverage[cell] ?? 0) + 1;
   sums.histories++;
   sums.events += outcome.events;
   sums.faults += outcome.faults;

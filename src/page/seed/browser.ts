@@ -33,6 +33,20 @@ export class Browser {
   }
 
   /**
+   * Its stage moves to another host as planned: between two runs, with its state, while the session goes on. Returns the id of
+   * the browser that carries the stage then. Throws BAD_OPTIONS for a host that is gone, RECOVERY_FAILED where it could not be
+   * moved and stays, or a fault came first.
+   */
+  async migrate(): Promise<string> {
+    const { moved, hostId } = await this.connections.pool.needs.moveHost(this.browserId);
+    if (moved) return hostId;
+    throw new HoldfastError(
+      "RECOVERY_FAILED",
+      "The stage could not be moved now; it stays where it is, or was recovered from a fault. Ask again when the session is live.",
+    );
+  }
+
+  /**
    * Runs a model of the pool. All of its stages take part, this host's among them when it carries one of the model. Throws as
    * `pool.infer` does, BAD_OPTIONS for other operations.
    */

@@ -3,7 +3,7 @@ import { MAX_CONNECTIONS, MODEL_IDLE_MS } from "../../base/limits.ts";
 import type { Platform } from "../../base/platform.ts";
 import { PerformanceHistoryTracker } from "../../history/tracker.ts";
 import type { StageInfo } from "../../protocol/events.ts";
-import type { FailedHost, OriginStatus } from "../../protocol/origin.ts";
+import type { FailedHost, MovedHost, OriginStatus } from "../../protocol/origin.ts";
 import { parseSessionOptions } from "../../protocol/session-options.ts";
 import type { CreateSessionOptions } from "../pool.ts";
 import type { Session } from "../session.ts";
@@ -89,6 +89,7 @@ export interface BridgeNeeds {
   infer(session: Session, inputs: Inputs, options?: InferOptions): Promise<Inference>;
   status(): Promise<OriginStatus>;
   failHost(hostId: string, signal: string): Promise<FailedHost>;
+  moveHost(hostId: string): Promise<MovedHost>;
   readonly platform: Pick<Platform, "now" | "after">;
 }
 

@@ -19,12 +19,12 @@ export class Guard implements Watch {
   constructor(
     private readonly browser: Browser,
     private readonly violation: (what: string) => void,
-    private readonly note: (what: string) => void,
+    private readonly note: (what: () => string) => void,
   ) {}
 
   transaction({ action, data }: TransactionBody, before: PoolState, after: PoolState): void {
     this.state = after;
-    this.note(`journal: ${action} ${JSON.stringify(data).slice(0, 160)}`);
+    this.note(() => `journal: ${action} ${JSON.stringify(data).slice(0, 160)}`);
     if (action === "add_model_to_browser" && "sessionId" in data) this.assigned(data, before);
     else if (action === "stage_ready") {
       const record = after.sessions[data.sessionId]?.stages[data.stage];

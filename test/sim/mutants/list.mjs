@@ -1,6 +1,6 @@
 /**
  * Rules of recovery, each broken in one place. The simulator must notice every one of them. `seeds`: histories, of those from
- * 1 to 250, in which it was noticed last; where none of them shows it any more, it is looked for anew.
+ * 1 to 400, in which it was noticed last; where none of them shows it any more, it is looked for anew.
  * @type {readonly import("../simulate.mjs").Mutant[]}
  */
 export const MUTANTS = [
@@ -9,7 +9,7 @@ export const MUTANTS = [
     file: "src/fault/decide-recovery.ts",
     find: "step === undefined || climbs >= policy.attemptsMax",
     replace: "step === undefined",
-    seeds: [50],
+    seeds: [271],
   },
   {
     name: "acknowledged before durable: a checkpoint counts as stored before it is",
@@ -17,76 +17,76 @@ export const MUTANTS = [
     find: "      await this.needs.stores.writeCheckpoint(",
     replace:
       '      frame.emit("stored", { run: record.run, error: null });\n      await this.needs.stores.writeCheckpoint(',
-    seeds: [8],
+    seeds: [11],
   },
   {
     name: "the wrong run is restored: the one before the safe one",
     file: "src/host/stage.ts",
     find: 'from === "records" ? await this.needs.records(run) : []',
     replace: 'from === "records" ? (await this.needs.records(run)).slice(0, -1) : []',
-    seeds: [22],
+    seeds: [54],
   },
   {
     name: "two recoveries at once: a stage that is lost is lost again",
     file: "src/pool/recovery-manager.ts",
     find: '    if (session.stages[stage]?.phase === "lost") return;\n',
     replace: "",
-    seeds: [16],
+    seeds: [2],
   },
   {
     name: "nothing is kept: outputs are gone once they are sent",
     file: "src/host/stage.ts",
     find: "      if (this.options.durable) this.keep(answer);\n",
     replace: "",
-    seeds: [4],
+    seeds: [26],
   },
   {
     name: "a failed run is not skipped when it is done again",
     file: "src/page/session.ts",
     find: 'if (error.code !== "ABORTED") this.log.markFailed(run, toErrorData(error));',
     replace: "",
-    seeds: [3],
+    seeds: [89],
   },
   {
     name: "feeds are dropped when they are answered, not when they are safe",
     file: "src/page/session.ts",
     find: "    this.acked = run;\n    this.acks.grow(run);\n",
     replace: "    this.acked = run;\n    this.acks.grow(run);\n    this.log.drop(run);\n",
-    seeds: [8],
+    seeds: [4],
   },
   {
     name: "sleep is silence: the hang detector counts time in which it did not run",
     file: "src/fault/hang-detector.ts",
     find: "this.clock += Math.min(elapsed, TICK_CREDIT_MS);",
     replace: "this.clock += elapsed;",
-    seeds: [4],
+    seeds: [2],
   },
   {
     name: "a stage goes on in channels that nobody has agreed on",
     file: "src/host/stage.ts",
     find: "    this.waiting.clear();\n    this.held = true;",
     replace: "    this.waiting.clear();",
-    seeds: [45],
+    seeds: [116],
   },
   {
     name: "what ended sessions stored is kept for ever",
     file: "src/pool/session-manager.ts",
     find: "    await forgetStored(this.needs, sessionId);\n",
     replace: "",
-    seeds: [1],
+    seeds: [13],
   },
   {
     name: "a new service worker forgets what it was in the middle of",
     file: "src/pool/start.ts",
     find: 'if (record.phase !== "ready") pool.resumeRecovery',
     replace: 'if (record.phase === "nowhere") pool.resumeRecovery',
-    seeds: [6],
+    seeds: [30],
   },
   {
     name: "the tab of a host that is out of the books is left open",
     file: "src/pool/start.ts",
     find: "    if (!isHost(pool.state, hostId)) await needs.closePage",
     replace: "    if (hostId === null) await needs.closePage",
-    seeds: [36],
+    seeds: [125],
   },
 ];

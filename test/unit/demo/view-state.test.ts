@@ -16,7 +16,15 @@ const fault: SessionEvent = {
   signal: "frame process gone",
 };
 const recovering: SessionEvent = { type: "recovering", stage: 0, step: "restart", attempt: 1 };
-const recovered: SessionEvent = { type: "recovered", stage: 0, hostId: "b", ms: 40, replayedRuns: 2, restoredRun: 1 };
+const recovered: SessionEvent = {
+  type: "recovered",
+  stage: 0,
+  hostId: "b",
+  ms: 40,
+  replayedRuns: 2,
+  restoredRun: 1,
+  restoreMs: 0,
+};
 
 function story(events: readonly SessionEvent[]): { view: ViewState; states: (BoxState | undefined)[] } {
   const states: (BoxState | undefined)[] = [];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RecoveryProof } from "../../../src/driver/proof.ts";
 
-const replayed = () => ({ replayedRuns: 2, restoredRun: 16 });
+const replayed = () => ({ replayedRuns: 2, restoredRun: 16, restoreMs: 0 });
 
 describe("a recovery is proved", () => {
   it("by the answer of a run that the last stage had not done when all was wired anew", () => {
@@ -10,7 +10,7 @@ describe("a recovery is proved", () => {
     proof.wired(20, 25, replayed);
     // Done before the fault; its answer was still on its way.
     expect(proof.answered(20, 150)).toBeNull();
-    expect(proof.answered(21, 180)).toEqual([{ stage: 0, ms: 80, replayedRuns: 2, restoredRun: 16 }]);
+    expect(proof.answered(21, 180)).toEqual([{ stage: 0, ms: 80, replayedRuns: 2, restoredRun: 16, restoreMs: 0 }]);
     expect(proof.answered(22, 190)).toBeNull();
   });
   it("by all that was asked for, where the last stage was lost and nobody knows what it had answered", () => {
@@ -24,7 +24,7 @@ describe("a recovery is proved", () => {
     const proof = new RecoveryProof();
     proof.stageLost(1, 0);
     proof.wired(25, 25, replayed);
-    expect(proof.answered(25, 7)).toEqual([{ stage: 1, ms: 7, replayedRuns: 2, restoredRun: 16 }]);
+    expect(proof.answered(25, 7)).toEqual([{ stage: 1, ms: 7, replayedRuns: 2, restoredRun: 16, restoreMs: 0 }]);
   });
   it("anew after each wiring, counted from the last loss", () => {
     const proof = new RecoveryProof();

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { checkKeep, Resident, splitFeeds } from "../../../src/page/residents.ts";
 import { idsTensor, Reference } from "./world/model.ts";
@@ -128,3 +130,21 @@ describe("a model without state whose output a handle keeps", () => {
 function sum(values: readonly number[]): number {
   return values.reduce((all, value) => all + value, 0);
 }
+
+it("what was read is not kept by the page's side of the session once another run that computes nothing has ended", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const world = await opened(12);
+  const state = await keptAfter(world, [1, 2]);
+  // Its bytes: the tensor around them is made for the caller.
+  const read = async () => {
+    const [tensor] = Object.values(await state.read());
+    return new WeakRef((tensor?.data ?? []) as Float32Array);
+  };
+  const first = await read();
+  await read();
+  await vi.waitFor(() => {
+    collect();
+    expect(first.deref() === undefined).toBe(true);
+  });
+});

@@ -40,6 +40,8 @@ export class FakeBrowser {
   state: PoolState = EMPTY_POOL;
   pool: ResourcePool;
   readonly tabs = new Map<number, Tab>();
+  /** Hosts in the offscreen document. */
+  readonly offscreen = new Set<string>();
   readonly bridges = new Set([BRIDGE]);
   readonly told: SessionEvent[] = [];
   readonly ingestAt: string[] = [];
@@ -64,6 +66,8 @@ export class FakeBrowser {
   /** The page sends its model. */
   sendsModel = true;
   refuseTabs = false;
+  /** What drivers say when they are to stand still; null: nobody answers. */
+  standsStill: boolean | null = true;
   /** What is appended holds, and is not stored. */
   diskFull = false;
   /** What hosts say of themselves when they are asked; milliseconds without a run. */
@@ -274,7 +278,11 @@ export class FakeBrowser {
         return self.history;
       },
       openPage: async (hostId, place) => {
-        if (place === "offscreen") return null;
+        if (place === "offscreen") {
+          this.offscreen.add(hostId);
+          this.later(5, () => this.pool.pages.connected(hostId));
+          return null;
+        }
         if (this.refuseTabs) throw new Error("no current window");
         const tabId = ++this.tabIds;
         this.tabs.set(tabId, { hostId, alive: true, frozen: false });
@@ -284,6 +292,7 @@ export class FakeBrowser {
         return tabId;
       },
       closePage: async ({ hostId, tabId }) => {
+        this.offscreen.delete(hostId);
         // A page whose tab is not known is asked to leave.
         for (const [id, tab] of this.tabs) if (id === tabId || tab.hostId === hostId) this.tabs.delete(id);
       },
@@ -296,11 +305,18 @@ export class FakeBrowser {
       },
       hostTabs: async () => [...this.tabs].map(([tabId, { hostId, frozen }]) => ({ tabId, hostId, frozen })),
       closeOffscreen: async () => undefined,
-      livePages: async () => ({ hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)), offscreen: false }),
+      livePages: async () => ({
+        hostIds: new Set(this.liveTabs.map(({ hostId }) => hostId)),
+        offscreen: this.offscreen.size > 0,
+      }),
       liveBridges: async () => new Set(this.bridges),
       toHost: (hostId, name, payload) => this.later(1, () => this.hostHears(hostId, name, payload)),
-      toBridge: (_, name, payload) => {
+      toBridge: (bridgeId, name, payload) => {
         if (name === "session") this.told.push((payload as { event: SessionEvent }).event);
+        if (name === "standStill" && this.standsStill !== null) {
+          const said = { sessionId: (payload as { sessionId: string }).sessionId, is: this.standsStill };
+          this.later(5, () => this.pool.driverReports(bridgeId).still(said));
+        }
         if (name === "settle") this.settled.push((payload as { sessionId: string }).sessionId);
         if (name === "ingestAt") this.ingestAt.push((payload as { hostId: string }).hostId);
       },
@@ -333,7 +349,8 @@ export class FakeBrowser {
 
   /** What a host page does with an order of the pool. */
   private hostHears<E extends keyof PoolToHost>(hostId: string, name: E, payload: PoolToHost[E]): void {
-    if (!this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen) || name === "close") return;
+    const isThere = this.offscreen.has(hostId) || this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen);
+    if (!isThere || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt) return;
     const lease = { hostId, attempt };

@@ -146,7 +146,7 @@ export class FakeHost {
       (message) => driverPort.postMessage(message),
       {
         sync: () => (this.dead ? never() : stage.sync()),
-        store: ({ run }) => (this.dead ? never() : stage.store(run)),
+        store: ({ run, toMove }) => (this.dead ? never() : stage.store(run, toMove)),
         restore: (params) => (this.dead ? never() : this.restore(params)),
       },
       {

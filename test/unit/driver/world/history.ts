@@ -11,6 +11,8 @@ const HANG_MS = 20_000;
 export interface HistoryOptions extends WorldOptions {
   readonly kills: number;
   readonly bridgeLosses?: number;
+  /** Planned moves of a stage to another host. */
+  readonly moves?: number;
   /** Hosts that give one wrong bit, in an output or only in the state that they keep. */
   readonly lies?: number;
   readonly poolLosses?: number;
@@ -210,6 +212,9 @@ async function disturb(world: World, options: HistoryOptions): Promise<void> {
   const { random } = world;
   const faults = [
     ...Array.from({ length: options.kills }, () => () => world.kill(random.below(world.hosts.length))),
+    ...Array.from({ length: options.moves ?? 0 }, () => async () => {
+      await world.move(random.below(world.hosts.length), async () => random.chance(0.8));
+    }),
     ...Array.from({ length: options.lies ?? 0 }, () => async () => void world.lie()),
     ...Array.from({ length: options.bridgeLosses ?? 0 }, () => () => world.loseBridge()),
     ...Array.from({ length: options.poolLosses ?? 0 }, () => async () => world.losePool()),

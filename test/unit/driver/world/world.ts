@@ -59,6 +59,10 @@ export class World {
   readonly events: SessionEvent[] = [];
   readonly hosts: FakeHost[];
   readonly reports: string[] = [];
+  /** What the driver said when it was to stand still. */
+  private readonly stills: boolean[] = [];
+  /** The pool moves one thing at a time. */
+  private moving: Promise<unknown> = Promise.resolve();
   session!: Session;
   /** Ports that go to hosts while this is true are lost, as with a service worker that dies. */
   losingPorts = false;
@@ -137,6 +141,10 @@ export class World {
     return { logits: Array.from(outputs["logits"]?.data as Float32Array), state };
   }
 
+  /** Computations of all hosts that there ever were. */
+  get executed(): number {
+    return [...this.hosts, ...this.buried].reduce((sum, host) => sum + host.executed, 0);
+  }
   /** Bytes of state that the stages hold. */
   get stateBytes(): readonly number[] {
     return this.hosts.map((host) => host.stateBytes);
@@ -158,6 +166,41 @@ export class World {
     const info = this.stageInfo(stage, old.attempt + 1);
     this.stages[stage] = info;
     this.tell({ type: "stage", stage: info });
+  }
+
+  /**
+   * A stage goes to another host as planned, once the session stands still. False: it does not. Between, `happens`, and then
+   * nothing is exchanged where it says so.
+   */
+  move(stage: number, happens: () => Promise<boolean> = async () => true): Promise<boolean> {
+    const moved = this.moving.then(() => this.moveNow(stage, happens));
+    this.moving = moved;
+    return moved;
+  }
+
+  private async moveNow(stage: number, happens: () => Promise<boolean>): Promise<boolean> {
+    const { bridge } = this;
+    const before = this.stills.length;
+    bridge?.driver.poolEvents().standStill({ sessionId: SESSION_ID }, []);
+    // Nobody hears of a bridge that died.
+    while (this.stills.length === before && this.bridge === bridge && bridge !== null) await new Promise(setImmediate);
+    if (!this.stills[before]) return false;
+    const old = this.stages[stage];
+    if (!(await happens()) || old === undefined || old.phase !== "ready") {
+      for (const info of this.stages) this.tell({ type: "stage", stage: info });
+      return false;
+    }
+    const info = this.stageInfo(stage, old.attempt + 1);
+    this.tell({ type: "stage", stage: { ...info, phase: "starting" } });
+    this.stages[stage] = { ...info, phase: "starting" };
+    const host = this.hosts[stage];
+    host?.kill();
+    if (host !== undefined) this.buried.push(host);
+    await this.turns(20);
+    this.hosts[stage] = this.newHost(stage);
+    this.stages[stage] = info;
+    this.tell({ type: "stage", stage: info });
+    return true;
   }
 
   /** One host is going to give one wrong bit; its row. */
@@ -315,6 +358,7 @@ export class World {
         callPool: (method, params) => this.answerPool(method, params, bridge),
         reportToPool: (name, payload) => {
           this.reports.push(name);
+          if (name === "still") this.stills.push((payload as DriverReports["still"]).is);
           if (name === "unreachable") this.lookAfter(payload as DriverReports["unreachable"]);
           if (name === "outvoted") this.replace(payload as DriverReports["outvoted"]);
         },
@@ -347,6 +391,7 @@ export class World {
         stored: ({ run }) => session().stored(run),
         durable: ({ run }) => session().durable(run),
         unwired: () => session().unwired(),
+        hold: () => session().hold(),
         runFailed: ({ run, error }) => session().runFailed(run, HoldfastError.from(error)),
         sessionFailed: ({ error }) => session().fail(HoldfastError.from(error)),
         prompt: ({ base, promptIds }) => session().prompt(base, promptIds),

@@ -29,6 +29,7 @@ class World {
         },
         status: async () => NOTHING,
         failHost: async () => ({ sessionId: "s", stage: 0, attempt: 0 }),
+        moveHost: async (hostId) => ({ moved: false, hostId }),
         platform: {
           now: () => this.now,
           after: (ms, action) => {
