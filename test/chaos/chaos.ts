@@ -14,6 +14,8 @@ export interface ChaosOptions {
   readonly level: Level;
   readonly extensionDir: string;
   readonly only?: readonly string[] | undefined;
+  /** No more faults; what is under way comes to its end. */
+  readonly signal?: AbortSignal;
   readonly say: (line: string) => void;
 }
 
@@ -23,8 +25,8 @@ const GAP_MS: Readonly<Record<Level, { least: number; most: number }>> = {
   high: { least: 2_500, most: 7_000 },
   critical: { least: 4_000, most: 9_000 },
 };
-/** Each work must have answered within this; then the faults begin. */
-const WARM_MS = 90_000;
+/** Each work must have answered within this. The faults begin with the first answer, so that they meet openings as well. */
+const BEGIN_MS = 180_000;
 /** A little more than the minute within which a second close is a user's pause. */
 const CLOSES_APART_MS = 65_000;
 /** What is under way when the faults end must come to its end within this. */
@@ -42,19 +44,25 @@ interface Stage {
 }
 
 /** As many faults as there is time for. The seed is `HOLDFAST_SEED`. */
-export async function chaos({ minutes, level, extensionDir, only, say }: ChaosOptions): Promise<Report> {
+export async function chaos({ minutes, level, extensionDir, only, signal, say }: ChaosOptions): Promise<Report> {
   const begun = Date.now();
   const tell = (line: string): void => say(`${((Date.now() - begun) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
   const setting = await openSetting((hub) => worksOf(level, hub), extensionDir);
   try {
     const listener = new Listener(setting, tell);
-    const names = setting.works.filter(({ waits }) => !waits).map(({ name }) => name);
+    const names: WorkName[] = [];
     // One after the other: to open all of them at once takes two cores longer than a host may take to start.
-    for (const name of names) {
-      await setting.pageOf(name).evaluate(`chaos.start(${JSON.stringify(name)})`);
-      await listener.until(`an answer of ${name}`, () => listener.answered([name]), WARM_MS);
-      tell(`${name} has begun`);
-    }
+    const begin = async (): Promise<void> => {
+      for (const { name } of setting.works.filter(({ waits }) => !waits)) {
+        await setting.pageOf(name).evaluate(`chaos.start(${JSON.stringify(name)})`);
+        await listener.until(`an answer of ${name}`, () => listener.answered([name]), BEGIN_MS);
+        names.push(name);
+        tell(`${name} has begun`);
+      }
+    };
+    const beginning = begin();
+    beginning.catch(() => {});
+    await Promise.race([beginning, listener.until("an answer", () => names.length > 0, BEGIN_MS)]);
     const kinds = KINDS.filter(
       ({ name, needsGpu }) =>
         (only === undefined || only.some((word) => name.includes(word))) &&
@@ -66,15 +74,17 @@ export async function chaos({ minutes, level, extensionDir, only, say }: ChaosOp
     const recovered = async (withinMs: number): Promise<void> => {
       const late = Date.now() + withinMs;
       const open = () => outcomes().some(({ failed, lasts, recoveredMs }) => !failed && !lasts && recoveredMs === null);
-      while (Date.now() < late && open()) await sleep(200);
+      while (Date.now() < late && signal?.aborted !== true && open()) await sleep(200);
     };
-    while (Date.now() < end) {
+    while (Date.now() < end && signal?.aborted !== true) {
       await injector.next();
       if (!injector.isImpatient(IMPATIENT)) await recovered(Math.min(PATIENCE_MS, end - Date.now()));
     }
-    await injector.over();
-    // What was hit last gets its time to answer again.
-    await recovered(RECOVERED_WITHIN_MS);
+    await Promise.all([beginning, injector.over()]);
+    // What was hit last gets its time to answer again: works answer on until they are told to stop.
+    const isOpen = () => outcomes().some(({ failed, recoveredMs }) => !failed && recoveredMs === null);
+    const late = Date.now() + RECOVERED_WITHIN_MS;
+    while (Date.now() < late && isOpen()) await sleep(200);
     await listener.end(DRAIN_MS);
     for (const one of outcomes().filter(({ recoveredMs }) => recoveredMs === null))
       tell(`✗ not recovered from: ${one.kind}, ${one.works.join(", ")}, at ${((one.at - begun) / 1_000).toFixed(1)} s`);
@@ -167,7 +177,7 @@ class Injector {
       const at = Date.now();
       const lasting = (await fire()) as Lasting | undefined;
       if (kind.closesTab) this.closed.set(work, at);
-      const works = kind.hits === "one" ? [work] : kind.hits === "all" ? names : [];
+      const works = kind.hits === "one" ? [work] : kind.hits === "all" ? [...names] : [];
       this.tell(`${kind.name}${kind.hits === "one" ? `: ${work}, stage ${stage}` : ""}`);
       const index =
         this.injected.push({

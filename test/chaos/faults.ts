@@ -39,6 +39,7 @@ export interface Kind {
 const STOPPED_MS = { least: 300, most: 7_000 };
 const NO_QUOTA_MS = { least: 1_000, most: 4_000 };
 const DOWNLOAD_MS = 150_000;
+const DEVICE_USED_MS = 15_000;
 
 export const KINDS: readonly Kind[] = [
   { name: "frame process killed", hits: "one", aim: shared("host process killed") },
@@ -52,7 +53,7 @@ export const KINDS: readonly Kind[] = [
   { name: "tab closed", hits: "one", closesTab: true, aim: shared("host tab closed") },
   { name: "tab discarded", hits: "one", aim: discardTab },
   { name: "out of memory", hits: "one", aim: fillHeap },
-  { name: "device destroyed", hits: "one", needsGpu: true, aim: destroyDevices },
+  { name: "device destroyed", hits: "one", needsGpu: true, aim: destroyDevice },
   { name: "download broken", hits: "itself", aim: download("drops") },
   { name: "download stalled", hits: "itself", aim: download("stalls") },
   { name: "no storage quota", hits: "all", aim: takeQuota },
@@ -64,9 +65,9 @@ function shared(name: string): Kind["aim"] {
   return ({ setting: { browser }, page, hostId }) => fault.aim({ browser, page, hostId, phase: "dispatch" });
 }
 
-/** The process that it shares with the bridges: found by asking which one runs its target, not by a bridge. */
-async function killServiceWorker({ setting: { browser } }: Aimed): Promise<() => Promise<unknown>> {
-  const pid = await browser.processes.pidOfBridge();
+/** The browser puts all frames of the extension in web pages into its service worker's process. */
+async function killServiceWorker({ setting: { browser, pages } }: Aimed): Promise<() => Promise<unknown>> {
+  const pid = await browser.processes.pidOfBridge(pages[0]?.targetId);
   return async () => browser.processes.kill(pid);
 }
 
@@ -121,18 +122,26 @@ async function fillHeap({ setting, hostId }: Aimed): Promise<() => Promise<unkno
   return async () => void frame.send("Runtime.evaluate", { expression }).catch(() => {});
 }
 
-async function destroyDevices({ setting, hostId }: Aimed): Promise<() => Promise<unknown>> {
+/** By whoever uses the device next in this frame: nobody else has hold of it. */
+async function destroyDevice({ setting, hostId }: Aimed): Promise<() => Promise<unknown>> {
   const frame = await attachFrame(setting, hostId);
-  const { result } = await frame.send("Runtime.evaluate", { expression: "GPUDevice.prototype" });
-  const { objects } = await frame.send("Runtime.queryObjects", { prototypeObjectId: result.objectId });
   return async () => {
-    const { result: count } = await frame.send("Runtime.callFunctionOn", {
-      objectId: objects.objectId,
-      functionDeclaration: "function () { for (const device of this) device.destroy(); return this.length; }",
-      returnByValue: true,
-    });
-    await frame.detach();
-    if (count.value === 0) throw new Error(`host ${hostId} has no GPU device`);
+    try {
+      await frame.evaluateWithin(DEVICE_USED_MS, () => {
+        const device = GPUDevice.prototype;
+        const make = device.createCommandEncoder;
+        return new Promise<void>((resolve) => {
+          device.createCommandEncoder = function (...given) {
+            device.createCommandEncoder = make;
+            this.destroy();
+            resolve();
+            return make.apply(this, given);
+          };
+        });
+      });
+    } finally {
+      await frame.detach();
+    }
   };
 }
 

@@ -5,7 +5,7 @@
  *     npm run chaos -- --sum FILE FILE …        the figures of several runs together
  *
  * `--only WORDS,WORDS` draws of these kinds alone, `--no-build` takes what was built last. The figures are JSON on stdout, what happens
- * goes to stderr. Exit code 1: something was missing, doubled or wrong, an error came that was not predicted, or a fault was
+ * goes to stderr. Ctrl-C ends it early, with the figures so far. Exit code 1: something was missing, doubled or wrong, an error came that was not predicted, or a fault was
  * not recovered from.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -61,9 +61,13 @@ async function play() {
   if (level === undefined) throw new Error(`--level takes ${module.LEVELS.join(", ")}, not ${values.level}`);
   if (!(minutes > 0)) throw new Error(`--minutes takes a number above 0, not ${values.minutes}`);
   console.error(`npm run chaos -- --minutes ${minutes} --seed ${process.env["HOLDFAST_SEED"]} --level ${level}`);
+  // Ended early, it still says what it saw.
+  const ends = new AbortController();
+  for (const name of /** @type {const} */ (["SIGINT", "SIGTERM"])) process.once(name, () => ends.abort());
   return await module.chaos({
     minutes,
     level,
+    signal: ends.signal,
     extensionDir: join(ROOT, "dist/chrome"),
     only: values.only?.split(","),
     say: (/** @type {string} */ line) => console.error(line),
