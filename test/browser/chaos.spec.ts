@@ -7,7 +7,7 @@ import { expect, test } from "./harness/fixtures.ts";
 import { SEED } from "./support/random.ts";
 
 const MINUTES = 3;
-const FAULTS_MIN = 20;
+const FAULTS_MIN = 15;
 
 test("three minutes of chaos at level medium: no token is missing, doubled or wrong @long", async () => {
   test.setTimeout(600_000);
