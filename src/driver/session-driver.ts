@@ -185,7 +185,7 @@ export class SessionDriver {
     let told: readonly StageInfo[];
     const since = this.needs.now();
     try {
-      told = await this.needs.attach();
+      told = await this.needs.attach(this.rest.isParked ? [] : this.stages.all);
     } catch (error) {
       const reason = HoldfastError.from(toErrorData(error));
       // Hosts are not to be had now: what was asked for fails, and is skipped when there are some.

@@ -3,7 +3,7 @@ import { FAILURE_CHARS_MAX, GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACK
 import { classify } from "../fault/classify.ts";
 import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
 import type { RecoveryStep } from "../fault/levels.ts";
-import type { SessionEvent } from "../protocol/events.ts";
+import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
 import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
@@ -47,6 +47,22 @@ export class RecoveryManager {
     this.hosts.settled(hostId);
     this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
     this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
+  }
+
+  /**
+   * A driver was told so of a stage, once: where the books do not say it any more, the disk has lost what was noted last, and
+   * neither hears the other. The stage begins anew, as an attempt that is later than both.
+   */
+  known(sessionId: string, { stage, hostId, attempt, phase }: StageInfo): void {
+    const record = this.needs.journal.state.sessions[sessionId]?.stages[stage];
+    if (record === undefined || attempt < record.attempt) return;
+    const isSame = attempt === record.attempt && hostId === record.hostId;
+    if (isSame && (phase !== "lost" || record.phase === "lost")) return;
+    this.hosts.hostSays({ hostId: record.hostId, attempt }, record);
+    this.fault(record, "what became of the host while the pool was away is in no books", {
+      pageGone: false,
+      hostDropped: true,
+    });
   }
 
   /** A page found a host of its site to have failed. One that is on its way back already is left to it. */

@@ -15,6 +15,7 @@ import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import { OperationRecorder } from "./operation-recorder.ts";
 import { originStatus } from "./origin-status.ts";
+import type { Refuse } from "./owners.ts";
 import { RecoveryManager } from "./recovery-manager.ts";
 import { SessionManager } from "./session-manager.ts";
 import { Settling } from "./settling.ts";
@@ -94,7 +95,10 @@ export class ResourcePool {
       openSession: (params) => this.sessions.open(params, () => admit(params)),
       attachSession: async (params) => {
         await admit(params);
-        return this.sessions.attach(params, (code, reason) => this.consent.refuse(params.origin, reason, code));
+        const refuse: Refuse = (code, reason) => this.consent.refuse(params.origin, reason, code);
+        const info = await this.sessions.attach(params, refuse);
+        for (const stage of params.known ?? []) this.recovery.known(params.sessionId, stage);
+        return info;
       },
       resumeSession: async (params) => {
         await admit(params);

@@ -116,7 +116,11 @@ export interface PoolCalls {
   hello: { params: Caller; result: null };
   openSession: { params: Caller & { model: string; options: SessionOptions; ingestId: string }; result: SessionInfo };
   /** The session's stages as they are now. The caller becomes the owner when the last owner is gone. */
-  attachSession: { params: Caller & { sessionId: string; secret: string }; result: SessionInfo };
+  /** `known`: the hosts as a driver that had the session before was last told of them. */
+  attachSession: {
+    params: Caller & { sessionId: string; secret: string; known?: readonly StageInfo[] };
+    result: SessionInfo;
+  };
   /**
    * As `attachSession`, for a page that has only the id: the owner must be gone. `durableRun`: what the journal has of it.
    */
