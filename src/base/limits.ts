@@ -177,6 +177,14 @@ export const RECOVERY_LOOK_MS = 50;
 export const RECOVERY_WAIT_MS = 120_000;
 /** A model of an adaptive pool that was not run for so long gives its hosts back. */
 export const MODEL_IDLE_MS = 60_000;
+/** Runs that wait for each copy of a model before an adaptive pool opens one more. */
+export const SCALING_QUEUE = 2;
+/** The share of the device's memory that a site's hosts may hold before an adaptive pool opens no further copy. */
+export const SCALING_MEMORY_SHARE = 0.5;
+/** How often an adaptive pool looks what is idle. */
+export const SCALING_LOOK_MS = 30_000;
+/** A further copy of a model that had nothing to do for so long gives its hosts back. */
+export const COPY_IDLE_MS = 30_000;
 /** Hosts that the seed's pool uses unless told otherwise. */
 export const MAX_CONNECTIONS = 4;
 /** Faults and refusals that the status keeps for people to read. */

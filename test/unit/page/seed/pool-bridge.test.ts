@@ -37,6 +37,7 @@ class World {
         status: async () => NOTHING,
         failHost: async () => ({ sessionId: "s", stage: 0, attempt: 0 }),
         moveHost: async (hostId) => ({ moved: false, hostId }),
+        deviceBytes: null,
         platform: {
           now: () => this.now,
           after: (ms, action) => {
