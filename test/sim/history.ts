@@ -11,6 +11,7 @@ import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
 import { Slot } from "./slot.ts";
 import { Browser } from "./world/browser.ts";
 import { Loop } from "./world/loop.ts";
+import { nameOf } from "./world/models.ts";
 import { WebPage } from "./world/web-page.ts";
 
 /** A fault waits so long for its session to be in its phase, then comes anyway. */
@@ -292,6 +293,8 @@ class History {
     if (code === "STATE_LOST" && slot.isTakenUp && isUnstored) return true;
     // Two of three that lie of one run leave no majority.
     if (code === "VOTE_SPLIT") return this.fired.filter(({ kind }) => kind === "hostLies").length > 1;
+    // What fails again and again is given no work for a while.
+    if (code === "CIRCUIT_OPEN") return this.guard.isCircuitOpen(originOf(slot.plan.page), nameOf(slot.plan));
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
     if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;

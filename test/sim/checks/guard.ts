@@ -1,7 +1,7 @@
-import { RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
+import { BREAKER_FAILURES, RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
 import { LEVELS } from "../../../src/fault/levels.ts";
 import { majorityOf } from "../../../src/fault/vote.ts";
-import { EMPTY_POOL, type PoolState, type TransactionBody } from "../../../src/state/pool-state.ts";
+import { EMPTY_POOL, type PoolState, planStage, type TransactionBody } from "../../../src/state/pool-state.ts";
 import { hostsAStage, type SlotPlan } from "../plan.ts";
 import type { Browser, Watch } from "../world/browser.ts";
 
@@ -18,6 +18,8 @@ export class Guard implements Watch {
   /** Since when a stage is not served, and how often it was tried to bring it back. */
   private readonly lost = new Map<string, { readonly since: number; climbs: number }>();
   private readonly rivals = new Set<string>();
+  /** How often hosts of each stage of a site's model were lost. */
+  private readonly losses = new Map<string, number>();
   private readonly promised = new Map<string, number>();
 
   constructor(
@@ -76,6 +78,11 @@ export class Guard implements Watch {
     }
   }
 
+  /** A stage of this model was lost so often that no host may be given it for a while. */
+  isCircuitOpen(origin: string, model: string): boolean {
+    return [...this.losses].some(([key, count]) => key.startsWith(`${origin} ${model} `) && count >= BREAKER_FAILURES);
+  }
+
   durableRun(sessionId: string): number {
     return this.promised.get(sessionId) ?? -1;
   }
@@ -121,6 +128,11 @@ export class Guard implements Watch {
     const record = before.sessions[sessionId]?.stages[stage];
     const key = `${sessionId} ${stage}`;
     const climbs = this.lost.get(key)?.climbs ?? 0;
+    const session = before.sessions[sessionId];
+    if (session !== undefined) {
+      const weights = `${session.origin} ${session.model} ${planStage(session, stage)}`;
+      this.losses.set(weights, (this.losses.get(weights) ?? 0) + 1);
+    }
     // Until it has answered again, it is the same recovery.
     if (record?.phase === "ready" || !this.lost.has(key)) this.lost.set(key, { since: this.browser.loop.now, climbs });
     if (record?.phase === "lost") this.violation(`two recoveries at once: stage ${stage} was lost while it was lost`);
