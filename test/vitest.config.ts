@@ -6,7 +6,7 @@ export default defineConfig({
   root: resolve(import.meta.dirname, ".."),
   define: { __FAULT_HOOKS__: "true" },
   test: {
-    include: ["test/unit/**/*.test.ts", "test/sim/**/*.test.ts"],
+    include: ["test/unit/**/*.test.ts", "test/sim/**/*.test.ts", "test/chaos/*.test.ts"],
     testTimeout: 20_000,
     passWithNoTests: false,
   },

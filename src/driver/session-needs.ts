@@ -32,8 +32,11 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
   park(): Promise<unknown>;
   /** These hosts take no ports, or do not answer over them, although the pool calls them ready. */
   unreachable(hosts: readonly Lease[]): void;
-  /** The stages as the pool knows them; wakes a sleeping service worker. */
-  attach(): Promise<readonly StageInfo[]>;
+  /**
+   * The stages as the pool knows them, which hears what it last said of them (`known`; nothing of a parked
+   * session, which lets its hosts go itself); wakes a sleeping service worker.
+   */
+  attach(known: readonly StageInfo[]): Promise<readonly StageInfo[]>;
   now(): number;
 }
 
@@ -104,7 +107,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     park: () => pool.callPool("parkSession", { bridgeId, sessionId }),
     verified: () => pool.reportToPool("verified", { sessionId }),
     unreachable: (hosts) => pool.reportToPool("unreachable", { sessionId, hosts }),
-    attach: async () => (await pool.callPool("attachSession", { ...caller, sessionId, secret })).stages,
+    attach: async (known) => (await pool.callPool("attachSession", { ...caller, sessionId, secret, known })).stages,
     now: pool.now,
   };
 }

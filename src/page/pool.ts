@@ -8,6 +8,7 @@ import type { SessionOptions } from "../protocol/options.ts";
 import { parseSessionOptions } from "../protocol/session-options.ts";
 import { BridgeConnection, type BridgeEvents, type DriverPeer, PAGE, type PageNeeds } from "./bridge-connection.ts";
 import { type ModelOptions, ModelRegistry, type TokenizerSource } from "./model-registry.ts";
+import { openAgain } from "./open-again.ts";
 import { isRepository, modelsOf, type RepositorySource } from "./repository.ts";
 import { type ResumeSessionOptions, resumeSession } from "./resume.ts";
 import { BrowserCopies } from "./seed/browser-copies.ts";
@@ -26,9 +27,6 @@ import { Session } from "./session.ts";
 import { type ModelSource, type OpenModel, openSource } from "./source.ts";
 import { type Inference, type InferOptions, type Inputs, infer } from "./tasks.ts";
 import { type CreateSessionsOptions, openTogether, weightOf } from "./together.ts";
-
-/** Opens that the death of a bridge or service worker cut short are made again this many times. */
-const OPEN_ATTEMPTS = 3;
 
 export interface CreateSessionOptions extends Partial<Omit<SessionOptions, "shards" | "executionProviders">> {
   readonly shards?: number | undefined;
@@ -84,6 +82,8 @@ export class Pool {
       status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       moveHost: (hostId) => this.ask("moveHost", { hostId }),
+      // In GiB, rounded and capped; not every browser tells.
+      deviceBytes: ((globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory ?? 0) * 1024 ** 3 || null,
       platform: page,
     });
   }
@@ -137,24 +137,11 @@ export class Pool {
     const opened = await openSource(registered?.source ?? model);
     const source = registered === null ? opened : { ...opened, name: registered.name };
     const files = tokenizer == null ? null : await loadTokenizer(tokenizer);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const session = await this.open(
-          source,
-          options,
-          files,
-          signal ?? new AbortController().signal,
-          onEvent ?? (() => undefined),
-        );
-        this.tasks.set(session, task ?? null);
-        return session;
-      } catch (error) {
-        const again =
-          error instanceof HoldfastError && (error.code === "EXTENSION_DISCONNECTED" || error.code === "HOST_LOST");
-        if (!again || attempt >= OPEN_ATTEMPTS) throw error;
-        await new Promise<void>((resolve) => this.page.after(200 * attempt, resolve));
-      }
-    }
+    const open = (): Promise<Session> =>
+      this.open(source, options, files, signal ?? new AbortController().signal, onEvent ?? (() => undefined));
+    const session = await openAgain(open, this.page);
+    this.tasks.set(session, task ?? null);
+    return session;
   }
 
   /**
@@ -165,13 +152,15 @@ export class Pool {
    * is.
    */
   async resumeSession(id: string, options: ResumeSessionOptions = {}): Promise<Session> {
-    return resumeSession(id, options, {
-      peer: await this.live(options.signal),
-      page: this.page,
-      sessions: this.sessions,
-      opening: this.opening,
-      loadTokenizer,
-    });
+    const resume = async (): Promise<Session> =>
+      resumeSession(id, options, {
+        peer: await this.live(options.signal),
+        page: this.page,
+        sessions: this.sessions,
+        opening: this.opening,
+        loadTokenizer,
+      });
+    return openAgain(resume, this.page);
   }
 
   /** The sessions of this origin, parked ones too: what `resumeSession` can take up, unless a page has it. */

@@ -40,6 +40,8 @@ export async function reconcile(pool: ResourcePool, needs: PoolNeeds): Promise<v
     if (tabGone && !alone) pool.pages.vanished(host);
     else pool.pages.lost(host, tabGone);
   }
+  // Who was told that a tab is frozen, or what was noted of it, may have gone with the last service worker.
+  for (const { tabId, frozen } of await needs.hostTabs()) if (frozen) await pool.pages.tabFrozen(tabId);
   // The browser may still list a page whose process has just died, and whose port broke when nobody was there to see it.
   pool.pages.expect(Object.values(pool.state.hosts).filter(isAlive));
   // A stage whose recovery ended with the last service worker is recovered again; its attempt grows.
