@@ -54,6 +54,7 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
     // One after the other: to open all of them at once takes two cores longer than a host may take to start.
     const begin = async (): Promise<void> => {
       for (const { name } of setting.works.filter(({ waits }) => !waits)) {
+        if (signal?.aborted === true) return;
         await setting.pageOf(name).evaluate(`chaos.start(${JSON.stringify(name)})`);
         await listener.until(`an answer of ${name}`, () => listener.answered([name]), BEGIN_MS);
         names.push(name);

@@ -117,9 +117,12 @@ function attachFrame({ browser }: Setting, hostId: string): Promise<Page> {
 
 async function fillHeap({ setting, hostId }: Aimed): Promise<() => Promise<unknown>> {
   const frame = await attachFrame(setting, hostId);
-  // Nobody answers: the process dies of it.
-  const expression = "{ const all = []; for (;;) all.push(new Array(5_000_000).fill(all.length)); }";
-  return async () => void frame.send("Runtime.evaluate", { expression }).catch(() => {});
+  // Doubles: garbage collections do not look into them, so that the end comes before the host counts as hung.
+  const expression = "{ const all = []; for (;;) all.push(new Array(100_000).fill(all.length + 0.5)); }";
+  return async () => {
+    const died = await frame.send("Runtime.evaluate", { expression }).catch((error: unknown) => String(error));
+    if (typeof died !== "string" || !died.includes("is gone")) throw new Error(`it lives: ${JSON.stringify(died)}`);
+  };
 }
 
 /** By whoever uses the device next in this frame: nobody else has hold of it. */
