@@ -99,7 +99,7 @@ export class FrameHost {
         create: () => this.create(),
         takeOver: ({ stored }) => {
           this.isTaken = true;
-          this.stage?.storedAre(stored);
+          if (stored !== null) this.stage?.storedAre(stored);
           return null;
         },
       },
@@ -262,6 +262,7 @@ export class FrameHost {
         feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),
         pace: (pace) => stage.pace(pace),
+        hold: () => stage.hold(),
       },
     );
     this.wiring = { driver, output, ports: [driverPort, input, output] };

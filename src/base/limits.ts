@@ -89,6 +89,14 @@ export const RECOVERY_ATTEMPTS_MAX = 3;
 /** The n-th attempt waits this much; the last value repeats. */
 export const RECOVERY_BACKOFF_MS = [0, 100, 500, 2_000] as const;
 
+/** Failures in a row after which a stage's provider and place are given no more work, and for how long. */
+export const BREAKER_FAILURES = 5;
+export const BREAKER_OPEN_MS = 30_000;
+/** Successes on trial after which all is as before. */
+export const BREAKER_SUCCESSES = 3;
+/** Circuit breakers that are remembered; the oldest go first. */
+export const BREAKERS_MAX = 1_000;
+
 /** Closing two host tabs of a session within this time pauses it. */
 export const USER_CLOSE_WINDOW_MS = 60_000;
 /** A page that is gone for this long has its sessions parked. */
@@ -169,6 +177,14 @@ export const RECOVERY_LOOK_MS = 50;
 export const RECOVERY_WAIT_MS = 120_000;
 /** A model of an adaptive pool that was not run for so long gives its hosts back. */
 export const MODEL_IDLE_MS = 60_000;
+/** Runs that wait for each copy of a model before an adaptive pool opens one more. */
+export const SCALING_QUEUE = 2;
+/** The share of the device's memory that a site's hosts may hold before an adaptive pool opens no further copy. */
+export const SCALING_MEMORY_SHARE = 0.5;
+/** How often an adaptive pool looks what is idle. */
+export const SCALING_LOOK_MS = 30_000;
+/** A further copy of a model that had nothing to do for so long gives its hosts back. */
+export const COPY_IDLE_MS = 30_000;
 /** Hosts that the seed's pool uses unless told otherwise. */
 export const MAX_CONNECTIONS = 4;
 /** Faults and refusals that the status keeps for people to read. */

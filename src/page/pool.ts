@@ -82,6 +82,8 @@ export class Pool {
       status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       moveHost: (hostId) => this.ask("moveHost", { hostId }),
+      // In GiB, rounded and capped; not every browser tells.
+      deviceBytes: ((globalThis.navigator as { deviceMemory?: number }).deviceMemory ?? 0) * 1024 ** 3 || null,
       platform: page,
     });
   }

@@ -14,8 +14,8 @@ export interface FrameCalls {
   weight: { params: WeightPiece; result: null };
   /** `askedAgain`: nothing was made, since onnxruntime asked again for a weight that was gone; load with all weights kept. */
   create: { params: null; result: { askedAgain: boolean } };
-  /** A standby becomes its stage's host. `stored`: runs whose state is stored. */
-  takeOver: { params: { stored: readonly number[] }; result: null };
+  /** A standby becomes its stage's host. `stored`: runs whose state is stored; null: it was its host before. */
+  takeOver: { params: { stored: readonly number[] | null }; result: null };
 }
 export interface FrameEvents {
   /** To a standby: a record of its stage was stored, and it is to be at hand when the stage is taken over. */

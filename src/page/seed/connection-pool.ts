@@ -72,8 +72,8 @@ export class ConnectionPool {
     } catch (refused) {
       // Replaced already: its stage is known from before, and any later attempt will do.
       for (const model of this.bridge.openModels) {
-        const stage = model.stageOf(browserId);
-        if (stage !== null) return { sessionId: model.session.id, stage, attempt: 0 };
+        const known = model.stageOf(browserId);
+        if (known !== null) return known;
       }
       throw refused;
     }

@@ -1,5 +1,5 @@
 import { HoldfastError, toErrorData } from "../../base/errors.ts";
-import { MAX_CONNECTIONS, MODEL_IDLE_MS } from "../../base/limits.ts";
+import { MAX_CONNECTIONS, MODEL_IDLE_MS, SCALING_LOOK_MS } from "../../base/limits.ts";
 import type { Platform } from "../../base/platform.ts";
 import { PerformanceHistoryTracker } from "../../history/tracker.ts";
 import type { StageInfo } from "../../protocol/events.ts";
@@ -13,6 +13,7 @@ import { chooseBrowser } from "./browser-choice.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import { type HealthStatus, healthOf, metricsOf, type PoolMetrics } from "./pool-metrics.ts";
 import { PooledModel } from "./pooled-model.ts";
+import { Scaling } from "./scaling.ts";
 
 export interface FaultToleranceOptions {
   readonly level?: CreateSessionOptions["faultToleranceLevel"];
@@ -29,7 +30,10 @@ export interface ResourcePoolOptions {
   readonly maxConnections?: number;
   /** Browser types by model type ("audio", "vision", "text_embedding"). Taken where that browser is at hand. */
   readonly browserPreferences?: Readonly<Record<string, string>>;
-  /** Models that nobody runs give their hosts back: to others that need them, and after a minute. */
+  /**
+   * A model without state for which runs wait gets further copies while hosts and memory are there, which go when they have
+   * nothing to do; models that nobody runs give their hosts back: to others that need them, and after a minute.
+   */
   readonly adaptiveScaling?: boolean;
   readonly faultToleranceOptions?: FaultToleranceOptions;
 }
@@ -90,6 +94,8 @@ export interface BridgeNeeds {
   status(): Promise<OriginStatus>;
   failHost(hostId: string, signal: string): Promise<FailedHost>;
   moveHost(hostId: string): Promise<MovedHost>;
+  /** Memory of the device; null: the browser does not say. */
+  readonly deviceBytes: number | null;
   readonly platform: Pick<Platform, "now" | "after">;
 }
 
@@ -102,6 +108,7 @@ export class PoolBridge {
   private readonly models: PooledModel[] = [];
   private readonly opening = new Map<string, Promise<PooledModel>>();
   private promised = 0;
+  readonly scaling: Scaling;
   private stopWatching: (() => void) | null = null;
 
   /** @throws HoldfastError BAD_OPTIONS. */
@@ -111,6 +118,7 @@ export class PoolBridge {
   ) {
     this.current = poolOptions(options);
     this.connectionPool = new ConnectionPool(this);
+    this.scaling = new Scaling(this);
   }
 
   get options(): PoolOptions {
@@ -126,7 +134,7 @@ export class PoolBridge {
   }
   /** Hosts in use, those of models on their way included. */
   get connections(): number {
-    return this.promised + this.models.reduce((sum, { session }) => sum + carriers(session.stages), 0);
+    return this.promised + this.models.reduce((sum, model) => sum + carriers(model.carriers), 0);
   }
 
   /** The model by this name, opened unless it is open. @throws as `createSession` does, and TOO_MANY_HOSTS. */
@@ -176,19 +184,21 @@ export class PoolBridge {
     const { browser = this.options.browserPreferences[type], source, ...asked } = preferences;
     const { needs, performanceTracker: tracker } = this;
     const hosts = asked.shards ?? 1;
+    const openOne = (): Promise<Session> =>
+      needs.createSession(source ?? name, { ...levelOf(this.options.faultToleranceOptions), ...asked });
     await this.takeRoom(hosts);
     try {
-      const [session, { browserType }] = await Promise.all([
-        needs.createSession(source ?? name, { ...levelOf(this.options.faultToleranceOptions), ...asked }),
-        needs.status(),
-      ]);
+      const [session, { browserType }] = await Promise.all([openOne(), needs.status()]);
       // Hosts run in this browser until others are linked.
       const query = { modelName: name, operationType: "inference", availableTypes: [browserType] };
       const model = new PooledModel(type, name, {
         session,
         tracker,
         choice: chooseBrowser(browser, tracker.recommendBrowserType(query), [browserType]),
-        infer: (inputs, options) => needs.infer(session, inputs, options),
+        infer: (own, inputs, options) => needs.infer(own, inputs, options),
+        openCopy: () => this.withRoom(session.stages.length, openOne),
+        scales: this.options.adaptiveScaling,
+        queued: () => void this.scaling.look(),
         now: () => needs.platform.now(),
       });
       this.models.push(model);
@@ -199,10 +209,22 @@ export class PoolBridge {
     }
   }
 
+  /** Of hosts that are there anyway. */
+  private async withRoom<T>(hosts: number, open: () => Promise<T>): Promise<T> {
+    if (this.connections + hosts > this.options.maxConnections) throw new Error("no room");
+    this.promised += hosts;
+    try {
+      return await open();
+    } finally {
+      this.promised -= hosts;
+    }
+  }
+
   /** An adaptive pool takes the hosts of the models that were not run for longest. State would be lost with them. */
   private async takeRoom(hosts: number): Promise<void> {
     const { maxConnections, adaptiveScaling } = this.options;
     while (adaptiveScaling && hosts <= maxConnections && this.connections + hosts > maxConnections) {
+      if (await this.scaling.giveBack()) continue;
       const [oldest] = this.models.filter(mayClose).sort((a, b) => a.lastUsedMs - b.lastUsedMs);
       if (oldest === undefined) break;
       await this.closeModel(oldest);
@@ -218,8 +240,9 @@ export class PoolBridge {
 
   private watchIdle(): void {
     if (this.stopWatching !== null) return;
-    this.stopWatching = this.needs.platform.after(MODEL_IDLE_MS, () => {
+    this.stopWatching = this.needs.platform.after(SCALING_LOOK_MS, () => {
       this.stopWatching = null;
+      void this.scaling.look();
       const since = this.needs.platform.now() - MODEL_IDLE_MS;
       for (const model of this.models.filter((one) => mayClose(one) && one.lastUsedMs <= since))
         void this.closeModel(model).catch(() => undefined);
@@ -235,7 +258,7 @@ export class PoolBridge {
 }
 
 function mayClose(model: PooledModel): boolean {
-  return !model.isBusy && model.session.plan.stateInputs.length === 0;
+  return !model.isBusy && !model.keepsState;
 }
 
 /** Hosts that carry stages; other replicas have a bound of their own. */

@@ -1,7 +1,8 @@
 import { BROWSER_HEALTHY_MS } from "../../base/limits.ts";
 import type { HistoryStatistics, PerformanceHistoryTracker } from "../../history/tracker.ts";
-import type { OriginBrowser, OriginStatus } from "../../protocol/origin.ts";
+import type { BreakerInfo, OriginBrowser, OriginStatus } from "../../protocol/origin.ts";
 import type { PooledModel } from "./pooled-model.ts";
+import type { Scaling } from "./scaling.ts";
 
 export interface BrowserHealth {
   readonly browserType: string;
@@ -58,23 +59,33 @@ export interface PoolMetrics {
   >;
   /** Of what this page did. */
   readonly performance: HistoryStatistics;
-  readonly adaptiveScaling: { readonly enabled: boolean; readonly idleModels: number };
+  readonly adaptiveScaling: {
+    readonly enabled: boolean;
+    readonly idleModels: number;
+    /** By model: sessions that share its runs, and runs that wait for one of them. */
+    readonly copies: Readonly<Record<string, { readonly count: number; readonly queue: number }>>;
+    /** Copies that were opened and given back so far, and why the last one was opened. */
+    readonly grown: number;
+    readonly shrunk: number;
+    readonly lastReason: string | null;
+  };
   /** Bytes, as the hosts report them. */
   readonly resources: { readonly weightBytes: number; readonly tensorBytes: number; readonly heapBytes: number };
-  /** Null: this version has no circuit breaker. */
-  readonly circuitBreaker: null;
+  /** Of this site's sessions: those that have seen a failure since the last success. */
+  readonly circuitBreaker: readonly BreakerInfo[];
 }
 
 export function metricsOf(
-  { browsers }: OriginStatus,
+  { browsers, circuitBreakers }: OriginStatus,
   pool: {
     readonly openModels: readonly PooledModel[];
     readonly connections: number;
     readonly performanceTracker: PerformanceHistoryTracker;
     readonly options: { readonly maxConnections: number; readonly adaptiveScaling: boolean };
+    readonly scaling: Pick<Scaling, "grown" | "shrunk" | "lastReason">;
   },
 ): PoolMetrics {
-  const { openModels, connections, performanceTracker: tracker, options } = pool;
+  const { openModels, connections, performanceTracker: tracker, options, scaling } = pool;
   const byType: Record<string, number> = {};
   for (const { browserType } of browsers) byType[browserType] = (byType[browserType] ?? 0) + 1;
   const models = openModels.map(({ modelName, modelType, browserIds }) => {
@@ -89,13 +100,22 @@ export function metricsOf(
     connections: { current: connections, max: options.maxConnections, byType },
     models: Object.fromEntries(models),
     performance: tracker.getStatistics(),
-    adaptiveScaling: { enabled: options.adaptiveScaling, idleModels: openModels.filter((one) => !one.isBusy).length },
+    adaptiveScaling: {
+      enabled: options.adaptiveScaling,
+      idleModels: openModels.filter((one) => !one.isBusy).length,
+      copies: Object.fromEntries(
+        openModels.map(({ modelName, sessions, queue }) => [modelName, { count: sessions.length, queue }]),
+      ),
+      grown: scaling.grown,
+      shrunk: scaling.shrunk,
+      lastReason: scaling.lastReason,
+    },
     resources: {
       weightBytes: browsers.reduce((sum, { stage }) => sum + stage.weightBytes, 0),
       tensorBytes: bytes("tensors"),
       heapBytes: bytes("heap"),
     },
-    circuitBreaker: null,
+    circuitBreaker: circuitBreakers,
   };
 }
 

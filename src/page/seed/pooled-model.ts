@@ -1,39 +1,58 @@
 import type { PerformanceHistoryTracker } from "../../history/tracker.ts";
-import type { SessionEvent } from "../../protocol/events.ts";
+import type { SessionEvent, StageInfo } from "../../protocol/events.ts";
+import type { FailedHost } from "../../protocol/origin.ts";
 import type { Session } from "../session.ts";
 import type { Inference, InferOptions, Inputs } from "../tasks.ts";
 import type { BrowserChoice } from "./browser-choice.ts";
+import { Copies } from "./copies.ts";
+import type { ModelLoad } from "./scaling-decision.ts";
 
 export interface PooledModelNeeds {
   readonly session: Session;
   /** What the page keeps of its own operations. */
   readonly tracker: PerformanceHistoryTracker;
   readonly choice: BrowserChoice;
-  infer(inputs: Inputs, options?: InferOptions): Promise<Inference>;
+  infer(session: Session, inputs: Inputs, options?: InferOptions): Promise<Inference>;
+  /** Opens one session more of the same model, with the same options. */
+  openCopy(): Promise<Session>;
+  /** An adaptive pool: runs wait here, for a copy that has room. */
+  readonly scales: boolean;
+  /** A run waits. */
+  queued(): void;
   now(): number;
 }
 
-/** A model that the pool holds open, and how its runs went. */
+/** A model that the pool holds open, in one session or in several that share its runs, and how these went. */
 export class PooledModel {
   /** When it was last run, by `needs.now`. */
   lastUsedMs: number;
-  private underway = 0;
   private recoveries = 0;
+  private mayGrow: boolean;
+  private readonly copies: Copies;
   /** Every host that ever carried a stage of it → that stage. */
-  private readonly stages = new Map<string, number>();
+  private readonly stages = new Map<string, FailedHost>();
 
   constructor(
     readonly modelType: string,
     readonly modelName: string,
     private readonly needs: PooledModelNeeds,
   ) {
+    const { session, scales } = needs;
     this.lastUsedMs = needs.now();
-    for (const { hostId, stage } of needs.session.stages) this.stages.set(hostId, stage);
-    needs.session.on((event) => this.told(event));
+    this.mayGrow = scales && !this.keepsState;
+    // One is at work in each stage, and one waits for the first of them.
+    const atOnce = this.mayGrow ? session.stages.length + 1 : Number.POSITIVE_INFINITY;
+    this.copies = new Copies(session, { atOnce, queued: () => needs.queued(), now: () => needs.now() });
+    this.follow(session);
   }
 
+  /** The one that it was opened with. */
   get session(): Session {
     return this.needs.session;
+  }
+  /** All that serve it. */
+  get sessions(): readonly Session[] {
+    return this.copies.sessions;
   }
   get browserType(): string {
     return this.needs.choice.browserType;
@@ -47,24 +66,68 @@ export class PooledModel {
     return this.browserIds[0] ?? "";
   }
   get browserIds(): readonly string[] {
-    return this.session.stages.map(({ hostId }) => hostId);
+    return this.carriers.map(({ hostId }) => hostId);
+  }
+  get carriers(): readonly StageInfo[] {
+    return this.sessions.flatMap(({ stages }) => stages);
   }
   get isBusy(): boolean {
-    return this.underway > 0 || this.session.busy;
+    return this.copies.isBusy;
+  }
+  get keepsState(): boolean {
+    return this.session.plan.stateInputs.length > 0;
+  }
+  /** Runs that wait for a copy. */
+  get queue(): number {
+    return this.copies.queue;
+  }
+  get load(): ModelLoad {
+    const { stages } = this.session;
+    return {
+      name: this.modelName,
+      hosts: stages.length,
+      weightBytes: stages.reduce((sum, { weightBytes }) => sum + weightBytes, 0),
+      queue: this.queue,
+      spareIdleSince: this.copies.spareIdleSince,
+      mayGrow: this.mayGrow,
+    };
   }
 
-  /** The stage that a host carries, or carried before it was replaced; null: none of this model. */
-  readonly stageOf = (browserId: string): number | null => this.stages.get(browserId) ?? null;
+  /** Where a host stands that carries one of its stages, or carried it before it was replaced; null: none of this model. */
+  readonly stageOf = (browserId: string): FailedHost | null => this.stages.get(browserId) ?? null;
+
+  /** One copy more takes part. False: it could not be opened, and none is tried again. */
+  async grow(): Promise<boolean> {
+    try {
+      const session = await this.needs.openCopy();
+      this.follow(session);
+      this.copies.add(session);
+      return true;
+    } catch {
+      this.mayGrow = false;
+      return false;
+    }
+  }
+
+  /** An idle copy gives its hosts back. False: none is idle. */
+  async shrink(): Promise<boolean> {
+    const session = this.copies.takeIdle();
+    await session?.release();
+    return session !== undefined;
+  }
 
   /** Tensors, or a text by the model's task. Throws as `pool.infer` does. */
-  async run(inputs: Inputs, options?: InferOptions): Promise<Inference> {
+  run(inputs: Inputs, options?: InferOptions): Promise<Inference> {
+    return this.copies.use((session) => this.runIn(session, inputs, options));
+  }
+
+  private async runIn(session: Session, inputs: Inputs, options?: InferOptions): Promise<Inference> {
     const { tracker, now } = this.needs;
     const entry = tracker.startOperation("inference", this.modelName, this.browserId, this.browserType);
     const since = now();
     const before = this.recoveries;
-    this.underway++;
     try {
-      const result = await this.needs.infer(inputs, options);
+      const result = await this.needs.infer(session, inputs, options);
       const status = this.recoveries > before ? "recovered" : "completed";
       tracker.completeOperation(entry, { durationMs: now() - since }, status);
       return result;
@@ -73,17 +136,21 @@ export class PooledModel {
       else tracker.completeOperation(entry, { durationMs: now() - since }, "failed");
       throw error;
     } finally {
-      this.underway--;
       this.lastUsedMs = now();
     }
   }
 
-  release(): Promise<void> {
-    return this.session.release();
+  async release(): Promise<void> {
+    await Promise.all(this.sessions.map((session) => session.release()));
   }
 
-  private told(event: SessionEvent): void {
-    if (event.type === "stage") this.stages.set(event.stage.hostId, event.stage.stage);
-    if (event.type === "fault") this.recoveries++;
+  private follow(session: Session): void {
+    const known = ({ hostId, stage }: StageInfo): void =>
+      void this.stages.set(hostId, { sessionId: session.id, stage, attempt: 0 });
+    for (const stage of session.stages) known(stage);
+    session.on((event: SessionEvent) => {
+      if (event.type === "stage") known(event.stage);
+      if (event.type === "fault") this.recoveries++;
+    });
   }
 }

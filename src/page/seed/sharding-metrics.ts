@@ -38,7 +38,7 @@ export function shardingMetrics(
   type Of = (some: readonly OriginOperation[]) => number | null;
   const figure = (total: number | null, of: Of, from: readonly OriginOperation[]): Figure => ({
     total,
-    perShard: stages.map((stage) => of(from.filter(({ browserId }) => stageOf(browserId) === stage))),
+    perShard: stages.map((stage) => of(from.filter(({ browserId }) => stageOf(browserId)?.stage === stage))),
     perBrowser: Object.fromEntries(types.map((type) => [type, of(from.filter((one) => one.browserType === type))])),
   });
   const latency = meanMs(runs);

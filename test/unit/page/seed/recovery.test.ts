@@ -29,6 +29,7 @@ async function world() {
     status: () => copies.status((known) => browser.calls().originStatus({ ...OWN, known })),
     failHost: (hostId, signal) => browser.calls().failHost({ ...OWN, hostId, signal }),
     moveHost: (hostId) => browser.calls().moveHost({ ...OWN, hostId }),
+    deviceBytes: null,
     platform: {
       now: () => browser.now,
       after: (ms, action) => {
