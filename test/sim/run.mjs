@@ -15,7 +15,7 @@ import { MUTANTS } from "./mutants/list.mjs";
 import { simulate } from "./simulate.mjs";
 
 /** Seeds among which a mutant is looked for that its own seeds do not show any more. */
-const MUTANT_SEEDS = 400;
+const MUTANT_SEEDS = 1_500;
 /** From so many histories on, every fault has met every phase at every level. */
 const COVERED_FROM = 8_000;
 
