@@ -38,6 +38,8 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
    */
   attach(known: readonly StageInfo[]): Promise<readonly StageInfo[]>;
   now(): number;
+  /** Epoch milliseconds. */
+  wallNow(): number;
 }
 
 /** Where a driver begins with a session. */
@@ -52,7 +54,7 @@ export interface DriverStart {
 
 export interface Ways {
   readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
-  readonly pool: Pick<DriverNeeds, "callPool" | "reportToPool" | "wirer" | "now">;
+  readonly pool: Pick<DriverNeeds, "callPool" | "reportToPool" | "wirer" | "now" | "wallNow">;
   readonly platform: Pick<Platform, "after">;
   readonly caller: Caller;
   /** Nobody drives the session any more. */
@@ -109,6 +111,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     unreachable: (hosts) => pool.reportToPool("unreachable", { sessionId, hosts }),
     attach: async (known) => (await pool.callPool("attachSession", { ...caller, sessionId, secret, known })).stages,
     now: pool.now,
+    wallNow: pool.wallNow,
   };
 }
 
