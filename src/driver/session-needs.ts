@@ -8,6 +8,7 @@ import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Caller, Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
 import { Doubts } from "./doubts.ts";
 import type { DriverNeeds } from "./driver.ts";
+import { RunDigests } from "./run-digests.ts";
 import { SpotChecks } from "./spot-check.ts";
 import type { TakeUp } from "./take-up.ts";
 import type { Wirer } from "./wiring.ts";
@@ -69,6 +70,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
   const tellSafe = (run: number): void => client.emit("safe", { sessionId, run });
   const safe = new LateNumber(tellSafe, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
   const doubts = new Doubts();
+  const digests = new RunDigests();
   const { spotCheck = 0 } = info.options;
   const isStateful = info.plan.stateInputs.length > 0;
   const checks = spotCheck > 0 ? new SpotChecks(spotCheck, sessionId, isStateful) : undefined;
@@ -84,6 +86,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
         return pool.wirer.wire(id, stages, {
           ...events,
           doubts,
+          digests,
           checks,
           outvoted: (host, run) => pool.reportToPool("outvoted", { sessionId, host: lease(host), run }),
           unreachable: (host) => pool.reportToPool("unreachable", { sessionId, hosts: [lease(host)] }),
