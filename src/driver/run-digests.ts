@@ -7,11 +7,15 @@ import { RESEND_RUNS_MAX } from "../base/limits.ts";
 export class RunDigests {
   private readonly stages = new Map<number, Map<number, string>>();
 
-  /** False: the stage answered this run otherwise before. */
+  /**
+   * False: the stage answered this run otherwise before. That is said once, then all of it is forgotten: a model that draws
+   * random numbers never answers the same, and must come to an end.
+   */
   agrees(stage: number, run: number, digest: string): boolean {
     const known = this.stages.get(stage) ?? new Map<number, string>();
     this.stages.set(stage, known);
     const before = known.get(run);
+    if (before !== undefined && before !== digest) this.stages.delete(stage);
     if (before !== undefined) return before === digest;
     known.set(run, digest);
     const [oldest] = known.keys();

@@ -55,11 +55,21 @@ describe("digests of runs", () => {
     ]);
     expect([digests.agrees(1, 1, "b"), digests.agrees(0, 2, "c")]).toEqual([true, true]);
     digests.failed(2);
-    expect([digests.agrees(0, 2, "d"), digests.agrees(0, 1, "b")]).toEqual([true, false]);
+    expect([digests.agrees(1, 2, "d"), digests.agrees(1, 1, "a")]).toEqual([true, false]);
+  });
+  it("accuse a stage once, and then begin anew", () => {
+    const digests = new RunDigests();
+    digests.agrees(0, 1, "a");
+    digests.agrees(0, 2, "b");
+    expect([digests.agrees(0, 1, "x"), digests.agrees(0, 1, "y"), digests.agrees(0, 2, "z")]).toEqual([
+      false,
+      true,
+      true,
+    ]);
   });
   it("are kept of so many runs as may be done again", () => {
     const digests = new RunDigests();
     for (let run = 0; run <= RESEND_RUNS_MAX; run++) digests.agrees(0, run, "a");
-    expect([digests.agrees(0, 1, "b"), digests.agrees(0, 0, "b")]).toEqual([false, true]);
+    expect([digests.agrees(0, 1, "a"), digests.agrees(0, 0, "b")]).toEqual([true, true]);
   });
 });
