@@ -90,7 +90,7 @@ export const MUTANTS = [
     file: "src/pool/start.ts",
     find: "    if (!isHost(pool.state, hostId)) await needs.closePage",
     replace: "    if (hostId === null) await needs.closePage",
-    seeds: [125],
+    seeds: [1124],
   },
   {
     name: "the first answer wins the vote",
