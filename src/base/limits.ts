@@ -158,6 +158,8 @@ export const BROWSER_CHECKPOINTS_KEPT = 5;
 export const BROWSER_HEALTHY_MS = 30_000;
 /** Between two checkpoints of a browser's state while it works. */
 export const BROWSER_CHECKPOINT_MS = 60_000;
+/** How often a host without work does a probe run, unless told otherwise. */
+export const HEALTH_CHECK_MS = 30_000;
 /** Between two reports of a host's memory. */
 export const RESOURCE_REPORT_MS = 5_000;
 /** Operations of its own hosts that a site is told, the newest. */
