@@ -107,7 +107,7 @@ export class FrameHost {
         probe: () => this.probe(),
         takeOver: ({ stored }) => {
           this.isTaken = true;
-          this.stage?.storedAre(stored);
+          if (stored !== null) this.stage?.storedAre(stored);
           return null;
         },
       },
@@ -295,6 +295,7 @@ export class FrameHost {
         feed: (message) => stage.receive(message),
         resend: ({ from }) => stage.resend(from),
         pace: (pace) => stage.pace(pace),
+        hold: () => stage.hold(),
       },
     );
     this.wiring = { driver, output, ports: [driverPort, input, output] };

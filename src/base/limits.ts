@@ -89,6 +89,14 @@ export const RECOVERY_ATTEMPTS_MAX = 3;
 /** The n-th attempt waits this much; the last value repeats. */
 export const RECOVERY_BACKOFF_MS = [0, 100, 500, 2_000] as const;
 
+/** Failures in a row after which a stage's provider and place are given no more work, and for how long. */
+export const BREAKER_FAILURES = 5;
+export const BREAKER_OPEN_MS = 30_000;
+/** Successes on trial after which all is as before. */
+export const BREAKER_SUCCESSES = 3;
+/** Circuit breakers that are remembered; the oldest go first. */
+export const BREAKERS_MAX = 1_000;
+
 /** Closing two host tabs of a session within this time pauses it. */
 export const USER_CLOSE_WINDOW_MS = 60_000;
 /** A page that is gone for this long has its sessions parked. */

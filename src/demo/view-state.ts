@@ -81,6 +81,8 @@ export function applyEvent(view: ViewState, event: SessionEvent, now: number, to
       const text = `${view.stageWord} ${event.stage + 1}: ${event.step}, attempt ${event.attempt}`;
       return noted(withState(view, event.stage, "recovering", now), { at: now, kind: "info", text, ms: null });
     }
+    case "verifying":
+      return view;
     case "recovered": {
       const faults = markRecovered(view.faults, event.stage, now, event.ms);
       const runs = `${event.replayedRuns} ${event.replayedRuns === 1 ? "run" : "runs"} replayed from run ${event.restoredRun}`;

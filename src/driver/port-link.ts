@@ -52,6 +52,9 @@ export class PortLink implements StageLink {
   pace(pace: Pace): void {
     this.peer.emit("pace", pace);
   }
+  hold(): void {
+    this.peer.emit("hold", null);
+  }
   close(): void {
     this.port.close();
     this.closed = true;

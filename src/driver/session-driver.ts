@@ -2,6 +2,7 @@ import { type ErrorData, HoldfastError, toErrorData } from "../base/errors.ts";
 import { CHECKPOINT_INTERVAL_MS, CHECKPOINT_REPLAY_MS, STANDBY_REPLAY_MS, WIRINGS_FAILED_MAX } from "../base/limits.ts";
 import { Room } from "../base/room.ts";
 import type { WireTensors } from "../base/tensor.ts";
+import { isCoordinated } from "../fault/ladder.ts";
 import { LEVELS } from "../fault/levels.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { SessionInfo } from "../protocol/pool.ts";
@@ -45,6 +46,8 @@ export class SessionDriver {
   readonly moving: Moving;
   private ended: HoldfastError | null = null;
   readonly keepsState: boolean;
+  /** All stages are held and put back together. */
+  private readonly isCoordinated: boolean;
   readonly stateful: boolean;
   /** Or there are handles that keep something, in a model that has none. */
   private hasState: boolean;
@@ -54,10 +57,12 @@ export class SessionDriver {
     readonly info: SessionInfo,
     { acked, initialAt, takeUp }: DriverStart,
   ) {
-    this.stages = new StageTable(info.stages, info.plan.shards.length);
+    const { faultToleranceLevel, recoveryStrategy } = info.options;
+    this.isCoordinated = isCoordinated(faultToleranceLevel, recoveryStrategy);
+    this.stages = new StageTable(info.stages, info.plan.shards.length, this.isCoordinated);
     this.acked = acked;
     this.takeUp = takeUp;
-    const level = LEVELS[info.options.faultToleranceLevel];
+    const level = LEVELS[faultToleranceLevel];
     this.keepsState = level.keepsState;
     this.stateful = info.plan.stateInputs.length > 0;
     this.hasState = this.stateful;
@@ -206,7 +211,7 @@ export class SessionDriver {
     this.durability.costs.disturbed();
     this.proof.stageLost(stage, this.needs.now());
     this.failedWirings = 0;
-    if (!this.keepsState) this.restoreAll = true;
+    if (!this.keepsState || this.isCoordinated) this.restoreAll = true;
   }
 
   get busy(): boolean {
@@ -243,6 +248,7 @@ export class SessionDriver {
     // The other replicas go on, unless they wait for a move that is off now.
     if (!this.moving.cancel() && this.wired && this.stages.canWire) return;
     this.wired = false;
+    if (this.isCoordinated) for (const link of this.links) link.hold();
     if (this.stages.canWire) void this.rewire();
     else this.epoch++;
     const error = lossError(this.info.options.faultToleranceLevel, this.stateful, category);
@@ -365,10 +371,11 @@ export class SessionDriver {
 
   /** A run was answered after a recovery: that is the proof that it worked. */
   private prove(): void {
-    const proved = this.proof.answered(this.acked, this.needs.now());
+    const at = this.needs.now();
+    const proved = this.proof.answered(this.acked, at);
     if (proved === null) return;
     for (const one of proved)
-      this.needs.tell({ type: "recovered", hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
+      this.needs.tell({ type: "recovered", at, hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
     this.needs.verified();
   }
 

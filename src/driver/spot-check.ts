@@ -235,6 +235,9 @@ export class CheckedStage implements StageLink {
   pace(pace: Pace): void {
     this.own.link.pace(pace);
   }
+  hold(): void {
+    this.own.link.hold();
+  }
   close(): void {
     this.isOver = true;
     for (const { link, input, output } of this.replicas) {

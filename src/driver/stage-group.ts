@@ -222,6 +222,9 @@ export class StageGroup implements StageLink {
   pace({ every }: Pace): void {
     this.every = every;
   }
+  hold(): void {
+    for (const { link } of this.replicas) link.hold();
+  }
   close(): void {
     for (const { link, input, output } of this.replicas) {
       link.close();

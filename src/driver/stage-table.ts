@@ -10,6 +10,8 @@ export class StageTable {
     stages: readonly StageInfo[],
     /** Of the plan. */
     private readonly count: number,
+    /** All of them work, or none does. */
+    private readonly isTogether = false,
   ) {
     this.stages = [...stages];
   }
@@ -21,6 +23,9 @@ export class StageTable {
   /** Every stage has its host, or most of its replicas. */
   get canWire(): boolean {
     const needed = enoughOf(this.stages.length / this.count);
+    // A checker is no part of what is held.
+    const isPart = ({ replicaOf }: StageInfo): boolean => needed > 1 || replicaOf === undefined;
+    if (this.isTogether) return this.stages.filter(isPart).every(({ phase }) => phase === "ready");
     return Array.from({ length: this.count }, (_, stage) => this.hostsOf(stage)).every((hosts) => {
       const ready = hosts.filter(({ phase }) => phase === "ready");
       // A checker does not stand in for what it checks.

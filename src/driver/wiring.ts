@@ -18,6 +18,8 @@ export interface StageLink {
   feed(message: StageMessage): void;
   resend(from: number): void;
   pace(pace: Pace): void;
+  /** Has the stage begin nothing and send nothing until it is wired anew. */
+  hold(): void;
   close(): void;
 }
 

@@ -1,7 +1,7 @@
 import type { ErrorCategory } from "../base/errors.ts";
 import { assertNever } from "../base/errors.ts";
-import { ladderFor } from "./ladder.ts";
-import type { FaultToleranceLevel, RecoveryStep, RecoveryStrategy } from "./levels.ts";
+import { type Ladder, ladderFor, type Rung } from "./ladder.ts";
+import type { FaultToleranceLevel, RecoveryStrategy } from "./levels.ts";
 
 export interface Fault {
   readonly category: ErrorCategory;
@@ -11,10 +11,15 @@ export interface Fault {
   readonly hostDropped: boolean;
 }
 
-/** One stage's recovery. `climbs` counts steps since the stage last did verified work. */
+/** One stage's recovery. `tried`: the rungs climbed since the stage last did verified work. */
 export type Recovery =
   | { readonly phase: "healthy" }
-  | { readonly phase: "trying" | "verifying"; readonly climbs: number; readonly since: number; readonly fault: Fault }
+  | {
+      readonly phase: "trying" | "verifying";
+      readonly tried: readonly Rung[];
+      readonly since: number;
+      readonly fault: Fault;
+    }
   | { readonly phase: "given_up"; readonly fault: Fault };
 
 export type RecoveryEvent =
@@ -25,8 +30,9 @@ export type RecoveryEvent =
   | { readonly type: "verified" };
 
 export type RecoveryCommand =
-  | { readonly type: "climb"; readonly step: RecoveryStep; readonly delayMs: number }
-  | { readonly type: "give_up"; readonly fault: Fault };
+  /** `tried`: what failed before, and this falls back from. */
+  | { readonly type: "climb"; readonly steps: Rung; readonly tried: readonly Rung[]; readonly delayMs: number }
+  | { readonly type: "give_up"; readonly fault: Fault; readonly tried: readonly Rung[] };
 
 export interface RecoveryPolicy {
   readonly level: FaultToleranceLevel;
@@ -44,15 +50,16 @@ export function decideRecovery(
   switch (event.type) {
     case "fault": {
       if (state.phase === "given_up") return [state, []];
-      const climbs = state.phase === "healthy" ? 0 : state.climbs;
+      const tried = state.phase === "healthy" ? [] : state.tried;
+      const climbs = tried.length;
       const since = state.phase === "healthy" ? event.now : state.since;
       const { fault } = event;
       const ladder = ladderFor(policy.level, policy.strategy, fault);
-      const step = ladder[Math.min(climbs, ladder.length - 1)];
-      if (step === undefined || climbs >= policy.attemptsMax)
-        return [{ phase: "given_up", fault }, [{ type: "give_up", fault }]];
+      const steps = nextRung(ladder, tried);
+      if (steps === undefined || climbs >= policy.attemptsMax)
+        return [{ phase: "given_up", fault }, [{ type: "give_up", fault, tried }]];
       const delayMs = policy.backoffMs[Math.min(climbs, policy.backoffMs.length - 1)] ?? 0;
-      return [{ phase: "trying", climbs: climbs + 1, since, fault }, [{ type: "climb", step, delayMs }]];
+      return [{ phase: "trying", tried: [...tried, steps], since, fault }, [{ type: "climb", steps, tried, delayMs }]];
     }
     case "ready":
       return state.phase === "trying" ? [{ ...state, phase: "verifying" }, []] : [state, []];
@@ -61,4 +68,11 @@ export function decideRecovery(
     default:
       return assertNever(event);
   }
+}
+
+/** The one above what was tried; another category may have another ladder. The last rung repeats. */
+function nextRung(ladder: Ladder, tried: readonly Rung[]): Rung | undefined {
+  const names = tried.map((rung) => rung.join());
+  const highest = ladder.findLastIndex((rung) => names.includes(rung.join()));
+  return ladder[Math.min(highest + 1, ladder.length - 1)];
 }

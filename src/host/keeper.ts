@@ -20,7 +20,7 @@ import type { HostToPool, Lease, PoolToHost } from "../protocol/pool.ts";
 import type { ShardPlan, ShardSpec } from "../shard/types.ts";
 import type { CheckpointKey } from "../state/checkpoint-codec.ts";
 import { AgreedRecords } from "./agreed-records.ts";
-import { isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
+import { circuitOpen, isMeasurable, noProvider, pickProvider, THREADS, wantedProviders } from "./providers.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { WarmState, type WarmStores } from "./warm-state.ts";
 import { type OpenBlob, streamWeights } from "./weight-stream.ts";
@@ -70,6 +70,8 @@ export class HostKeeper {
   private provider: Provider = "wasm";
   private isReady = false;
   private weightBytes = 0;
+  /** It holds its shard for whoever is to need it. */
+  private standsBy = false;
   /** Of a standby. */
   private warm: WarmState | null = null;
   /** Where replicas vote: what they have stored, of which most say the same. */
@@ -91,7 +93,7 @@ export class HostKeeper {
   }
 
   /** A fresh frame with onnxruntime in it. What an earlier attempt still says is ignored from here on. */
-  async boot({ hostId, attempt, providers, gpuLosses, measure }: PoolToHost["boot"]): Promise<void> {
+  async boot({ hostId, attempt, providers, gpuLosses, measure, avoid }: PoolToHost["boot"]): Promise<void> {
     if (attempt <= this.lease.attempt) return;
     this.drop();
     const lease = { hostId, attempt };
@@ -99,9 +101,12 @@ export class HostKeeper {
     try {
       const wanted = wantedProviders(providers, gpuLosses);
       const capability = await this.needs.probe(wanted, gpuLosses > 0 ? GPU_RETURN_MS : 0);
-      const provider = pickProvider(wanted, capability);
-      if (provider === null)
-        return this.needs.report("bootRefused", { ...lease, error: noProvider(wanted ?? PROVIDERS, capability) });
+      const provider = pickProvider(wanted, capability, avoid);
+      if (provider === null) {
+        const isOpen = pickProvider(wanted, capability) !== null;
+        const error = isOpen ? circuitOpen(avoid) : noProvider(wanted ?? PROVIDERS, capability);
+        return this.needs.report("bootRefused", { ...lease, error });
+      }
       const runtime = provider === "wasm" ? "wasm" : "webgpu";
       const [{ wasm, glue }, port] = await Promise.all([
         this.needs.stores.runtimeFiles(runtime),
@@ -167,7 +172,9 @@ export class HostKeeper {
       this.memory = new ResourceWatch();
       this.isReady = true;
       this.weightBytes = spec.weightBytes;
-      if (standby)
+      this.standsBy = standby;
+      // Of replicas one alone may have stored a lie.
+      if (standby && this.copies === null)
         this.warm = new WarmState(stores, key, {
           warm: (record) => frame.emit("warm", { record }),
           cool: (runs) => frame.emit("cool", { runs }),
@@ -182,16 +189,17 @@ export class HostKeeper {
     }
   }
 
-  /** A standby has the shard and what is stored: only whose work it is changes. */
+  /** A standby has the shard and what is stored: only whose work it is changes. A host that is reconnected goes on as it is. */
   private async takeOver(frame: Frame, lease: Lease, key: CheckpointKey): Promise<void> {
-    const { provider, weightBytes } = this;
+    const { provider, weightBytes, standsBy } = this;
     const start = this.needs.now();
+    this.standsBy = false;
     try {
-      await frame.call("takeOver", { stored: await this.needs.stores.checkpointRuns(key) });
+      await frame.call("takeOver", { stored: standsBy ? await this.needs.stores.checkpointRuns(key) : null });
       if (frame === this.frame)
         this.needs.report("ready", { ...lease, provider, weightBytes, ms: this.needs.now() - start });
     } catch (error) {
-      if (frame === this.frame) this.fault(`the standby did not take over: ${messageOf(error)}`);
+      if (frame === this.frame) this.fault(`the host did not take over: ${messageOf(error)}`);
     }
   }
 

@@ -116,10 +116,15 @@ export class Stage {
     this.pump();
   }
 
+  /** Other stages are being put back: what was begun ends here, and goes no further. */
+  hold(): void {
+    this.held = true;
+  }
+
   /** New channels: what waited will be sent again, and until the driver says so nothing is sent or begun. */
   rewired(): void {
     this.waiting.clear();
-    this.held = true;
+    this.hold();
   }
 
   /** Answers once the run under way has ended. */

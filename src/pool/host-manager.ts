@@ -1,7 +1,7 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { HANG_FLOOR_MS, HOST_BOOT_DEADLINE_MS, SHARD_LOAD_DEADLINE_MS, TIMER_LATE_MS } from "../base/limits.ts";
 import { LEVELS } from "../fault/levels.ts";
-import { replicasOf } from "../protocol/options.ts";
+import { type Provider, replicasOf } from "../protocol/options.ts";
 import type { Lease, PoolToHost } from "../protocol/pool.ts";
 import {
   type HostRecord,
@@ -11,6 +11,7 @@ import {
   type StageRecord,
   type TransactionBody,
 } from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
 import { hasHosts } from "./room.ts";
@@ -19,6 +20,8 @@ import { hasHosts } from "./room.ts";
 export class HostManager {
   /** Hosts that are booted and wait for a plan: the attempt that they are to load for, and the one that they were booted as. */
   private readonly booted = new Map<string, { readonly attempt: number; readonly bootedAs: number }>();
+  /** What they compute with, since they were booted last. */
+  private readonly providers = new Map<string, Provider>();
   /** Hosts whose page said hello since this service worker started. */
   private readonly reached = new Set<string>();
   private readonly waiting = new Map<string, (() => void)[]>();
@@ -28,6 +31,7 @@ export class HostManager {
 
   constructor(
     private readonly needs: PoolNeeds,
+    private readonly breakers: Pick<Breakers, "avoided">,
     /** `pageGone`: the page itself does not answer. */
     private readonly onOverdue: (lease: Lease, signal: string, pageGone: boolean) => void,
   ) {}
@@ -87,6 +91,14 @@ export class HostManager {
     this.boot(hostId, attempt);
   }
 
+  /** The host as it stands, if it answers; nothing that it holds is lost. */
+  reconnect(session: SessionRecord, stage: number, { hostId, attempt, bootedAs }: Lease & { bootedAs: number }): void {
+    const { sessionId } = session;
+    void note(this.needs, { action: "add_model_to_browser", data: { sessionId, stage, hostId, attempt } });
+    this.load(session, stage, { hostId, attempt, bootedAs, standby: false });
+    this.watch(hostId, attempt, HANG_FLOOR_MS, "no sign of life from the host after it was reconnected");
+  }
+
   /** Gives a stage a host whose runtime is loaded already: a spare's. */
   adopt(session: SessionRecord, stage: number, spare: SpareRecord, attempt: number): void {
     this.assign(session, stage, spare, attempt);
@@ -105,6 +117,7 @@ export class HostManager {
     ];
     for (const body of taken) void note(this.needs, body);
     this.booted.set(hostId, { attempt, bootedAs: spare.attempt });
+    this.providers.set(hostId, spare.provider);
   }
 
   /** The page is there and listens. */
@@ -140,7 +153,8 @@ export class HostManager {
     this.booted.delete(hostId);
   }
 
-  hostBooted({ hostId, attempt }: Lease): void {
+  hostBooted({ hostId, attempt }: Lease, provider: Provider): void {
+    this.providers.set(hostId, provider);
     this.booted.set(hostId, { attempt, bootedAs: attempt });
     this.deadlines.delete(hostId);
   }
@@ -152,6 +166,12 @@ export class HostManager {
     if (record === undefined || session.planId === null || booted?.attempt !== record.attempt) return;
     const { hostId, attempt } = record;
     this.booted.delete(hostId);
+    const provider = this.providers.get(hostId);
+    // What it is to load was not known when it was booted.
+    if (this.breakers.avoided(session, stage).some((one) => one.provider === provider)) {
+      this.restart(session, stage, hostId, this.nextAttempt(record));
+      return;
+    }
     this.load(session, stage, { hostId, ...booted, standby: false });
     this.watch(hostId, attempt, SHARD_LOAD_DEADLINE_MS, "the shard was not loaded before its deadline");
   }
@@ -202,8 +222,14 @@ export class HostManager {
     if (host.place === "offscreen" && !left) await this.needs.closeOffscreen();
   }
 
+  /** Null: it was not booted since this service worker started. */
+  providerOf(hostId: string): Provider | null {
+    return this.providers.get(hostId) ?? null;
+  }
+
   /** Forgets what was known of a host that is none any more. */
   forget(hostId: string): void {
+    this.providers.delete(hostId);
     this.booted.delete(hostId);
     this.deadlines.delete(hostId);
     this.waiting.delete(hostId);
@@ -223,6 +249,7 @@ export class HostManager {
         origin: session.origin,
         providers: session.options.executionProviders,
         gpuLosses: session.gpuLosses,
+        avoid: this.breakers.avoided(session, host.stage),
         // Neither while others start beside it more than need be, nor while somebody waits for a recovery.
         measure: attempt === 0 && host.stage === 0 ? this.needs.history.reports.unmeasured(this.needs.now()) : [],
       });

@@ -4,10 +4,7 @@ import type { HostToPool } from "../protocol/pool.ts";
 import { FAMILIES } from "../shard/family.ts";
 import { type FaultRecord, planStage, type SessionRecord, type TransactionBody } from "../state/pool-state.ts";
 import type { PoolNeeds } from "./needs.ts";
-import { PAGE_SAYS } from "./recovery-manager.ts";
-
-/** A tab that the user closed, or that went with the whole browser, is no failure of the browser. */
-const BY_HAND = /\btab( closed)?$/;
+import { BY_HAND, PAGE_SAYS } from "./recovery-manager.ts";
 
 /**
  * Writes history while the journal is written: loads, recoveries and failures of hosts are read off its transactions, so

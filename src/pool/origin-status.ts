@@ -2,11 +2,17 @@ import { ORIGIN_OPERATIONS_MAX } from "../base/limits.ts";
 import type { StageInfo } from "../protocol/events.ts";
 import type { OriginBrowser, OriginOperation, OriginStatus } from "../protocol/origin.ts";
 import type { PoolState } from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
 import type { PoolHistory } from "./needs.ts";
 import { poolStatus, stageInfos } from "./status.ts";
 
 /** What a site may know: its own sessions, the hosts that carry them, and what these did. */
-export function originStatus(state: PoolState, history: PoolHistory, origin: string): OriginStatus {
+export function originStatus(
+  state: PoolState,
+  history: PoolHistory,
+  breakers: Pick<Breakers, "of">,
+  origin: string,
+): OriginStatus {
   const { sessions, faults } = poolStatus(state, history);
   const own = sessions.filter((session) => session.origin === origin);
   const ids = new Set(own.map(({ sessionId }) => sessionId));
@@ -23,6 +29,7 @@ export function originStatus(state: PoolState, history: PoolHistory, origin: str
     sessions: own,
     faults: faults.filter(({ sessionId }) => ids.has(sessionId)),
     operations: operationsOf(history, hostIds),
+    circuitBreakers: breakers.of(origin),
   };
 }
 

@@ -1,35 +1,52 @@
 import { HoldfastError, messageOf } from "../base/errors.ts";
 import { FAILURE_CHARS_MAX, GPU_LOSSES_MAX, RECOVERY_ATTEMPTS_MAX, RECOVERY_BACKOFF_MS } from "../base/limits.ts";
 import { classify } from "../fault/classify.ts";
-import { decideRecovery, type Recovery, type RecoveryEvent } from "../fault/decide-recovery.ts";
-import type { RecoveryStep } from "../fault/levels.ts";
+import {
+  decideRecovery,
+  type Fault,
+  type Recovery,
+  type RecoveryCommand,
+  type RecoveryEvent,
+} from "../fault/decide-recovery.ts";
 import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { FailedHost } from "../protocol/origin.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, StageRecord } from "../state/pool-state.ts";
+import type { SessionRecord } from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
+import { type GiveUpCommand, gaveUpError } from "./gave-up.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { note } from "./note.ts";
-import { hasHosts } from "./room.ts";
+import { RecoverySteps } from "./recovery-steps.ts";
 import type { Spares } from "./spares.ts";
 
+type ClimbCommand = Extract<RecoveryCommand, { type: "climb" }>;
+
+/** A tab that the user closed, or that went with the whole browser, is no failure of the browser. */
+export const BY_HAND = /\btab( closed)?$/;
 /** Begins the signal of a fault that a page reported. */
 export const PAGE_SAYS = "the page says";
 
 /** Detect → classify → select → execute → verify → fall back, one recovery at a time per stage. */
 export class RecoveryManager {
   private readonly recoveries = new Map<string, Recovery>();
+  /** Stages for which two hosts race, and what the one that was to come back has failed with meanwhile. */
+  private readonly races = new Map<string, Fault | null>();
+  private readonly steps: RecoverySteps;
 
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
-    private readonly spares: Spares,
+    spares: Spares,
+    private readonly breakers: Pick<Breakers, "failed" | "succeeded">,
     private readonly events: {
       tell(session: SessionRecord, event: SessionEvent): void;
       /** Nothing that may be tried is left: the session ends. */
       gaveUp(session: SessionRecord, error: HoldfastError): void;
     },
-  ) {}
+  ) {
+    this.steps = new RecoverySteps(needs, hosts, spares);
+  }
 
   /** A host was seen to fail. Reports of an earlier attempt change nothing. */
   fault({ hostId, attempt }: Lease, signal: string, seen: { pageGone: boolean; hostDropped: boolean }): void {
@@ -44,9 +61,11 @@ export class RecoveryManager {
       data: { sessionId: session.sessionId, stage, hostId, category, signal, at, recoveredMs: null },
     });
     if (category === "WEBGPU" && session.stages[stage]?.provider === "webgpu") this.countGpuLoss(session);
+    const provider = this.hosts.providerOf(hostId) ?? session.stages[stage]?.provider ?? null;
+    if (!BY_HAND.test(signal)) this.breakers.failed(session, stage, provider);
     this.hosts.settled(hostId);
     this.events.tell(session, { type: "fault", at, stage, hostId, attempt, category, signal });
-    this.step(session.sessionId, stage, { type: "fault", fault: { category, signal, ...seen }, now: at });
+    this.failed(session.sessionId, stage, { category, signal, ...seen });
   }
 
   /**
@@ -106,15 +125,26 @@ export class RecoveryManager {
   }
 
   ready(sessionId: string, stage: number): void {
+    const key = `${sessionId} ${stage}`;
+    this.races.delete(key);
+    const wasTrying = this.recoveries.get(key)?.phase === "trying";
     this.step(sessionId, stage, { type: "ready" });
+    const session = this.steps.recoverable(sessionId);
+    const record = session?.stages[stage];
+    if (!wasTrying || session === null || record === undefined) return;
+    const { hostId, attempt } = record;
+    this.events.tell(session, { type: "verifying", at: this.needs.now(), stage, hostId, attempt });
   }
 
   verified(sessionId: string, stage: number): void {
+    const session = this.steps.recoverable(sessionId);
+    if (session?.stages[stage]?.phase === "ready") this.breakers.succeeded(session, stage);
     this.step(sessionId, stage, { type: "verified" });
   }
 
   forget(sessionId: string): void {
-    for (const key of this.recoveries.keys()) if (key.startsWith(`${sessionId} `)) this.recoveries.delete(key);
+    for (const known of [this.recoveries, this.races])
+      for (const key of known.keys()) if (key.startsWith(`${sessionId} `)) known.delete(key);
   }
 
   stageOf(hostId: string, attempt: number): { session: SessionRecord; stage: number } | null {
@@ -140,75 +170,79 @@ export class RecoveryManager {
     });
     this.recoveries.set(key, next);
     for (const command of commands) {
-      if (command.type === "give_up") this.giveUp(session, stage, command.fault.signal);
-      else this.needs.after(command.delayMs, () => void this.tryStep(sessionId, stage, command.step));
+      if (command.type === "give_up") this.giveUp(session, stage, command);
+      else this.needs.after(command.delayMs, () => void this.tryStep(sessionId, stage, command));
     }
   }
 
   /** A step that the browser does not let us take (no window for a tab, no list of pages) is one more failure. */
-  private async tryStep(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
+  private async tryStep(sessionId: string, stage: number, { steps, tried }: ClimbCommand): Promise<void> {
+    const key = `${sessionId} ${stage}`;
     try {
-      await this.climb(sessionId, stage, step);
+      await this.steps.climb({
+        ...{ sessionId, stage, steps, before: tried.length, lostDevice: this.lostDevice(key) },
+        begun: (taken, attempt) => this.begun(sessionId, stage, { steps: taken, tried, attempt }),
+        races: () => void this.races.set(key, null),
+      });
     } catch (error) {
-      if (this.recoverable(sessionId)?.stages[stage]?.phase !== "lost") return;
+      if (this.steps.recoverable(sessionId)?.stages[stage]?.phase !== "lost") return;
       const fault = { category: "UNKNOWN", signal: messageOf(error), pageGone: true, hostDropped: true } as const;
-      this.step(sessionId, stage, { type: "fault", fault, now: this.needs.now() });
+      this.failed(sessionId, stage, fault);
     }
   }
 
-  private async climb(sessionId: string, stage: number, step: RecoveryStep): Promise<void> {
-    const session = this.recoverable(sessionId);
-    const record = session?.stages[stage];
-    if (session === null || record === undefined || record.phase !== "lost") return;
-    const host = this.needs.journal.state.hosts[record.hostId];
-    if (step !== "reconnect" && this.spares.take(session, stage, this.lostDevice(sessionId, stage))) {
-      const taken = this.recoverable(sessionId)?.stages[stage];
-      const attempt = taken?.attempt ?? record.attempt;
-      this.events.tell(session, { type: "recovering", stage, step, attempt });
-      return this.makeSpare(host, record, step, attempt);
-    }
-    const attempt = this.hosts.nextAttempt(record);
-    this.events.tell(session, { type: "recovering", stage, step, attempt });
-    if (step !== "failover" && host !== undefined) {
-      const [pages, tabs] = await Promise.all([this.needs.livePages(), this.needs.hostTabs()]);
-      // In a frozen tab nothing starts; that it froze may have been told while its stage was lost already.
-      const frozen = tabs.some((tab) => tab.hostId === host.hostId && tab.frozen);
-      const alive = host.tabId === null ? pages.offscreen : pages.hostIds.has(host.hostId);
-      // A page whose process died keeps its tab: reloading brings it back, and its hello lets the boot go on.
-      if (!alive) this.hosts.pageLost(host.hostId);
-      if (!frozen && (alive || (host.tabId !== null && (await this.needs.reloadPage(host.tabId))))) {
-        this.hosts.restart(session, stage, host.hostId, attempt);
-        return;
-      }
-    }
-    // It may have been paused or released meanwhile; a host opened now would be closed by nobody.
-    if (this.recoverable(sessionId) === null) return;
-    await this.hosts.open(session, stage, attempt);
-    await this.hosts.close(record.hostId);
+  private begun(
+    sessionId: string,
+    stage: number,
+    { steps, tried, attempt }: Pick<ClimbCommand, "steps" | "tried"> & { readonly attempt: number },
+  ): void {
+    const session = this.steps.recoverable(sessionId);
+    if (session === null) return;
+    const { recoveryStrategy: strategy } = session.options;
+    const chosen = { at: this.needs.now(), strategy, tried: tried.flat() };
+    for (const step of steps) this.events.tell(session, { type: "recovering", stage, step, attempt, ...chosen });
   }
 
-  /** What the spare has replaced becomes the next one, unless its page is not to be trusted any more. */
-  private async makeSpare(
-    host: HostRecord | undefined,
-    { provider }: StageRecord,
-    step: RecoveryStep,
-    attempt: number,
-  ): Promise<void> {
-    if (host === undefined) return;
-    const pages = await this.needs.livePages();
-    if (step === "failover" || host.place !== "tab" || provider === null || !pages.hostIds.has(host.hostId))
-      await this.hosts.close(host.hostId);
-    else this.spares.recycle(host, provider, attempt);
+  /** A host that raced for a stage holds its shard. */
+  rivalLoaded({ hostId, attempt }: Lease): void {
+    const spare = this.needs.journal.state.spares?.[hostId];
+    if (spare?.attempt !== attempt || spare.standby?.isRival !== true) return;
+    const { sessionId, stage } = spare.standby;
+    const key = `${sessionId} ${stage}`;
+    const inPlace = this.races.get(key);
+    if (inPlace === undefined) return;
+    this.races.delete(key);
+    void this.steps.won(sessionId, stage).then((hasWon) => {
+      if (!hasWon && inPlace !== null) this.failed(sessionId, stage, inPlace);
+    });
   }
 
-  private lostDevice(sessionId: string, stage: number): boolean {
-    const recovery = this.recoveries.get(`${sessionId} ${stage}`);
+  /** It is out of the race. Where the host that was to come back has failed as well, so has the rung. */
+  rivalLost(sessionId: string, stage: number): void {
+    const key = `${sessionId} ${stage}`;
+    const inPlace = this.races.get(key);
+    if (inPlace === undefined) return;
+    this.races.delete(key);
+    if (this.steps.recoverable(sessionId)?.stages[stage]?.phase !== "lost") return;
+    const neither = {
+      category: "UNKNOWN",
+      signal: "neither host came back",
+      pageGone: true,
+      hostDropped: true,
+    } as const;
+    this.failed(sessionId, stage, inPlace ?? neither);
+  }
+
+  /** While another host still races for the stage, what fails here is not the end of its rung. */
+  private failed(sessionId: string, stage: number, fault: Fault): void {
+    const key = `${sessionId} ${stage}`;
+    if (this.races.has(key)) this.races.set(key, fault);
+    else this.step(sessionId, stage, { type: "fault", fault, now: this.needs.now() });
+  }
+
+  private lostDevice(key: string): boolean {
+    const recovery = this.recoveries.get(key);
     return recovery !== undefined && "fault" in recovery && recovery.fault.category === "WEBGPU";
-  }
-
-  private recoverable(sessionId: string): SessionRecord | null {
-    const session = this.needs.journal.state.sessions[sessionId];
-    return session !== undefined && hasHosts(session.status) ? session : null;
   }
 
   private countGpuLoss(session: SessionRecord): void {
@@ -225,12 +259,7 @@ export class RecoveryManager {
     });
   }
 
-  private giveUp(session: SessionRecord, stage: number, signal: string): void {
-    const error = new HoldfastError(
-      "RECOVERY_FAILED",
-      `Stage ${stage} failed ${(session.options.maxRecoveryAttempts ?? RECOVERY_ATTEMPTS_MAX) + 1} times in a row (${signal}). Release the session and open it again with another provider, more shards or a smaller input.`,
-      { category: classify(signal) },
-    );
-    this.events.gaveUp(session, error);
+  private giveUp(session: SessionRecord, stage: number, command: GiveUpCommand): void {
+    this.events.gaveUp(session, gaveUpError(stage, session.options, command));
   }
 }

@@ -1,9 +1,11 @@
 import { HoldfastError } from "../base/errors.ts";
 import { HANG_FLOOR_MS } from "../base/limits.ts";
 import type { SessionEvent } from "../protocol/events.ts";
+import type { OriginStatus } from "../protocol/origin.ts";
 import type { Caller, HostToPool, Lease, PoolCalls } from "../protocol/pool.ts";
 import type { PoolStatus, PopupCalls } from "../protocol/popup.ts";
 import type { SessionRecord } from "../state/pool-state.ts";
+import { Breakers } from "./breakers.ts";
 import { BrowserReports } from "./browser-reports.ts";
 import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
@@ -36,6 +38,7 @@ export class ResourcePool {
   readonly pages: HostPages;
   private readonly hosts: HostManager;
   private readonly probes: HealthProbes;
+  private readonly breakers: Breakers;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
   private readonly browsers: BrowserReports;
@@ -51,13 +54,16 @@ export class ResourcePool {
     const needs = tended(spared, MOVES_HANG_ON, () => this.migrations.look());
     this.needs = needs;
     this.consent = new ConsentDesk(needs);
-    this.hosts = new HostManager(needs, (lease, signal, pageGone) =>
+    this.breakers = new Breakers(needs.now);
+    this.hosts = new HostManager(needs, this.breakers, (lease, signal, pageGone) =>
       this.recovery.fault(lease, signal, { pageGone, hostDropped: pageGone }),
     );
-    this.spares = new Spares(needs, this.hosts);
+    this.spares = new Spares(needs, this.hosts, this.breakers, (sessionId, stage) =>
+      this.recovery.rivalLost(sessionId, stage),
+    );
     this.probes = new HealthProbes(needs);
     this.migrations = new Migrations(needs, this.hosts, this.spares, (session, event) => this.tell(session, event));
-    this.recovery = new RecoveryManager(needs, this.hosts, this.spares, {
+    this.recovery = new RecoveryManager(needs, this.hosts, this.spares, this.breakers, {
       tell: (session, event) => this.tell(session, event),
       gaveUp: (session, error) => {
         this.recorder.gaveUp(session.sessionId);
@@ -130,7 +136,7 @@ export class ResourcePool {
       abortOpen: ({ ingestId }) => this.sessions.abortOpen(ingestId),
       originStatus: async ({ known, ...caller }) => {
         await admit(caller);
-        return this.sync.news(bridgeId, known, originStatus(this.state, this.needs.history, caller.origin));
+        return this.sync.news(bridgeId, known, this.originStatus(caller.origin));
       },
       failHost: async (params) => {
         await admit(params);
@@ -194,7 +200,7 @@ export class ResourcePool {
         const found = current(lease);
         if (found === null) return;
         this.recorder.booted(report);
-        this.hosts.hostBooted(lease);
+        this.hosts.hostBooted(lease, report.provider);
         this.hosts.loadIfBooted(found.session, found.stage);
       },
       bootRefused: ({ error, ...lease }) => {
@@ -215,6 +221,7 @@ export class ResourcePool {
       ready: ({ hostId, attempt, provider, weightBytes }) => {
         const found = current({ hostId, attempt });
         this.spares.loaded({ hostId, attempt });
+        this.recovery.rivalLoaded({ hostId, attempt });
         if (found === null) return;
         this.hosts.settled(hostId);
         void this.stageReady(found.session, found.stage, provider, weightBytes);
@@ -284,6 +291,10 @@ export class ResourcePool {
         return null;
       },
     };
+  }
+
+  private originStatus(origin: string): OriginStatus {
+    return originStatus(this.state, this.needs.history, this.breakers, origin);
   }
 
   /** What time changes: called by an alarm while sessions live. */

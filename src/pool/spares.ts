@@ -8,7 +8,15 @@ import {
 } from "../base/limits.ts";
 import type { Provider } from "../protocol/options.ts";
 import type { Lease } from "../protocol/pool.ts";
-import type { HostRecord, SessionRecord, SpareRecord, StandbyFor, TransactionBody } from "../state/pool-state.ts";
+import type {
+  HostRecord,
+  SessionRecord,
+  SpareRecord,
+  StageRecord,
+  StandbyFor,
+  TransactionBody,
+} from "../state/pool-state.ts";
+import type { Breakers } from "./breakers.ts";
 import type { HostManager } from "./host-manager.ts";
 import type { PoolNeeds } from "./needs.ts";
 import { decideSpares } from "./spare-decision.ts";
@@ -49,6 +57,9 @@ export class Spares {
   constructor(
     private readonly needs: PoolNeeds,
     private readonly hosts: HostManager,
+    private readonly breakers: Pick<Breakers, "avoided">,
+    /** A host that raced for this stage is out of the race. */
+    private readonly rivalLost: (sessionId: string, stage: number) => void,
   ) {
     this.standbys = new Standbys(needs, hosts, this);
   }
@@ -81,26 +92,56 @@ export class Spares {
   }
 
   /**
-   * Gives a stage its standby, or else the spare of its provider; false: there is neither. The GPU of a device that was just lost must be probed,
-   * and of that a spare knows nothing.
+   * Gives a stage its standby, or else, where `any` may be taken, the spare of its provider; false: there is neither. The GPU
+   * of a device that was just lost must be probed, and of that a spare knows nothing.
    */
-  take(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
+  take(session: SessionRecord, stage: number, lostDevice: boolean, which: "standby" | "any"): boolean {
     const record = session.stages[stage];
     if (record === undefined || session.options.place !== "tab") return false;
-    const provider = session.gpuLosses > GPU_LOSSES_MAX ? "wasm" : record.provider;
-    if (lostDevice && provider !== "wasm") return false;
-    const spare = this.atHand(session, stage, provider);
+    const provider = providerOf(session, record);
+    if ((lostDevice && provider !== "wasm") || this.isAvoided(session, stage, provider)) return false;
+    const spare = which === "any" ? this.atHand(session, stage, provider) : this.standbyOf(session, stage);
     if (spare === undefined) return false;
     // Higher than both: what either said before is fenced.
     this.hosts.adopt(session, stage, spare, Math.max(this.hosts.nextAttempt(record), spare.attempt + 1));
     return true;
   }
 
+  /** The standby, or the host that races for the stage, if it can take it over at once. */
+  standbyOf(session: SessionRecord, stage: number): SpareRecord | undefined {
+    const record = session.stages[stage];
+    const standby = this.standbys.of(session, stage);
+    const isFit = record !== undefined && standby !== undefined && this.isFit(standby, providerOf(session, record));
+    return isFit ? standby : undefined;
+  }
+
+  private isAvoided(session: SessionRecord, stage: number, provider: Provider | null): boolean {
+    return this.breakers.avoided(session, stage).some((one) => one.provider === provider);
+  }
+
+  private isFit(spare: SpareRecord, provider: Provider | null): boolean {
+    return spare.provider === provider && this.hosts.isReached(spare.hostId);
+  }
+
+  /** Has another host load the shard of a lost stage, beside the one that is to come back; false: there can be none. */
+  race(session: SessionRecord, stage: number, lostDevice: boolean): boolean {
+    const record = session.stages[stage];
+    if (record === undefined || session.options.place !== "tab" || session.planId === null) return false;
+    const { sessionId, origin } = session;
+    const provider = providerOf(session, record);
+    if (provider === null || this.isAvoided(session, stage, provider)) return false;
+    const spare = lostDevice && provider !== "wasm" ? undefined : this.free.find((one) => this.isFit(one, provider));
+    if (spare !== undefined) this.standbys.load(spare, session, stage, { isRival: true });
+    else if (this.all.length < EXTRA_HOSTS_MAX)
+      void this.open(provider, { sessionId, stage, origin, loaded: false, isRival: true });
+    else return false;
+    return true;
+  }
+
   /** The standby of a stage, or else a spare of this provider. */
   private atHand(session: SessionRecord, stage: number, provider: Provider | null): SpareRecord | undefined {
-    const spares = this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
-    return [this.standbys.of(session, stage), ...spares].find(
-      (one) => one?.provider === provider && this.hosts.isReached(one.hostId),
+    return [this.standbys.of(session, stage), ...this.free].find(
+      (one) => one !== undefined && this.isFit(one, provider),
     );
   }
 
@@ -116,7 +157,7 @@ export class Spares {
       const { sessionId, origin } = session;
       return this.open(provider, { sessionId, stage, origin, loaded: false, moves: true });
     }
-    if (spare.standby === undefined) this.standbys.load(spare, session, stage, true);
+    if (spare.standby === undefined) this.standbys.load(spare, session, stage, { moves: true });
     return spare.hostId;
   }
 
@@ -136,9 +177,11 @@ export class Spares {
     const ready = { ...spare, phase: "ready" } as const;
     const { standby } = spare;
     const session = standby === undefined ? undefined : this.needs.journal.state.sessions[standby.sessionId];
-    // Opened for a move.
-    if (standby !== undefined && session !== undefined) this.standbys.load(ready, session, standby.stage, true);
-    else this.put(ready);
+    // Opened for a move, or for a race.
+    if (standby !== undefined && session !== undefined) {
+      const { isRival, moves } = standby;
+      this.standbys.load(ready, session, standby.stage, { ...(isRival && { isRival }), ...(moves && { moves }) });
+    } else this.put(ready);
     this.tend();
     return true;
   }
@@ -174,6 +217,7 @@ export class Spares {
     this.hosts.forget(hostId);
     // First out of the books, like every host.
     await this.needs.journal.append({ action: "remove_spare", data: { hostId } }).catch(() => undefined);
+    if (spare.standby?.isRival) this.rivalLost(spare.standby.sessionId, spare.standby.stage);
     await this.needs.closePage({ hostId, place: "tab", tabId: spare.tabId });
     this.tend();
   }
@@ -188,6 +232,10 @@ export class Spares {
 
   private get all(): readonly SpareRecord[] {
     return Object.values(this.needs.journal.state.spares ?? {});
+  }
+
+  private get free(): readonly SpareRecord[] {
+    return this.all.filter(({ standby, phase }) => standby === undefined && phase === "ready");
   }
 
   private find({ hostId, attempt }: Lease): SpareRecord | undefined {
@@ -223,14 +271,27 @@ export class Spares {
   }
 
   private boot(spare: SpareRecord): void {
-    const { hostId, attempt, provider } = spare;
+    const { hostId, attempt, provider, standby } = spare;
+    // One that races for a stage whose GPU was lost waits for the GPU to come back.
+    const { gpuLosses = 0 } = this.needs.journal.state.sessions[standby?.sessionId ?? ""] ?? {};
     const lease = { hostId, attempt };
     this.put({ ...spare, phase: "starting" });
     this.hosts.whenReached(hostId, () =>
-      this.needs.toHost(hostId, "boot", { ...lease, origin: null, providers: [provider], gpuLosses: 0, measure: [] }),
+      this.needs.toHost(hostId, "boot", {
+        ...lease,
+        origin: null,
+        providers: [provider],
+        gpuLosses,
+        measure: [],
+        avoid: [],
+      }),
     );
     this.needs.after(HOST_BOOT_DEADLINE_MS, () => {
       if (this.find(lease)?.phase === "starting") this.lost(lease);
     });
   }
+}
+
+function providerOf({ gpuLosses }: SessionRecord, { provider }: StageRecord): Provider | null {
+  return gpuLosses > GPU_LOSSES_MAX ? "wasm" : provider;
 }

@@ -25,6 +25,12 @@ export function decideStandbys(state: PoolState, now: number): StandbyDecision {
       ({ status, stages }) =>
         !hasHosts(status) || (status === "live" && stages.every(({ phase }) => phase === "ready")),
     );
+  // One that races for a stage is of use until somebody has it.
+  for (const { hostId, standby } of all) {
+    const session = standby?.isRival ? state.sessions[standby.sessionId] : undefined;
+    if (session !== undefined && hasHosts(session.status) && session.stages[standby?.stage ?? 0]?.phase !== "ready")
+      kept.add(hostId);
+  }
   for (const session of Object.values(state.sessions)) {
     const { status, options, stages } = session;
     if (status !== "live" || !LEVELS[options.faultToleranceLevel].standbys) continue;

@@ -32,11 +32,16 @@ export class Standbys {
     );
   }
 
-  /** `moves`: for a planned move. */
-  load(spare: SpareRecord, session: SessionRecord, stage: number, moves = false): void {
+  /** `purpose`: it does not wait for a loss. */
+  load(
+    spare: SpareRecord,
+    session: SessionRecord,
+    stage: number,
+    purpose: Pick<StandbyFor, "isRival" | "moves"> = {},
+  ): void {
     const { sessionId, origin } = session;
     const { hostId, attempt } = spare;
-    const standby: StandbyFor = { sessionId, stage, origin, loaded: false, ...(moves ? { moves } : {}) };
+    const standby: StandbyFor = { sessionId, stage, origin, loaded: false, ...purpose };
     this.put({ ...spare, standby });
     this.hosts.load(session, stage, { hostId, attempt, bootedAs: attempt, standby: true });
     this.needs.after(SHARD_LOAD_DEADLINE_MS, () => {

@@ -1,4 +1,5 @@
 import type { ErrorCategory, ErrorData } from "../base/errors.ts";
+import type { RecoveryStep, RecoveryStrategy } from "../fault/levels.ts";
 import type { Place, Provider } from "./options.ts";
 
 /** One stage of a session as a page may see it. */
@@ -38,15 +39,31 @@ export type SessionEvent =
       readonly stage: number | null;
     }
   | { readonly type: "stage"; readonly stage: StageInfo }
+  /** Detected, at this time, and classified. */
   | ({ readonly type: "fault"; readonly attempt: number } & FaultInfo)
+  /** Selected and begun; of steps that are taken at once each is told. */
   | {
       readonly type: "recovering";
+      readonly at: number;
       readonly stage: number;
-      readonly step: "reconnect" | "restart" | "failover";
+      readonly strategy: RecoveryStrategy;
+      readonly step: RecoveryStep;
+      readonly attempt: number;
+      /** Steps that failed since the stage last did verified work, and that this one falls back from. */
+      readonly tried: readonly RecoveryStep[];
+    }
+  /** The step was taken: a host holds the shard again. Now its state is put back and what is missing done again. */
+  | {
+      readonly type: "verifying";
+      readonly at: number;
+      readonly stage: number;
+      readonly hostId: string;
       readonly attempt: number;
     }
+  /** Verified: a run was answered that can only have been answered since. */
   | {
       readonly type: "recovered";
+      readonly at: number;
       readonly stage: number;
       readonly hostId: string;
       readonly ms: number;

@@ -16,8 +16,8 @@ export interface FrameCalls {
   create: { params: null; result: { askedAgain: boolean } };
   /** Does a run again whose outputs are known, if nothing else is under way. */
   probe: { params: null; result: { verdict: ProbeVerdict } };
-  /** A standby becomes its stage's host. `stored`: runs whose state is stored. */
-  takeOver: { params: { stored: readonly number[] }; result: null };
+  /** A standby becomes its stage's host. `stored`: runs whose state is stored; null: it was its host before. */
+  takeOver: { params: { stored: readonly number[] | null }; result: null };
 }
 export interface FrameEvents {
   /** To a standby: a record of its stage was stored, and it is to be at hand when the stage is taken over. */

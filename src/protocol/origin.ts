@@ -1,6 +1,6 @@
 import type { ErrorCategory } from "../base/errors.ts";
 import type { FaultInfo, StageInfo } from "./events.ts";
-import type { OperationStatus } from "./options.ts";
+import type { OperationStatus, Place, Provider } from "./options.ts";
 import type { HostStatus, SessionSummary } from "./popup.ts";
 
 // What a site may know of the pool: its own hosts and sessions, and nobody else's.
@@ -56,6 +56,28 @@ export interface OriginOperation {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** A provider that has failed again and again at a stage, and is not taken for it before `until`, epoch milliseconds. */
+export interface AvoidedProvider {
+  readonly provider: Provider;
+  readonly until: number;
+}
+
+/** The circuit breaker of one stage's weights, provider and place. Those without a failure are not told. */
+export interface BreakerInfo {
+  /** Hex digest of the model's files and of how they are cut. */
+  readonly weights: string;
+  readonly stage: number;
+  readonly provider: Provider;
+  readonly place: Place;
+  readonly state: "closed" | "open" | "half_open";
+  /** In a row, while it is closed. */
+  readonly failures: number;
+  /** On trial, while it is half open. */
+  readonly successes: number;
+  /** While it is open: when it is tried again, epoch milliseconds. */
+  readonly retryAt: number | null;
+}
+
 export interface OriginStatus {
   /** The type of the browser that this is. */
   readonly browserType: string;
@@ -69,6 +91,7 @@ export interface OriginStatus {
   })[];
   /** Oldest first, bounded. */
   readonly operations: readonly OriginOperation[];
+  readonly circuitBreakers: readonly BreakerInfo[];
 }
 
 /** The same, with what the page does not have yet of its browsers. */

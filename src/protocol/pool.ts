@@ -4,7 +4,7 @@ import type { GenerationHead, KnownGeneration, OwnSession } from "./client.ts";
 import type { SessionEvent, StageInfo } from "./events.ts";
 import type { HostCapability, HostResources, MeasuredSpeed, StageTimes } from "./host.ts";
 import type { OperationStatus, Provider, SessionOptions } from "./options.ts";
-import type { FailedHost, KnownBrowsers, MovedHost, OriginNews } from "./origin.ts";
+import type { AvoidedProvider, FailedHost, KnownBrowsers, MovedHost, OriginNews } from "./origin.ts";
 import type { PlanningInput } from "./planning.ts";
 
 // Service worker ↔ host page: JSON over a runtime port. Ports and model bytes never pass here.
@@ -23,6 +23,8 @@ export interface PoolToHost {
     gpuLosses: number;
     /** Providers whose speed is to be measured, if it is one of them that the host takes. */
     measure: readonly Provider[];
+    /** Not to be taken now. */
+    avoid: readonly AvoidedProvider[];
   };
   /** The model's bytes come over a port; this says how to cut it once they are stored. */
   ingest: Lease & {

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { HoldfastError } from "../base/errors.ts";
 import { CHECKPOINT_INTERVAL_MS, RECOVERY_ATTEMPTS_MAX, REPLICAS_MAX } from "../base/limits.ts";
-import { stepsOf, strategiesOf } from "../fault/ladder.ts";
+import { leavesSteps, strategiesOf } from "../fault/ladder.ts";
 import { FAULT_TOLERANCE_LEVELS, LEVELS, RECOVERY_STRATEGIES } from "../fault/levels.ts";
 import { SHARDING_STRATEGY_OPTIONS } from "../shard/types.ts";
 import { PLACES, PROVIDERS, type SessionOptions } from "./options.ts";
@@ -68,8 +68,7 @@ export function parseSessionOptions(input: unknown): SessionOptions {
       "BAD_OPTIONS",
       `Level ${level} has no second host to check with; spotCheck belongs to level high.`,
     );
-  // Level none has no ladder, so its strategy is ignored.
-  if (level !== "none" && stepsOf(level, strategy).length === 0) {
+  if (!leavesSteps(level, strategy)) {
     throw new HoldfastError(
       "BAD_OPTIONS",
       `Level ${level} leaves no step to strategy ${strategy}; use ${strategiesOf(level).join(", ")}.`,

@@ -77,6 +77,8 @@ export interface StageEvents {
   feed: StageMessage;
   /** Send kept outputs of runs from this one on once more. */
   resend: { from: number };
+  /** Begin no run and send nothing until the ports come anew: another stage was lost, and all are put back together. */
+  hold: null;
   /** To the first stage. */
   pace: Pace;
 }

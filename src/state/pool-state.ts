@@ -33,6 +33,8 @@ export interface StandbyFor {
   readonly stage: number;
   readonly origin: string;
   readonly loaded: boolean;
+  /** It does not wait: it races with the host that is to come back, and the stage is whose shard is there first. */
+  readonly isRival?: true;
   /** For a planned move of the stage, and not for its loss. */
   readonly moves?: true;
 }

@@ -185,7 +185,7 @@ test("options that are not valid are refused at once, each by its name", async (
     [{ shardingStrategy: "attention_based" }, /shardingStrategy/],
     [{ faultToleranceLevel: "extreme" }, /faultToleranceLevel/],
     [{ recoveryStrategy: "hope" }, /recoveryStrategy/],
-    [{ recoveryStrategy: "parallel" }, /parallel/],
+    [{ faultToleranceLevel: "low", recoveryStrategy: "coordinated" }, /low.*coordinated/],
     [{ faultToleranceLevel: "low", recoveryStrategy: "failover" }, /low.*failover/],
     [{ executionProviders: [] }, /executionProviders/],
     [{ executionProviders: ["cuda"] }, /executionProviders/],

@@ -1,6 +1,6 @@
 import { BROWSER_HEALTHY_MS } from "../../base/limits.ts";
 import type { HistoryStatistics, PerformanceHistoryTracker } from "../../history/tracker.ts";
-import type { OriginBrowser, OriginStatus } from "../../protocol/origin.ts";
+import type { BreakerInfo, OriginBrowser, OriginStatus } from "../../protocol/origin.ts";
 import type { PooledModel } from "./pooled-model.ts";
 import type { Scaling } from "./scaling.ts";
 
@@ -71,12 +71,12 @@ export interface PoolMetrics {
   };
   /** Bytes, as the hosts report them. */
   readonly resources: { readonly weightBytes: number; readonly tensorBytes: number; readonly heapBytes: number };
-  /** Null: this version has no circuit breaker. */
-  readonly circuitBreaker: null;
+  /** Of this site's sessions: those that have seen a failure since the last success. */
+  readonly circuitBreaker: readonly BreakerInfo[];
 }
 
 export function metricsOf(
-  { browsers }: OriginStatus,
+  { browsers, circuitBreakers }: OriginStatus,
   pool: {
     readonly openModels: readonly PooledModel[];
     readonly connections: number;
@@ -115,7 +115,7 @@ export function metricsOf(
       tensorBytes: bytes("tensors"),
       heapBytes: bytes("heap"),
     },
-    circuitBreaker: null,
+    circuitBreaker: circuitBreakers,
   };
 }
 

@@ -14,6 +14,7 @@ export class Guard implements Watch {
   private readonly ready = new Map<string, { readonly hostId: string; readonly attempt: number }>();
   /** Since when a stage is not served, and how often it was tried to bring it back. */
   private readonly lost = new Map<string, { readonly since: number; climbs: number }>();
+  private readonly rivals = new Set<string>();
   private readonly promised = new Map<string, number>();
 
   constructor(
@@ -26,6 +27,8 @@ export class Guard implements Watch {
     this.state = after;
     this.note(() => `journal: ${action} ${JSON.stringify(data).slice(0, 160)}`);
     if (action === "add_model_to_browser" && "sessionId" in data) this.assigned(data, before);
+    else if (action === "set_spare" && data.standby?.isRival) this.rivals.add(data.hostId);
+    else if (action === "remove_spare") this.rivals.delete(data.hostId);
     else if (action === "stage_ready") {
       const record = after.sessions[data.sessionId]?.stages[data.stage];
       if (record !== undefined) this.ready.set(`${data.sessionId} ${data.stage}`, record);
@@ -80,9 +83,10 @@ export class Guard implements Watch {
 
   /** One owner a stage, each with a higher number than the one before, and no second one while the first is on its way. */
   private assigned(
-    { sessionId, stage, attempt }: { readonly sessionId: string; readonly stage: number; readonly attempt: number },
+    data: { readonly sessionId: string; readonly stage: number; readonly attempt: number; readonly hostId: string },
     { sessions, hosts }: PoolState,
   ): void {
+    const { sessionId, stage, attempt, hostId } = data;
     const record = sessions[sessionId]?.stages[stage];
     if (record === undefined) return;
     if (attempt <= record.attempt)
@@ -90,7 +94,9 @@ export class Guard implements Watch {
     if (record.phase !== "lost" && hosts[record.hostId] !== undefined)
       this.violation(`two recoveries at once: stage ${stage} was given out while it was ${record.phase}`);
     const lost = this.lost.get(`${sessionId} ${stage}`);
-    if (lost !== undefined && ++lost.climbs > RECOVERY_ATTEMPTS_MAX)
+    // Who raced for it and won was counted with the one that it raced with.
+    const hasRaced = this.rivals.delete(hostId);
+    if (lost !== undefined && !hasRaced && ++lost.climbs > RECOVERY_ATTEMPTS_MAX)
       this.violation(`stage ${stage} was brought back ${lost.climbs} times without an end`);
   }
 

@@ -7,8 +7,8 @@ export const MUTANTS = [
   {
     name: "no bound: the ladder is climbed for ever",
     file: "src/fault/decide-recovery.ts",
-    find: "step === undefined || climbs >= policy.attemptsMax",
-    replace: "step === undefined",
+    find: "steps === undefined || climbs >= policy.attemptsMax",
+    replace: "steps === undefined",
     seeds: [271],
   },
   {
@@ -64,7 +64,7 @@ export const MUTANTS = [
   {
     name: "a stage goes on in channels that nobody has agreed on",
     file: "src/host/stage.ts",
-    find: "    this.waiting.clear();\n    this.held = true;",
+    find: "    this.waiting.clear();\n    this.hold();",
     replace: "    this.waiting.clear();",
     seeds: [116],
   },

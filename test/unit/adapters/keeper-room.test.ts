@@ -27,6 +27,7 @@ const boot = (hostId: string, attempt: number): PoolToHost["boot"] => ({
   providers: ["wasm"],
   gpuLosses: 0,
   measure: [],
+  avoid: [],
 });
 
 it("a host that was closed is not told of any more, and what comes late brings it not back", () => {

@@ -15,15 +15,19 @@ const fault: SessionEvent = {
   category: "CRASH",
   signal: "frame process gone",
 };
-const recovering: SessionEvent = { type: "recovering", stage: 0, step: "restart", attempt: 1 };
+const recovering: SessionEvent = {
+  ...{ type: "recovering", at: 6, stage: 0, strategy: "progressive" },
+  ...{ step: "restart", attempt: 1, tried: [] },
+};
 const recovered: SessionEvent = {
   type: "recovered",
+  at: 50,
   stage: 0,
   hostId: "b",
   ms: 40,
   replayedRuns: 2,
   restoredRun: 1,
-  restoreMs: 0,
+  restoreMs: 4,
 };
 
 function story(events: readonly SessionEvent[]): { view: ViewState; states: (BoxState | undefined)[] } {

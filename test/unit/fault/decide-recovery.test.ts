@@ -9,7 +9,7 @@ import {
   type RecoveryEvent,
   type RecoveryPolicy,
 } from "../../../src/fault/decide-recovery.ts";
-import { FAULT_TOLERANCE_LEVELS, RECOVERY_STRATEGIES } from "../../../src/fault/levels.ts";
+import { FAULT_TOLERANCE_LEVELS, RECOVERY_STRATEGIES, type RecoveryStep } from "../../../src/fault/levels.ts";
 import { Random } from "../random.ts";
 
 const HEALTHY: Recovery = { phase: "healthy" };
@@ -36,24 +36,24 @@ function follow(events: readonly RecoveryEvent[], policy: RecoveryPolicy = POLIC
 }
 
 describe("each phase", () => {
-  const trying: Recovery = { phase: "trying", climbs: 1, since: 5, fault: LOST };
-  const verifying: Recovery = { phase: "verifying", climbs: 1, since: 5, fault: LOST };
+  const trying: Recovery = { phase: "trying", tried: [["reconnect"]], since: 5, fault: LOST };
+  const verifying: Recovery = { phase: "verifying", tried: [["reconnect"]], since: 5, fault: LOST };
   const givenUp: Recovery = { phase: "given_up", fault: LOST };
-  const climbed = (climbs: number, since: number, fault: Fault): Recovery => ({
+  const climbed = (steps: readonly RecoveryStep[], since: number, fault: Fault): Recovery => ({
     phase: "trying",
-    climbs,
+    tried: steps.map((step) => [step]),
     since,
     fault,
   });
 
   it.each<[Recovery, RecoveryEvent, Recovery]>([
-    [HEALTHY, faultAt(9), climbed(1, 9, LOST)],
+    [HEALTHY, faultAt(9), climbed(["reconnect"], 9, LOST)],
     [HEALTHY, { type: "ready" }, HEALTHY],
     [HEALTHY, { type: "verified" }, HEALTHY],
-    [trying, faultAt(9, CRASH), climbed(2, 5, CRASH)],
+    [trying, faultAt(9, CRASH), climbed(["reconnect", "restart"], 5, CRASH)],
     [trying, { type: "ready" }, verifying],
     [trying, { type: "verified" }, trying],
-    [verifying, faultAt(9, CRASH), climbed(2, 5, CRASH)],
+    [verifying, faultAt(9, CRASH), climbed(["reconnect", "restart"], 5, CRASH)],
     [verifying, { type: "ready" }, verifying],
     [verifying, { type: "verified" }, HEALTHY],
     [givenUp, faultAt(9, CRASH), givenUp],
@@ -68,10 +68,10 @@ describe("a stage that keeps failing", () => {
   it("climbs the ladder with growing waits, then gives up with the last fault", () => {
     const { state, commands } = follow([faultAt(1), faultAt(2), faultAt(3), faultAt(4, CRASH), faultAt(5)]);
     expect(commands).toEqual([
-      { type: "climb", step: "reconnect", delayMs: RECOVERY_BACKOFF_MS[0] },
-      { type: "climb", step: "restart", delayMs: RECOVERY_BACKOFF_MS[1] },
-      { type: "climb", step: "failover", delayMs: RECOVERY_BACKOFF_MS[2] },
-      { type: "give_up", fault: CRASH },
+      { type: "climb", steps: ["reconnect"], tried: [], delayMs: RECOVERY_BACKOFF_MS[0] },
+      { type: "climb", steps: ["restart"], tried: [["reconnect"]], delayMs: RECOVERY_BACKOFF_MS[1] },
+      { type: "climb", steps: ["failover"], tried: [["reconnect"], ["restart"]], delayMs: RECOVERY_BACKOFF_MS[2] },
+      { type: "give_up", fault: CRASH, tried: [["reconnect"], ["restart"], ["failover"]] },
     ]);
     expect(state).toEqual({ phase: "given_up", fault: CRASH });
   });
@@ -82,7 +82,7 @@ describe("a stage that keeps failing", () => {
       [1, 2, 3, 4].map((now) => faultAt(now)),
       policy,
     );
-    expect(commands.map((command) => command.type === "climb" && [command.step, command.delayMs])).toEqual([
+    expect(commands.map((command) => command.type === "climb" && [...command.steps, command.delayMs])).toEqual([
       ["restart", 7],
       ["restart", 8],
       ["restart", 8],
@@ -90,14 +90,23 @@ describe("a stage that keeps failing", () => {
     ]);
   });
 
+  it("only goes up: what its last fault had no step for is not tried below what was", () => {
+    const { commands } = follow([faultAt(1, CRASH), faultAt(2), faultAt(3, CRASH)]);
+    expect(commands.map((command) => command.type === "climb" && command.steps)).toEqual([
+      ["restart"],
+      ["failover"],
+      ["failover"],
+    ]);
+  });
+
   it("gives up at once where no step can help", () => {
     const { commands } = follow([faultAt(1, CRASH)], { ...POLICY, strategy: "reconnect" });
-    expect(commands).toEqual([{ type: "give_up", fault: CRASH }]);
+    expect(commands).toEqual([{ type: "give_up", fault: CRASH, tried: [] }]);
   });
 
   it("starts from the first step again once it did verified work", () => {
     const { commands } = follow([faultAt(1), faultAt(2), { type: "ready" }, { type: "verified" }, faultAt(3)]);
-    expect(commands.at(-1)).toEqual({ type: "climb", step: "reconnect", delayMs: 0 });
+    expect(commands.at(-1)).toEqual({ type: "climb", steps: ["reconnect"], tried: [], delayMs: 0 });
   });
 
   it("does not start again merely because a replacement was ready", () => {

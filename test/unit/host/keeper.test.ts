@@ -23,6 +23,7 @@ const BOOT = {
   providers: ["wasm"],
   gpuLosses: 0,
   measure: [],
+  avoid: [],
 } as const;
 const CAPABILITY = {
   browser: { type: "chrome", version: "150" },
@@ -51,7 +52,7 @@ async function room() {
   const frames: RpcPeer<KeeperCalls, FrameReports, FrameCalls, FrameEvents>[] = [];
   const followers = new Set<() => void>();
   const warm: number[] = [];
-  const takenOver: (readonly number[])[] = [];
+  const takenOver: (readonly number[] | null)[] = [];
   const loads = { count: 0 };
   const storage = { gate: Promise.resolve() };
   const asksAgain: boolean[] = [];

@@ -2,6 +2,7 @@ import { HoldfastError } from "../../../src/base/errors.ts";
 import { HISTORY_WRITE_MS } from "../../../src/base/limits.ts";
 import { HostReports } from "../../../src/history/host-reports.ts";
 import { PerformanceHistoryTracker } from "../../../src/history/tracker.ts";
+import { circuitOpen } from "../../../src/host/providers.ts";
 import type { PoolHistory, PoolNeeds } from "../../../src/pool/needs.ts";
 import { ResourcePool } from "../../../src/pool/resource-pool.ts";
 import { reconcile } from "../../../src/pool/start.ts";
@@ -63,6 +64,8 @@ export class FakeBrowser {
   thinksMs = 0;
   /** Hosts of these attempts and later never answer a boot, until it is lowered. */
   deafFromAttempt = Number.POSITIVE_INFINITY;
+  /** Hosts that answer nothing. */
+  readonly deafHosts = new Set<string>();
   /** Hosts never answer an order to load. */
   deafToLoads = false;
   /** The page sends its model. */
@@ -79,6 +82,7 @@ export class FakeBrowser {
   readonly measureAsked: (readonly string[])[] = [];
   /** What hosts compute with. */
   provider: Provider = "wasm";
+  private readonly hostProviders = new Map<string, Provider>();
   planning: PlanningInput | null = null;
   private readonly clock = { now: () => this.now, newId: () => `id-${++this.ids}` };
   /** The last batch that was written. */
@@ -354,18 +358,32 @@ export class FakeBrowser {
     const isThere = this.offscreen.has(hostId) || this.liveTabs.some((tab) => tab.hostId === hostId && !tab.frozen);
     if (!isThere || name === "close") return;
     const { attempt, sessionId } = payload as PoolToHost["load"];
-    if (attempt >= this.deafFromAttempt) return;
+    if (attempt >= this.deafFromAttempt || this.deafHosts.has(hostId)) return;
     const lease = { hostId, attempt };
     if (name === "probe") this.probed.push(hostId);
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
-      const { origin, measure } = payload as PoolToHost["boot"];
+      const { origin, measure, providers, avoid } = payload as PoolToHost["boot"];
       if (origin !== null) this.measureAsked.push(measure);
-      const booted = { provider: this.provider, capability: CAPABILITY, speed: this.speed };
+      const mayTake = (one: Provider): boolean => !avoid.some(({ provider: other }) => other === one);
+      const provider = mayTake(this.provider) ? this.provider : (providers ?? []).find(mayTake);
+      if (provider === undefined) {
+        this.later(10, () => this.reports().bootRefused({ ...lease, error: circuitOpen(avoid) }));
+        return;
+      }
+      this.hostProviders.set(hostId, provider);
+      const booted = { provider, capability: CAPABILITY, speed: this.speed };
       this.later(10, () => this.reports().booted({ ...lease, ...booted }));
     }
     if (name === "load" && !this.deafToLoads)
-      this.later(10, () => this.reports().ready({ ...lease, provider: this.provider, weightBytes: 8, ms: 10 }));
+      this.later(10, () =>
+        this.reports().ready({
+          ...lease,
+          provider: this.hostProviders.get(hostId) ?? this.provider,
+          weightBytes: 8,
+          ms: 10,
+        }),
+      );
     if (name === "ingest" && this.sendsModel) {
       const { options, planning } = payload as PoolToHost["ingest"];
       this.planning = planning;

@@ -30,7 +30,7 @@ describe("what a site is told of the pool", () => {
     await browser.live(2);
     browser.killFrame(1);
     const { browserType: _, ...status } = await browser.calls("bridge-2").originStatus({ ...OTHER, known: {} });
-    expect(status).toEqual({ browsers: [], sessions: [], faults: [], operations: [] });
+    expect(status).toEqual({ browsers: [], sessions: [], faults: [], operations: [], circuitBreakers: [] });
   });
 
   it("is told under no other page's name", async () => {

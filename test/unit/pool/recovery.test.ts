@@ -22,7 +22,7 @@ describe("a host that is lost", () => {
     await browser.pass(1_000);
     expect(phases(browser)).toEqual(["0 ready", "1 ready"]);
     expect(browser.hostOf(1)).toBe(host);
-    expect(types(browser).slice(-3)).toEqual(["fault", "recovering", "stage"]);
+    expect(types(browser).slice(-4)).toEqual(["fault", "recovering", "verifying", "stage"]);
   });
   it("comes back in its tab when the page's process died", async () => {
     const browser = new FakeBrowser();

@@ -87,10 +87,9 @@ describe("a wrong option", () => {
       /Level low .* failover; use restart, reconnect, progressive/,
     ],
     [
-      { faultToleranceLevel: "low", recoveryStrategy: "parallel" },
-      /Level low .* parallel; use restart, reconnect, progressive/,
+      { faultToleranceLevel: "low", recoveryStrategy: "coordinated" },
+      /Level low .* coordinated; use restart, reconnect, progressive, parallel/,
     ],
-    [{ recoveryStrategy: "coordinated" }, /Level medium .* coordinated; use restart, reconnect, failover, progressive/],
     [{ place: "offscreen" }, /level none only.*Use place tab, or level none/],
   ])("is also one that does not go with the others: %o", (input, message) => {
     expect(() => parseSessionOptions(input)).toThrow(message);

@@ -52,6 +52,10 @@ export class FakeHost {
   /** Its storage hangs: a restore that was asked for is never answered. */
   stuck = false;
   executed = 0;
+  /** It begins nothing since another stage was lost. */
+  holds = 0;
+  /** The runs that it was put back to. */
+  readonly restored: number[] = [];
   /** Its next computation gives one wrong bit: in what goes on, or only in the state that stays. */
   lie: "output" | "rows" | null = null;
   private storing: Promise<unknown> = Promise.resolve();
@@ -152,6 +156,10 @@ export class FakeHost {
       {
         feed: (message) => this.twice(() => stage.receive(message)),
         resend: ({ from }) => stage.resend(from),
+        hold: () => {
+          this.holds++;
+          stage.hold();
+        },
         pace: (pace) => stage.pace(pace),
       },
     );
@@ -171,6 +179,7 @@ export class FakeHost {
 
   private async restore({ run, from, answered, durable }: StageCalls["restore"]["params"]): Promise<StageStatus> {
     const { random, lostRestores } = this.setting;
+    this.restored.push(run);
     this.stuck ||= random.chance(lostRestores);
     const status = await this.stage.restore(run, from, answered, durable);
     return this.stuck ? never() : status;

@@ -4,7 +4,7 @@ import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
 import type { WireTensors } from "../../../../src/base/tensor.ts";
 import { Driver } from "../../../../src/driver/driver.ts";
 import { ChannelWirer } from "../../../../src/driver/wiring.ts";
-import { type FaultToleranceLevel, LEVELS } from "../../../../src/fault/levels.ts";
+import { type FaultToleranceLevel, LEVELS, type RecoveryStrategy } from "../../../../src/fault/levels.ts";
 import type { DriverPeer } from "../../../../src/page/bridge-connection.ts";
 import type { Resident } from "../../../../src/page/residents.ts";
 import { Session } from "../../../../src/page/session.ts";
@@ -31,6 +31,7 @@ export interface WorldOptions {
   readonly model?: WorldModel;
   readonly stages: number;
   readonly level?: FaultToleranceLevel;
+  readonly strategy?: RecoveryStrategy;
   /** At level high: the share of runs that a second host does as well. */
   readonly spotCheck?: number;
   /** The model keeps state between runs, as a decoder does. Default: yes. */
@@ -94,6 +95,7 @@ export class World {
     const asked = parseSessionOptions({
       shards: options.stages,
       faultToleranceLevel: options.level ?? "medium",
+      recoveryStrategy: options.strategy,
       checkpointIntervalMs: options.checkpointIntervalMs,
       ...(options.spotCheck === undefined ? {} : { spotCheck: options.spotCheck }),
     });

@@ -5,7 +5,14 @@ import { PoolBridge, type ResourcePoolOptions } from "../../../../src/page/seed/
 import type { Session } from "../../../../src/page/session.ts";
 import type { OriginStatus } from "../../../../src/protocol/origin.ts";
 
-const NOTHING: OriginStatus = { browserType: "chrome", browsers: [], sessions: [], faults: [], operations: [] };
+const NOTHING: OriginStatus = {
+  browserType: "chrome",
+  browsers: [],
+  sessions: [],
+  faults: [],
+  operations: [],
+  circuitBreakers: [],
+};
 
 /** A pool of sessions that only exist; time is the test's. */
 class World {
@@ -139,7 +146,7 @@ describe("the pool's models", () => {
 
   it.each<[ResourcePoolOptions, string]>([
     [{ maxConnections: 0 }, "BAD_OPTIONS"],
-    [{ faultToleranceOptions: { recoveryStrategy: "parallel" } }, "BAD_OPTIONS"],
+    [{ faultToleranceOptions: { level: "low", recoveryStrategy: "coordinated" } }, "BAD_OPTIONS"],
     [{ faultToleranceOptions: { checkpointIntervalMs: -1 } }, "BAD_OPTIONS"],
     [{ faultToleranceOptions: { maxRecoveryAttempts: 0 } }, "BAD_OPTIONS"],
   ])("%o is refused at construction", (options, expected) => {

@@ -66,7 +66,14 @@ class World {
         };
       },
     };
-    const status = async () => ({ browserType: "chrome", browsers: [], sessions: [], faults: [], operations: [] });
+    const status = async () => ({
+      browserType: "chrome",
+      browsers: [],
+      sessions: [],
+      faults: [],
+      operations: [],
+      circuitBreakers: [],
+    });
     this.bridge = new PoolBridge(
       {
         createSession: async (model, own) => this.session(String(model), own, stateful),
