@@ -251,7 +251,7 @@ export const YIELD_EVERY_MS = 50;
 /** A session that is to stand still for a planned move: the runs that were begun end within this time, or it stays where it is. */
 export const MOVE_STILL_MS = 30_000;
 /** How often it is looked whether they have, where nothing else says so. */
-export const MOVE_LOOK_MS = 100;
+export const MOVE_LOOK_MS = 20;
 /** A session that stands still and hears nothing of other hosts goes on with those that it has. */
 export const MOVE_SWITCH_MS = 20_000;
 /** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */
