@@ -54,6 +54,7 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
     // One after the other: to open all of them at once takes two cores longer than a host may take to start.
     const begin = async (): Promise<void> => {
       for (const { name } of setting.works.filter(({ waits }) => !waits)) {
+        if (signal?.aborted === true) return;
         await setting.pageOf(name).evaluate(`chaos.start(${JSON.stringify(name)})`);
         await listener.until(`an answer of ${name}`, () => listener.answered([name]), BEGIN_MS);
         names.push(name);
@@ -63,11 +64,7 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
     const beginning = begin();
     beginning.catch(() => {});
     await Promise.race([beginning, listener.until("an answer", () => names.length > 0, BEGIN_MS)]);
-    const kinds = KINDS.filter(
-      ({ name, needsGpu }) =>
-        (only === undefined || only.some((word) => name.includes(word))) &&
-        (!needsGpu || setting.works.some(({ wantsGpu }) => wantsGpu)),
-    );
+    const kinds = kindsFor(setting.works).filter(({ name }) => only?.some((word) => name.includes(word)) ?? true);
     const injector = new Injector(setting, names, kinds, level, tell);
     const end = Date.now() + minutes * 60_000;
     const outcomes = () => injector.injected.map((fault) => outcomeOf(fault, listener.answers, listener.events));
@@ -102,6 +99,15 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
   } finally {
     await setting.close();
   }
+}
+
+/** Where nothing runs on the GPU, the death of its process must disturb nobody, and there is no device to destroy. */
+function kindsFor(works: readonly Work[]): Kind[] {
+  if (works.some(({ wantsGpu }) => wantsGpu)) return [...KINDS];
+  return KINDS.flatMap(({ needsGpu = false, ...kind }): Kind[] => {
+    if (!needsGpu) return [kind];
+    return kind.hits === "all" ? [kind] : [];
+  });
 }
 
 /** Draws what happens next, and makes it happen. */
@@ -169,7 +175,7 @@ class Injector {
   }
 
   private async inject(kind: Kind, work: WorkName, hostId: string, stage: number): Promise<void> {
-    const { setting, random, names } = this;
+    const { setting, random } = this;
     const number = this.number++;
     const page = setting.pageOf(work);
     try {
@@ -177,7 +183,7 @@ class Injector {
       const at = Date.now();
       const lasting = (await fire()) as Lasting | undefined;
       if (kind.closesTab) this.closed.set(work, at);
-      const works = kind.hits === "one" ? [work] : kind.hits === "all" ? [...names] : [];
+      const works = this.hitBy(kind, work);
       this.tell(`${kind.name}${kind.hits === "one" ? `: ${work}, stage ${stage}` : ""}`);
       const index =
         this.injected.push({
@@ -213,6 +219,20 @@ class Injector {
         this.lasting.delete(settled);
       });
     this.lasting.add(settled);
+  }
+
+  private hitBy({ hits }: Kind, work: WorkName): WorkName[] {
+    const { names } = this;
+    switch (hits) {
+      case "one":
+        return [work];
+      case "page":
+        return names.filter((name) => this.setting.pageOf(name) === this.setting.pageOf(work));
+      case "all":
+        return [...names];
+      case "itself":
+        return [];
+    }
   }
 
   private workOf(name: WorkName): Work {

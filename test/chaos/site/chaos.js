@@ -1,7 +1,8 @@
 // In the page: works that go on and on, each answer compared with what plain onnxruntime-web gave undisturbed. No error is
 // handled but to be told: a page that uses Holdfast has nothing to handle.
 import * as holdfast from "/client/holdfast.js";
-import { differenceOf, plainIds, plainOutputs, tensorsOf } from "./plain.js";
+import { differenceOf, StreamCheck } from "./compare.js";
+import { plainIds, plainOutputs, tensorsOf } from "./plain.js";
 
 /** After an error a work opens its session anew, so that one failure does not hide all that would come. */
 const AFTER_ERROR_MS = 2_000;
@@ -119,23 +120,20 @@ class Work {
   async #stream(prompt) {
     const { name, pauseMs } = this.spec;
     const ids = this.expected.ids.get(prompt.join());
-    let next = 0;
-    let begun = this.#waits();
-    for await (const { index, id } of this.session.generate(prompt, { maxNewTokens: ids.length })) {
-      told.results.push([name, begun, Date.now()]);
-      told.tokens++;
-      if (index < next) told.doubled++;
-      if (index > next) told.missing += index - next;
-      if (id !== ids[index]) told.wrong++;
-      if (index !== next || id !== ids[index])
-        tellWrong(name, `token ${index} (${next} was due) is ${id}, not ${ids[index]}`);
-      next = Math.max(next, index + 1);
-      await sleep(pauseMs);
-      begun = this.#waits();
-    }
-    if (next < ids.length) {
-      told.missing += ids.length - next;
-      tellWrong(name, `the stream ended after ${next} tokens of ${ids.length}`);
+    const check = new StreamCheck(ids);
+    const tell = (what) => what !== null && tellWrong(name, what);
+    try {
+      let begun = this.#waits();
+      for await (const token of this.session.generate(prompt, { maxNewTokens: ids.length })) {
+        told.results.push([name, begun, Date.now()]);
+        told.tokens++;
+        tell(check.take(token));
+        await sleep(pauseMs);
+        begun = this.#waits();
+      }
+      tell(check.end());
+    } finally {
+      for (const kind of ["missing", "doubled", "wrong"]) told[kind] += check[kind];
     }
   }
 

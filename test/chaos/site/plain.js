@@ -69,27 +69,3 @@ export async function plainIds(spec) {
   await session.release();
   return all;
 }
-
-/** The first output that is not as expected: by its bits where `tolerance` is 0, else by that share of its largest value. */
-export function differenceOf(expected, made, tolerance) {
-  for (const [name, { data: wanted }] of Object.entries(expected)) {
-    const data = made[name]?.data;
-    if (data === undefined || data.length !== wanted.length) return `${name} is absent or of another size`;
-    const at = tolerance === 0 ? otherBits(wanted, data) : tooFar(wanted, data, tolerance);
-    if (at >= 0) return `${name}[${at}] is ${data[at]}, plain onnxruntime-web has ${wanted[at]}`;
-  }
-  return null;
-}
-
-function otherBits(wanted, data) {
-  const bytes = (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-  const [a, b] = [bytes(wanted), bytes(data)];
-  const at = a.findIndex((byte, index) => byte !== b[index]);
-  return at < 0 ? at : Math.floor(at / wanted.BYTES_PER_ELEMENT);
-}
-
-function tooFar(wanted, data, tolerance) {
-  const scale = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  // Written so that NaN is too far.
-  return wanted.findIndex((value, index) => !(Math.abs(value - data[index]) <= tolerance * scale));
-}
