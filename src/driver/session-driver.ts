@@ -365,8 +365,8 @@ export class SessionDriver {
 
   /** A run was answered after a recovery: that is the proof that it worked. */
   private prove(): void {
-    const at = this.needs.now();
-    const proved = this.proof.answered(this.acked, at);
+    const proved = this.proof.answered(this.acked, this.needs.now());
+    const at = this.needs.wallNow();
     for (const one of proved ?? [])
       this.needs.tell({ type: "recovered", at, hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
     if (proved !== null) this.needs.verified();
