@@ -394,9 +394,6 @@ export class Stage {
   private keep(answer: StageMessage): void {
     this.kept.set(answer.head.run, answer);
     this.dropped = Math.max(this.dropped, answer.head.safe);
-    for (const run of this.kept.keys()) {
-      if (run > answer.head.safe) break;
-      this.kept.delete(run);
-    }
+    for (const run of this.kept.keys()) if (run <= answer.head.safe) this.kept.delete(run);
   }
 }
