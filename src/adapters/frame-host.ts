@@ -8,6 +8,7 @@ import { callerError, isHostFailure } from "../fault/classify.ts";
 import { freeAll, hasDeviceData, recordOnHost } from "../host/device-data.ts";
 import { HoldPoint } from "../host/hold-point.ts";
 import { Residents } from "../host/residents.ts";
+import { answerDigest } from "../host/rows-digest.ts";
 import { RunReports } from "../host/run-reports.ts";
 import { ShardWeights } from "../host/shard-weights.ts";
 import { Stage } from "../host/stage.ts";
@@ -234,6 +235,7 @@ export class FrameHost {
         },
         runStarted: (run, inputs) => reports.started(run, shapeOf(inputs)),
         runEnded: (run) => reports.ended(run),
+        ...(isComparable(load) ? { ran: (run, tensors) => this.ran(run, tensors) } : {}),
         hold: async (phase, run) => {
           if (phase === "dispatch") await this.breath.take();
           await this.hold.reach(phase, run);
@@ -278,6 +280,11 @@ export class FrameHost {
     input.start();
   }
 
+  private ran(run: number, tensors: WireTensors): void {
+    const digest = answerDigest(tensors);
+    if (digest !== null) this.wiring?.driver.emit("ran", { run, digest });
+  }
+
   private send(message: StageMessage): void {
     const last = this.load?.last === true;
     // Errors go to the driver as well as outputs of its own runs: it decides what the page hears.
@@ -288,6 +295,11 @@ export class FrameHost {
       this.wiring?.output.postMessage({ ...message, tensors } satisfies StageMessage, transfer);
     }
   }
+}
+
+/** Its runs give the same bits each time, there is a state to be brought back, and nobody votes on it. */
+function isComparable({ provider, durable, votes }: ShardLoad): boolean {
+  return provider === "wasm" && durable && votes !== true;
 }
 
 /** State that only this stage reads: where it can, it stays on the device. */

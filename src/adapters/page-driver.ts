@@ -65,6 +65,7 @@ export class PageDriver {
         carryIngest: (sessionId, hostId, ingest) =>
           post({ from: "driver", carry: { holdfast: "ingest", bridgeId, sessionId, hostId, attempt: 0 } }, [ingest]),
         now: platform.now,
+        wallNow: platform.wallNow,
       },
       port,
       platform,

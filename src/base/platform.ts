@@ -4,6 +4,8 @@ import { newId } from "./ids.ts";
 export interface Platform {
   /** Milliseconds of a clock that never goes back. */
   now(): number;
+  /** Epoch milliseconds; somebody may set this clock. */
+  wallNow(): number;
   /** Does it once after so many milliseconds, unless what is returned is called before. */
   after(ms: number, action: () => void): () => void;
   channel(): MessageChannel;
@@ -13,6 +15,7 @@ export interface Platform {
 /** The browser's own. */
 export const PLATFORM: Platform = {
   now: () => performance.now(),
+  wallNow: () => Date.now(),
   after: (ms, action) => {
     const timer = setTimeout(action, ms);
     return () => clearTimeout(timer);

@@ -40,6 +40,8 @@ export interface DriverNeeds {
   readonly wirer: Wirer;
   carryIngest(sessionId: string, hostId: string, port: MessagePort): void;
   now(): number;
+  /** Epoch milliseconds. */
+  wallNow(): number;
 }
 
 interface Running {

@@ -7,6 +7,7 @@ import type { StageLink, WiringEvents } from "./wiring.ts";
 export interface LinkEvents extends Pick<WiringEvents, "output"> {
   stored(run: number): void;
   storeFailed(run: number, error: ErrorData): void;
+  ran?(run: number, digest: string): void;
   wired(): void;
 }
 
@@ -27,6 +28,7 @@ export class PortLink implements StageLink {
       {
         wired: () => events.wired(),
         output: (message) => events.output(message),
+        ran: ({ run, digest }) => events.ran?.(run, digest),
         stored: ({ run }) => events.stored(run),
         storeFailed: ({ run, error }) => events.storeFailed(run, error),
       },

@@ -371,9 +371,9 @@ export class SessionDriver {
 
   /** A run was answered after a recovery: that is the proof that it worked. */
   private prove(): void {
-    const at = this.needs.now();
-    const proved = this.proof.answered(this.acked, at);
+    const proved = this.proof.answered(this.acked, this.needs.now());
     if (proved === null) return;
+    const at = this.needs.wallNow();
     for (const one of proved)
       this.needs.tell({ type: "recovered", at, hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
     this.needs.verified();

@@ -8,6 +8,7 @@ import type { SessionEvent, StageInfo } from "../protocol/events.ts";
 import type { Caller, Lease, SessionInfo, TokensEntry } from "../protocol/pool.ts";
 import { Doubts } from "./doubts.ts";
 import type { DriverNeeds } from "./driver.ts";
+import { RunDigests } from "./run-digests.ts";
 import { SpotChecks } from "./spot-check.ts";
 import type { TakeUp } from "./take-up.ts";
 import type { Wirer } from "./wiring.ts";
@@ -38,6 +39,8 @@ export interface SessionDriverNeeds extends Pick<Platform, "after"> {
    */
   attach(known: readonly StageInfo[]): Promise<readonly StageInfo[]>;
   now(): number;
+  /** Epoch milliseconds. */
+  wallNow(): number;
 }
 
 /** Where a driver begins with a session. */
@@ -52,7 +55,7 @@ export interface DriverStart {
 
 export interface Ways {
   readonly client: RpcPeer<Record<never, never>, DriverEvents, ClientCalls, ClientEvents>;
-  readonly pool: Pick<DriverNeeds, "callPool" | "reportToPool" | "wirer" | "now">;
+  readonly pool: Pick<DriverNeeds, "callPool" | "reportToPool" | "wirer" | "now" | "wallNow">;
   readonly platform: Pick<Platform, "after">;
   readonly caller: Caller;
   /** Nobody drives the session any more. */
@@ -67,6 +70,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
   const tellSafe = (run: number): void => client.emit("safe", { sessionId, run });
   const safe = new LateNumber(tellSafe, TOLD_TOGETHER_RUNS, TOLD_LATE_MS, platform);
   const doubts = new Doubts();
+  const digests = new RunDigests();
   const { spotCheck = 0 } = info.options;
   const isStateful = info.plan.stateInputs.length > 0;
   const checks = spotCheck > 0 ? new SpotChecks(spotCheck, sessionId, isStateful) : undefined;
@@ -82,6 +86,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
         return pool.wirer.wire(id, stages, {
           ...events,
           doubts,
+          digests,
           checks,
           outvoted: (host, run) => pool.reportToPool("outvoted", { sessionId, host: lease(host), run }),
           unreachable: (host) => pool.reportToPool("unreachable", { sessionId, hosts: [lease(host)] }),
@@ -109,6 +114,7 @@ export function sessionNeeds(info: SessionInfo, start: DriverStart, ways: Ways):
     unreachable: (hosts) => pool.reportToPool("unreachable", { sessionId, hosts }),
     attach: async (known) => (await pool.callPool("attachSession", { ...caller, sessionId, secret, known })).stages,
     now: pool.now,
+    wallNow: pool.wallNow,
   };
 }
 

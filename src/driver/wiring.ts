@@ -5,6 +5,7 @@ import type { StageInfo } from "../protocol/events.ts";
 import type { Pace, StageCalls, StageMessage, StageStatus } from "../protocol/stage.ts";
 import type { Doubts } from "./doubts.ts";
 import { type LinkEvents, PortLink } from "./port-link.ts";
+import type { RunDigests } from "./run-digests.ts";
 import type { SpotChecks } from "./spot-check.ts";
 import { wireGroups } from "./wire-groups.ts";
 
@@ -27,12 +28,14 @@ export interface WiringEvents {
   output(message: StageMessage): void;
   stored(stage: number, run: number): void;
   storeFailed(stage: number, run: number, error: ErrorData): void;
-  /** Where replicas vote: these hosts said something else of this run than the majority. */
+  /** These hosts said something else of this run than the majority, or than the host that did it first. */
   outvoted?(host: StageInfo, run: number): void;
   /** The others of their stage go on without these hosts. */
   unreachable?(host: StageInfo): void;
   /** What is known of the replicas' stored state from earlier wirings. */
   readonly doubts?: Doubts;
+  /** What stages answered before: whoever is brought back must answer the same. */
+  readonly digests?: RunDigests;
   /** Each stage has one other host, which does a share of its runs as well; absent: they vote. */
   readonly checks?: SpotChecks | undefined;
 }
@@ -84,7 +87,13 @@ export class ChannelWirer implements Wirer {
         if (missing.size === 0) allArrived();
       };
       const told: LinkEvents = {
-        output: (message) => events.output(message),
+        output: (message) => {
+          if ("error" in message) events.digests?.failed(message.head.run);
+          events.output(message);
+        },
+        ran: (run, digest) => {
+          if (events.digests?.agrees(index, run, digest) === false) events.outvoted?.(stage, run);
+        },
         stored: (run) => events.stored(index, run),
         storeFailed: (run, error) => events.storeFailed(index, run, error),
         wired,

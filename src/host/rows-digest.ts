@@ -1,4 +1,5 @@
-import { bytesOf } from "../base/bytes.ts";
+import { byteLengthOf, bytesOf } from "../base/bytes.ts";
+import { SAMPLE_BYTES_MAX } from "../base/limits.ts";
 import type { WireTensors } from "../base/tensor.ts";
 import type { ShardSpec } from "../shard/types.ts";
 import { rowsFrom } from "../state/delta.ts";
@@ -51,6 +52,11 @@ export function tensorsDigest(tensors: Iterable<readonly [string, WireTensors]>)
     }
   }
   return digest.hex;
+}
+
+/** Digest of what a run gave; null: it is so large that it would take long. */
+export function answerDigest(tensors: WireTensors): string | null {
+  return byteLengthOf(tensors) > SAMPLE_BYTES_MAX ? null : tensorsDigest([["", tensors]]);
 }
 
 /** Two lanes, each of which is a bijection of what it was at every word, so that no single change can vanish. */

@@ -41,6 +41,8 @@ export interface StageNeeds {
   fatal(error: unknown): boolean;
   runStarted(run: number, inputs: WireTensors): void;
   runEnded(run: number): void;
+  /** What the run gave; absent: nobody compares. */
+  ran?(run: number, tensors: WireTensors): void;
   hold(phase: "dispatch" | "compute" | "answer", run: number): Promise<void>;
 }
 
@@ -236,6 +238,8 @@ export class Stage {
       if (answer === null) return;
       this.run = message.head.run;
       if (this.options.durable) this.keep(answer);
+      // Told before it goes on: whoever compares hears of it no later than of what comes of it.
+      if (!this.held && "tensors" in answer) this.needs.ran?.(this.run, answer.tensors);
       // Into channels that nobody has agreed on it would bring what a restore is about to undo; it is kept.
       if (!this.held) this.needs.send(answer);
       if ("error" in answer && !("error" in message) && this.options.stopsAtFailure) {

@@ -83,7 +83,8 @@ export class Pool {
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       moveHost: (hostId) => this.ask("moveHost", { hostId }),
       // In GiB, rounded and capped; not every browser tells.
-      deviceBytes: ((globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory ?? 0) * 1024 ** 3 || null,
+      deviceBytes:
+        ((globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory ?? 0) * 1024 ** 3 || null,
       platform: page,
     });
   }

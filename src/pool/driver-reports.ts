@@ -62,7 +62,7 @@ export function driverReports(
     // What it holds and what it has stored may be wrong: another host takes its place.
     outvoted: ({ sessionId, host, run }) => {
       if (!owns(sessionId) || recovery.stageOf(host.hostId, host.attempt)?.session.sessionId !== sessionId) return;
-      recovery.fault(host, `${OUTVOTED}: its answer to run ${run} is not that of the others`, {
+      recovery.fault(host, `${OUTVOTED}: its answer to run ${run} is not the one that others gave`, {
         pageGone: true,
         hostDropped: true,
       });

@@ -97,6 +97,8 @@ export interface StageReports {
 
   /** The last stage's outputs of a run whose head says `reply: "driver"`. */
   output: StageMessage;
+  /** What a run gave, where a host gives the same bits each time and nobody votes; large answers are not digested. */
+  ran: { run: number; digest: string };
   /** A checkpoint of this run is stored. */
   stored: { run: number };
   /** It could not be stored: the durable point stays where it is, and the next one is tried as ever. */

@@ -11,9 +11,15 @@ import { checkNode, installPackages, ROOT } from "../../src/demo/launch/setup.mj
 const ROUNDS = 20;
 const RECOVERIES = 50;
 const BUILD_TIMEOUT_MS = 4 * 60_000;
+/** A browser that offers pages SwiftShader, and does not give a GPU up that is killed again and again. */
+const GPU_ARGS = [
+  "--enable-unsafe-webgpu",
+  "--disable-gpu-process-crash-limit",
+  "--disable-domain-blocking-for-3d-apis",
+];
 const FILE = join(ROOT, "test/bench/results.json");
 
-/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "hostPeak" | "storeSecondOrigin" | "wakeJournal" | "journalTransactions" | "recoverWarm" | "levels", readonly rounds: number }[]} */
+/** Which measure gives which names. @type {readonly { readonly prefixes: readonly string[], readonly measure: keyof typeof import("./measures.mjs") | "pipelineK2" | "partition" | "hostPeak" | "storeSecondOrigin" | "wakeJournal" | "journalTransactions" | "recoverWarm" | "levels" | "sessions100" | "checkpoints" | "restore" | "detectHang" | "detectGpu", readonly rounds: number }[]} */
 const MEASURES = [
   { prefixes: ["overhead.run"], measure: "overheadRun", rounds: ROUNDS },
   { prefixes: ["overhead.stage"], measure: "overheadStage", rounds: ROUNDS },
@@ -24,7 +30,12 @@ const MEASURES = [
   { prefixes: ["store.secondOriginLoad"], measure: "storeSecondOrigin", rounds: 5 },
   { prefixes: ["wake.journal10k"], measure: "wakeJournal", rounds: 15 },
   { prefixes: ["journal.transactionsPerS"], measure: "journalTransactions", rounds: 7 },
+  { prefixes: ["sessions100.latency"], measure: "sessions100", rounds: ROUNDS },
+  { prefixes: ["checkpoint"], measure: "checkpoints", rounds: 10 },
+  { prefixes: ["restore"], measure: "restore", rounds: 10 },
   { prefixes: ["recover.cold", "detect.death"], measure: "recoverCold", rounds: RECOVERIES },
+  { prefixes: ["detect.hang"], measure: "detectHang", rounds: 20 },
+  { prefixes: ["detect.gpu"], measure: "detectGpu", rounds: 20 },
   { prefixes: ["recover.warm"], measure: "recoverWarm", rounds: RECOVERIES },
   { prefixes: ["level"], measure: "levels", rounds: 7 },
 ];
@@ -59,11 +70,14 @@ const measures = {
   ...(await import("./journal.mjs")),
   ...(await import("./recover-warm.mjs")),
   ...(await import("./levels.mjs")),
+  ...(await import("./sessions.mjs")),
+  ...(await import("./checkpoints.mjs")),
+  ...(await import("./detect.mjs")),
 };
 /** @type {import("./measures.mjs").Results} */
 const results = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
 for (const { measure, rounds: usual } of chosen) {
-  const setting = await openSetting();
+  const setting = await openSetting(measure === "detectGpu" ? GPU_ARGS : []);
   try {
     const found = await measures[measure](setting, rounds === undefined ? usual : Number(rounds));
     for (const [name, { value, unit, baseline, n, ci, note }] of Object.entries(found)) {

@@ -11,12 +11,12 @@ import { chainModel, mlpModel } from "./models.mjs";
 
 /** @typedef {import("../../src/demo/launch/browser.mjs").Browser} Browser */
 /** @typedef {import("../../src/demo/launch/page.mjs").Page} Page */
-/** @typedef {{ browser: Browser, page: Page, origin: string, isolated: string, close: () => Promise<void> }} Setting */
+/** @typedef {{ browser: Browser, page: Page, origin: string, isolated: string, openSite: () => Promise<Page>, close: () => Promise<void> }} Setting */
 
 const MLP_LAYERS = 16;
 
-/** One browser with the built extension and one page that has the client library and plain onnxruntime-web side by side. @returns {Promise<Setting>} */
-export async function openSetting() {
+/** One browser with the built extension and one page that has the client library and plain onnxruntime-web side by side. @param {readonly string[]} [extraArgs] of the browser @returns {Promise<Setting>} */
+export async function openSetting(extraArgs = []) {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
   const llama = await writeLlama(folder);
   const roots = {
@@ -45,16 +45,28 @@ export async function openSetting() {
     executable: await findBrowser(console.error),
     userDataDir: join(folder, "profile"),
     extensionDir: join(ROOT, "dist/chrome"),
+    extraArgs: [...extraArgs],
   });
   const page = await browser.newPage(`${site.origin}/bench.html`);
   await connect(browser, page);
+  /** @type {import("../../src/demo/launch/serve.mjs").Server[]} */
+  const others = [];
   return {
     browser,
     page,
     origin: site.origin,
     isolated: isolated.origin,
+    // The same page on a site of its own.
+    openSite: async () => {
+      const other = await serve({ roots, cors: true, routes });
+      others.push(other);
+      const its = await browser.newPage(`${other.origin}/bench.html`);
+      await connect(browser, its);
+      return its;
+    },
     close: async () => {
       await browser.close();
+      for (const other of others) await other.close();
       await site.close();
       await isolated.close();
       rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });

@@ -40,6 +40,19 @@ export const bench = {
     return times;
   },
 
+  /** Opens so many sessions of the chain, one after the other, and leaves each as a page does that is gone. */
+  async park(length, count) {
+    for (let left = count; left > 0; left--) {
+      const session = await pool.createSession(`/models/chain?length=${length}&stages=1`, {
+        shards: 1,
+        executionProviders: ["wasm"],
+      });
+      session.peer.emit("leave", { sessionId: session.id });
+      const isParked = async () => (await pool.listSessions()).find(({ id }) => id === session.id)?.status === "parked";
+      while (!(await isParked())) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  },
+
   async closeChain() {
     const { ours, plain } = sessions.get("chain");
     await ours.release();
@@ -54,6 +67,27 @@ export const bench = {
     const ms = performance.now() - begin;
     await session.release();
     return ms;
+  },
+
+  /** The chain in one stage on WebGPU; gives the providers of its stages. */
+  async openOnGpu() {
+    bench.events = [];
+    const ours = await pool.createSession("/models/chain?length=1024&stages=1", {
+      shards: 1,
+      executionProviders: ["webgpu", "wasm"],
+      onEvent: (event) => bench.events.push({ ...event, seen: Date.now() }),
+    });
+    sessions.set("gpu", ours);
+    return ours.stages.map(({ provider }) => provider);
+  },
+
+  async runOnGpu(runs) {
+    const x = new ort.Tensor("float32", new Float32Array(1_024), [1, 1_024]);
+    for (let run = 0; run < runs; run++) await sessions.get("gpu").run({ x });
+  },
+
+  async closeOnGpu() {
+    await sessions.get("gpu").release();
   },
 
   async openMlp(shards) {
@@ -73,15 +107,19 @@ export const bench = {
     await plain.release();
   },
 
-  async openLlama(shards, options = {}) {
+  async openLlama(shards, options = {}, name = "llama") {
     const ours = await pool.createSession(LLAMA, {
       shards,
       executionProviders: ["wasm"],
       onEvent: (event) => bench.events.push({ ...event, seen: Date.now() }),
       ...options,
     });
-    sessions.set("llama", ours);
-    return bench.hosts();
+    sessions.set(name, ours);
+    return ours.stages.map(({ hostId }) => hostId);
+  },
+
+  sessionId(name) {
+    return sessions.get(name).id;
   },
 
   hosts() {
@@ -97,9 +135,9 @@ export const bench = {
   },
 
   /** Tokens a second of the decode steps (the prompt's run left out). */
-  async decodeOurs(promptIds, tokens) {
+  async decodeOurs(promptIds, tokens, name = "llama") {
     let first = 0;
-    for await (const { index } of sessions.get("llama").generate(promptIds, { maxNewTokens: tokens }))
+    for await (const { index } of sessions.get(name).generate(promptIds, { maxNewTokens: tokens }))
       if (index === 0) first = performance.now();
     return ((tokens - 1) * 1000) / (performance.now() - first);
   },
@@ -110,8 +148,15 @@ export const bench = {
     return ((tokens - 1) * 1000) / (performance.now() - first);
   },
 
-  async closeLlama() {
-    await sessions.get("llama").release();
+  /** Milliseconds that the alternative needs to read a prompt. */
+  async prefillPlain(promptIds) {
+    const begin = performance.now();
+    for await (const _ of plainTokens(promptIds, 1)) break;
+    return performance.now() - begin;
+  },
+
+  async closeLlama(name = "llama") {
+    await sessions.get(name).release();
   },
 
   // A generation that runs on while the launcher kills: the page only notes when tokens came.

@@ -74,7 +74,13 @@ export class Context {
   }
 
   platform(channel: () => MessageChannel, newId: () => string): Platform {
-    return { now: () => this.loop.now, after: (ms, action) => this.after(ms, action), channel, newId };
+    return {
+      now: () => this.loop.now,
+      wallNow: () => Math.round(this.loop.now + this.loop.wallOffset),
+      after: (ms, action) => this.after(ms, action),
+      channel,
+      newId,
+    };
   }
 
   private get isBlocked(): boolean {

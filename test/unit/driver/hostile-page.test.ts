@@ -52,6 +52,7 @@ function page() {
       wirer: new ChannelWirer({ toHost: () => undefined, toPage: () => undefined }),
       carryIngest: () => undefined,
       now: () => 0,
+      wallNow: () => Date.now(),
     },
     port2,
   );

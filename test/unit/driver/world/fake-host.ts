@@ -3,6 +3,7 @@ import { forPosting } from "../../../../src/base/post.ts";
 import { RpcPeer, servePort } from "../../../../src/base/rpc.ts";
 import type { WireTensor, WireTensors } from "../../../../src/base/tensor.ts";
 import { AgreedRecords } from "../../../../src/host/agreed-records.ts";
+import { answerDigest } from "../../../../src/host/rows-digest.ts";
 import { Stage } from "../../../../src/host/stage.ts";
 import type { CheckpointRecord } from "../../../../src/protocol/host.ts";
 import type {
@@ -84,6 +85,7 @@ export class FakeHost {
         fatal: () => this.dead,
         runStarted: () => undefined,
         runEnded: () => undefined,
+        ...(durable && replicas === 1 ? { ran: (run, tensors) => this.ran(run, tensors) } : {}),
         hold: () => this.pause(1),
       },
       spec,
@@ -183,6 +185,11 @@ export class FakeHost {
     this.stuck ||= random.chance(lostRestores);
     const status = await this.stage.restore(run, from, answered, durable);
     return this.stuck ? never() : status;
+  }
+
+  private ran(run: number, tensors: WireTensors): void {
+    const digest = answerDigest(tensors);
+    if (!this.dead && digest !== null) this.wiring?.driver.emit("ran", { run, digest });
   }
 
   private send(message: StageMessage): void {

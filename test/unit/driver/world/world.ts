@@ -367,6 +367,7 @@ export class World {
         wirer,
         carryIngest: () => undefined,
         now: () => performance.now(),
+        wallNow: () => Date.now(),
       },
       port2,
       PLATFORM,
