@@ -18,6 +18,8 @@ const MINUTE_MS = 60_000;
 const CHECK_TIMEOUT_MS = 4 * MINUTE_MS;
 const UNIT_TIMEOUT_MS = 15 * MINUTE_MS;
 const SIM_SECONDS = 120;
+/** A machine that plays fewer in that time proves too little. */
+const SIM_HISTORIES_MIN = 2_000;
 const SIM_TIMEOUT_MS = 10 * MINUTE_MS;
 /** A little above Playwright's own `globalTimeout`, which ends with a report. */
 const BROWSER_TIMEOUT_MS = 73 * MINUTE_MS;
@@ -102,7 +104,7 @@ async function unit(reports) {
 /** As many histories of faults as there is time for, and whether the simulator notices broken rules. */
 async function simulator() {
   for (const [name, args] of /** @type {const} */ ([
-    ["simulated histories", `--histories 100 --seconds ${SIM_SECONDS}`],
+    ["simulated histories", `--histories 10000 --seconds ${SIM_SECONDS} --at-least ${SIM_HISTORIES_MIN}`],
     ["mutants of recovery", "--mutants"],
   ])) {
     const begin = performance.now();

@@ -166,6 +166,15 @@ export const FAULT_TABLE: Readonly<Record<FaultKind, Fault>> = {
       frame?.context.kill();
     },
   },
+  // Where nobody votes nobody can know; where two of three lie of one run, no majority is left.
+  hostLies: {
+    boundMs: BOUND_MS,
+    inject: ({ frame, random }) => {
+      // No two of them say the same.
+      const by = 1 + random.below(1_000);
+      if (frame !== null) frame.runtime.nextLie = { about: random.chance(0.5) ? "output" : "rows", by };
+    },
+  },
 };
 
 /** Stored state is damaged, and its host dies: now it is needed. */

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { PARKED_KEPT_MS, RECOVERY_ATTEMPTS_MAX } from "../../src/base/limits.ts";
+import { LEVELS } from "../../src/fault/levels.ts";
 import { Random } from "../unit/random.ts";
 import { overfull } from "./checks/buffers.ts";
 import { Guard } from "./checks/guard.ts";
@@ -10,6 +11,7 @@ import type { FaultKind, HistoryPlan, Phase, PlannedFault } from "./plan.ts";
 import { Slot } from "./slot.ts";
 import { Browser } from "./world/browser.ts";
 import { Loop } from "./world/loop.ts";
+import { nameOf } from "./world/models.ts";
 import { WebPage } from "./world/web-page.ts";
 
 /** A fault waits so long for its session to be in its phase, then comes anyway. */
@@ -225,7 +227,8 @@ class History {
     const phase = this.phaseOf(slot);
     this.met.push(cellOf(kind, phase, slot.plan.level));
     const record = this.recordOf(slot);
-    const stage = Math.floor(share * slot.plan.shards);
+    // The other hosts of a stage come after the first ones.
+    const stage = Math.floor(share * Math.max(slot.plan.shards, record?.stages.length ?? 0));
     const hostId = record?.stages[stage]?.hostId ?? null;
     const sessionId = record?.sessionId ?? null;
     this.log.push(
@@ -247,6 +250,9 @@ class History {
         old?.leave();
       },
     };
+    // Only hosts that vote are held against each other, so only there a lie must do no harm.
+    if (kind === "hostLies" && !LEVELS[slot.plan.level].votes) slot.isLiedTo = true;
+    if ((kind === "hostLies" || kind === "hostNoMemory") && sessionId !== null) this.guard.erring.add(sessionId);
     FAULT_TABLE[kind].inject(target);
     for (const one of this.slots) one.quietSteps = 0;
     this.fired.push({ kind, at: this.loop.now, slot: index, sessionId });
@@ -285,6 +291,10 @@ class History {
     const isUnstored = this.isDamaged || this.hasFired("diskFull");
     if (isGone && isUnstored) return true;
     if (code === "STATE_LOST" && slot.isTakenUp && isUnstored) return true;
+    // Two of three that lie of one run leave no majority.
+    if (code === "VOTE_SPLIT") return this.fired.filter(({ kind }) => kind === "hostLies").length > 1;
+    // What fails again and again is given no work for a while.
+    if (code === "CIRCUIT_OPEN") return this.guard.isCircuitOpen(originOf(slot.plan.page), nameOf(slot.plan));
     if (faults.length === 0) return false;
     // No other step of the ladder may be taken, and this one helps few faults.
     if ((isGone || code === "RECOVERY_FAILED") && strategy === "reconnect" && level !== "none") return true;

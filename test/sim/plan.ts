@@ -1,5 +1,12 @@
+import { EXTRA_HOSTS_MAX } from "../../src/base/limits.ts";
 import { strategiesOf } from "../../src/fault/ladder.ts";
-import { type FaultToleranceLevel, LEVELS, type RecoveryStrategy } from "../../src/fault/levels.ts";
+import {
+  FAULT_TOLERANCE_LEVELS,
+  type FaultToleranceLevel,
+  LEVELS,
+  type RecoveryStrategy,
+} from "../../src/fault/levels.ts";
+import { replicasOf, type SessionOptions } from "../../src/protocol/options.ts";
 import { Random } from "../unit/random.ts";
 
 /** What a session is doing when a fault hits it. */
@@ -31,6 +38,7 @@ export const FAULTS = [
   "sleep",
   "clockJump",
   "bootsFail",
+  "hostLies",
 ] as const;
 export type FaultKind = (typeof FAULTS)[number];
 
@@ -47,6 +55,8 @@ export interface SlotPlan {
   readonly shards: number;
   readonly stateful: boolean;
   readonly gpu: boolean;
+  /** At level high: the share of runs that a second host does again. */
+  readonly spotCheck: number;
 }
 
 export interface PlannedFault {
@@ -70,13 +80,19 @@ export interface HistoryPlan {
   readonly isVerbose?: boolean;
 }
 
-export const LEVELS_PLAYED = (Object.keys(LEVELS) as FaultToleranceLevel[]).filter((level) => !LEVELS[level].votes);
+/** Of so many rounds through all kinds and phases one is at each level, the others at any. */
+const ROUNDS = 8;
+/** Three hosts a stage cost three times as much: where one session has them, the others are small. */
+const VOTING_SHARE = 0.04;
+const SINGLE_LEVELS = FAULT_TOLERANCE_LEVELS.filter((level) => !LEVELS[level].votes);
 
 export function planHistory(seed: number): HistoryPlan {
   const random = new Random(seed * 2_654_435_761 + 1);
   const isLong = random.chance(1 / LONG_EVERY);
+  const aim = aimOf(seed);
   const slots = Array.from({ length: random.chance(isLong ? 0.5 : 0.05) ? 3 : 2 }, (_, index): SlotPlan => {
-    const level = random.pick(LEVELS_PLAYED);
+    const drawn = random.chance(VOTING_SHARE) ? "critical" : random.pick(SINGLE_LEVELS);
+    const level = index === 0 ? (aim.level ?? drawn) : drawn;
     return {
       page: random.below(2),
       level,
@@ -85,9 +101,11 @@ export function planHistory(seed: number): HistoryPlan {
       shards: index === 2 ? 1 + random.below(2) : random.pick(isLong ? SHARDS_LONG : SHARDS),
       stateful: random.chance(0.75),
       gpu: random.chance(0.35),
+      spotCheck: level === "high" && random.chance(0.2) ? random.pick([0.25, 1]) : 0,
     };
   });
-  const faults = [aimedFault(seed, slots, random)];
+  while (slots.reduce((sum, slot) => sum + extraHosts(slot), 0) > EXTRA_HOSTS_MAX) shrinkLargest(slots);
+  const faults = [aimedFault(aim, slots, random)];
   const count = isLong ? 4 + random.below(3) : random.chance(0.1) ? 4 : 3;
   while (faults.length < count) {
     const slot = random.below(slots.length);
@@ -96,16 +114,46 @@ export function planHistory(seed: number): HistoryPlan {
   return { seed, slots, faults, isLong };
 }
 
+/** Beside those that carry its stages. */
+function extraHosts({ level, shards, spotCheck }: SlotPlan): number {
+  return shards * ((LEVELS[level].standbys ? 1 : 0) + hostsAStage({ level, spotCheck }) - 1);
+}
+
+/** Hosts that run a stage of such a session at once. */
+export function hostsAStage({ level, spotCheck }: Pick<SlotPlan, "level" | "spotCheck">): number {
+  return replicasOf({ faultToleranceLevel: level, spotCheck } as SessionOptions);
+}
+
+/** The one with the most hosts gets one shard less. */
+function shrinkLargest(slots: SlotPlan[]): void {
+  const largest = slots.reduce((a, b) => (extraHosts(b) > extraHosts(a) ? b : a));
+  slots[slots.indexOf(largest)] = { ...largest, shards: largest.shards - 1 };
+}
+
 const SHARDS = [1, 1, 1, 1, 1, 2, 2, 2, 3] as const;
 const SHARDS_LONG = [1, 2, 3] as const;
 
-/** The first fault is the turn of one kind in one phase: so every one of them is met often at every level. */
-function aimedFault(seed: number, slots: readonly SlotPlan[], random: Random): PlannedFault {
-  const turn = seed % (FAULTS.length * PHASES.length);
-  const kind = FAULTS[turn % FAULTS.length] as FaultKind;
-  const phase = PHASES[Math.floor(turn / FAULTS.length)] as Phase;
-  const isDue = random.chance(WEIGHTS[kind] ?? 1);
-  return planned(isDue ? kind : pickFault(random), phase, random.below(slots.length), random);
+/** What the first fault is to meet, and whom: every kind in every phase at every level has its turn. Null: any level. */
+interface Aim {
+  readonly kind: FaultKind;
+  readonly phase: Phase;
+  readonly level: FaultToleranceLevel | null;
+}
+
+function aimOf(seed: number): Aim {
+  const cells = FAULTS.length * PHASES.length;
+  const turn = seed % cells;
+  return {
+    kind: FAULTS[turn % FAULTS.length] as FaultKind,
+    phase: PHASES[Math.floor(turn / FAULTS.length)] as Phase,
+    level: FAULT_TOLERANCE_LEVELS[Math.floor(seed / cells) % ROUNDS] ?? null,
+  };
+}
+
+function aimedFault({ kind, phase, level }: Aim, slots: readonly SlotPlan[], random: Random): PlannedFault {
+  const isDue = level !== null || random.chance(WEIGHTS[kind] ?? 1);
+  const slot = level === null ? random.below(slots.length) : 0;
+  return planned(isDue ? kind : pickFault(random), phase, slot, random);
 }
 
 function planned(kind: FaultKind, phase: Phase, slot: number, random: Random): PlannedFault {

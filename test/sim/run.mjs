@@ -1,7 +1,8 @@
 /**
  * `npm run sim`: plays random histories of faults against pool, driver, client library, keepers and stages in simulated time.
  *
- *     npm run sim -- [--histories 10000] [--from 1] [--lanes 2]     so many seeds from that one on; ends after --seconds
+ *     npm run sim -- [--histories 10000] [--from 1] [--lanes 2]     so many seeds from that one on; ends after --seconds,
+ *                                                               which fails if fewer than --at-least were played
  *     npm run sim -- --seed N [--verbose]                           one history, shrunk when it fails; all that happens in it
  *     npm run sim -- --mutants [--only WORDS]                       that each broken rule is noticed
  *
@@ -14,9 +15,9 @@ import { MUTANTS } from "./mutants/list.mjs";
 import { simulate } from "./simulate.mjs";
 
 /** Seeds among which a mutant is looked for that its own seeds do not show any more. */
-const MUTANT_SEEDS = 400;
+const MUTANT_SEEDS = 1_500;
 /** From so many histories on, every fault has met every phase at every level. */
-const COVERED_FROM = 4_000;
+const COVERED_FROM = 8_000;
 
 const { values } = parseArgs({
   options: {
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     verbose: { type: "boolean", default: false },
     failures: { type: "string", default: "3" },
     seconds: { type: "string", default: "Infinity" },
+    "at-least": { type: "string", default: "0" },
   },
 });
 
@@ -59,11 +61,16 @@ async function histories() {
   // Few histories cannot meet every fault in every phase at every level.
   const isLarge = result.histories >= COVERED_FROM;
   if (isLarge && empty.length > 0) console.log(`✗ never met: ${empty.join(", ")}`);
+  const isEnough = result.histories >= Number(values["at-least"]);
+  if (!isEnough)
+    console.log(`✗ only ${result.histories} histories in ${values.seconds} s, of at least ${values["at-least"]}`);
+  if (!one && !isLarge)
+    console.log(`Too few to meet every fault in every phase at every level: that takes ${COVERED_FROM}.`);
   const rate = result.histories / result.seconds;
   console.log(
     `${result.histories} histories from seed ${from}, ${result.faults} faults, ${result.events} events (at least ${result.eventsMin} each, of ${result.faultsMin} faults and ${result.sessionsMin} sessions): ${result.failures.length} failed, in ${result.seconds.toFixed(1)} s (${rate.toFixed(0)} a second)`,
   );
-  process.exitCode = result.failures.length > 0 || (isLarge && empty.length > 0) ? 1 : 0;
+  process.exitCode = result.failures.length > 0 || !isEnough || (isLarge && empty.length > 0) ? 1 : 0;
 }
 
 async function mutants() {
@@ -72,10 +79,10 @@ async function mutants() {
   /** @type {{ name: string, seed: number, violation: string, isNew: boolean }[]} */
   const noticed = [];
   for (const mutant of chosen) {
-    const { seeds, name } = mutant;
+    const { seeds, name, from = 1 } = mutant;
     const known = seeds.length > 0 ? await simulate({ seeds, lanes }, mutant) : null;
-    const found = known?.failures[0] ?? (await simulate({ from: 1, count: MUTANT_SEEDS, lanes }, mutant)).failures[0];
-    if (found === undefined) console.log(`✗ ${name}: not noticed in the histories 1 to ${MUTANT_SEEDS}`);
+    const found = known?.failures[0] ?? (await simulate({ from, count: MUTANT_SEEDS, lanes }, mutant)).failures[0];
+    if (found === undefined) console.log(`✗ ${name}: not noticed in ${MUTANT_SEEDS} histories from ${from} on`);
     else {
       const violation = found.violations[0]?.split("\n")[0] ?? "";
       noticed.push({ name, seed: found.seed, violation, isNew: !seeds.includes(found.seed) });

@@ -9,7 +9,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 
 /**
  * A change of the sources that the simulator must notice. `find` stands exactly once in `file`.
- * @typedef {{ name: string, file: string, find: string, replace: string, seeds: readonly number[] }} Mutant
+ * @typedef {{ name: string, file: string, find: string, replace: string, seeds: readonly number[], from?: number }} Mutant
  * @typedef {{ from?: number, count?: number, seeds?: readonly number[], lanes: number, failuresMax?: number, shrinks?: boolean, verbose?: boolean,
  *   seconds?: number }} SimOptions
  * @typedef {Extract<import("./worker.ts").SimReport, { kind: "failure" }>} Failure

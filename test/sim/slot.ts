@@ -48,6 +48,8 @@ export class Slot {
   wantsReopen = false;
   /** Should the page be reloaded, the next one takes the session up. */
   takesUp = false;
+  /** A host of its session says what is wrong, and nobody can know. */
+  isLiedTo = false;
   /** The session was another page's before. */
   isTakenUp = false;
   isDone = false;
@@ -103,6 +105,7 @@ export class Slot {
     const { plan, needs } = this;
     this.work = this.newWork();
     this.isTakenUp = false;
+    this.isLiedTo = false;
     return this.opening(async (pool) => {
       const model = nameOf(plan);
       pool.registerModel(model, new Uint8Array(16));
@@ -110,6 +113,7 @@ export class Slot {
         shards: plan.shards,
         faultToleranceLevel: plan.level,
         recoveryStrategy: plan.strategy,
+        ...(plan.spotCheck > 0 ? { spotCheck: plan.spotCheck } : {}),
         executionProviders: plan.gpu ? ["webgpu", "wasm"] : null,
         onEvent: (event) => needs.event(this, event),
       });
@@ -161,6 +165,7 @@ export class Slot {
     const { plan, random, needs } = this;
     return new Work(plan, random, {
       isLong: needs.isLong,
+      isLiedTo: () => this.isLiedTo,
       counted: (call) => this.counted(call),
       settled: () => {
         this.outstandingSince = needs.now();

@@ -1,7 +1,8 @@
-import { RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
+import { BREAKER_FAILURES, RECOVERY_ATTEMPTS_MAX } from "../../../src/base/limits.ts";
 import { LEVELS } from "../../../src/fault/levels.ts";
-import { EMPTY_POOL, type PoolState, type TransactionBody } from "../../../src/state/pool-state.ts";
-import type { SlotPlan } from "../plan.ts";
+import { majorityOf } from "../../../src/fault/vote.ts";
+import { EMPTY_POOL, type PoolState, planStage, type TransactionBody } from "../../../src/state/pool-state.ts";
+import { hostsAStage, type SlotPlan } from "../plan.ts";
 import type { Browser, Watch } from "../world/browser.ts";
 
 /** A pool that starts anew cannot know how hosts are that were starting, and replaces them. */
@@ -10,11 +11,15 @@ const UNSURE = /since the pool restarted|cut short|while the pool was away|could
 /** Watches a history from outside: who owns which stage, what was promised to be stored, who is accused. */
 export class Guard implements Watch {
   state: PoolState = EMPTY_POOL;
+  /** Sessions one of whose hosts was made to answer something else than others would. */
+  readonly erring = new Set<string>();
   /** The newest attempt of each stage that was ready. */
   private readonly ready = new Map<string, { readonly hostId: string; readonly attempt: number }>();
   /** Since when a stage is not served, and how often it was tried to bring it back. */
   private readonly lost = new Map<string, { readonly since: number; climbs: number }>();
   private readonly rivals = new Set<string>();
+  /** How often hosts of each stage of a site's model were lost. */
+  private readonly losses = new Map<string, number>();
   private readonly promised = new Map<string, number>();
 
   constructor(
@@ -57,14 +62,25 @@ export class Guard implements Watch {
   }
 
   /** A page heard that the state after this run survives everything. */
-  durable(sessionId: string, { level, stateful, shards }: SlotPlan, run: number, isDamaged: boolean): void {
+  durable(sessionId: string, { level, stateful, shards, spotCheck }: SlotPlan, run: number, isDamaged: boolean): void {
     this.promised.set(sessionId, Math.max(run, this.durableRun(sessionId)));
     if (!stateful || !LEVELS[level].keepsState || run < 0 || isDamaged) return;
     // It has ended, and its page has not heard of it.
     if (this.state.sessions[sessionId]?.status !== "live") return;
-    for (let stage = 0; stage < shards; stage++)
-      if (this.browser.checkpoints.newest(sessionId, stage) < run)
+    // Of hosts that vote, most have; one that only checks stores nothing.
+    const hosts = LEVELS[level].votes ? hostsAStage({ level, spotCheck }) : 1;
+    for (let stage = 0; stage < shards; stage++) {
+      const by = Array.from({ length: hosts }, (_, index) => stage + index * shards).filter(
+        (host) => this.browser.checkpoints.newest(sessionId, host) >= run,
+      );
+      if (by.length < majorityOf(hosts))
         this.violation(`run ${run} was called durable before stage ${stage} had stored it`);
+    }
+  }
+
+  /** A stage of this model was lost so often that no host may be given it for a while. */
+  isCircuitOpen(origin: string, model: string): boolean {
+    return [...this.losses].some(([key, count]) => key.startsWith(`${origin} ${model} `) && count >= BREAKER_FAILURES);
   }
 
   durableRun(sessionId: string): number {
@@ -112,11 +128,25 @@ export class Guard implements Watch {
     const record = before.sessions[sessionId]?.stages[stage];
     const key = `${sessionId} ${stage}`;
     const climbs = this.lost.get(key)?.climbs ?? 0;
+    const session = before.sessions[sessionId];
+    if (session !== undefined) {
+      const weights = `${session.origin} ${session.model} ${planStage(session, stage)}`;
+      this.losses.set(weights, (this.losses.get(weights) ?? 0) + 1);
+    }
     // Until it has answered again, it is the same recovery.
     if (record?.phase === "ready" || !this.lost.has(key)) this.lost.set(key, { since: this.browser.loop.now, climbs });
     if (record?.phase === "lost") this.violation(`two recoveries at once: stage ${stage} was lost while it was lost`);
-    if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
+    if (signal.startsWith("outvoted")) this.outvoted(sessionId, hostId, before);
+    else if (record?.hostId === hostId && record.phase === "ready" && this.isWell(hostId) && !UNSURE.test(signal))
       this.violation(`a host that is well was called lost: ${signal}`);
+  }
+
+  /** Of three hosts that vote only one that erred; of a host and its checker either may have. */
+  private outvoted(sessionId: string, hostId: string, { sessions }: PoolState): void {
+    const level = sessions[sessionId]?.options.faultToleranceLevel ?? "none";
+    const frame = this.browser.tabOf(hostId)?.page?.frame;
+    const isFound = LEVELS[level].votes ? frame?.runtime.hasErred !== false : this.erring.has(sessionId);
+    if (!isFound) this.violation("a host that told the truth was outvoted");
   }
 
   private forget(sessionId: string): void {

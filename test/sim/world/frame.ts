@@ -1,6 +1,6 @@
 import { FrameHost, type Runtime } from "../../../src/adapters/frame-host.ts";
 import { HoldfastError } from "../../../src/base/errors.ts";
-import type { WireTensors } from "../../../src/base/tensor.ts";
+import type { WireTensor, WireTensors } from "../../../src/base/tensor.ts";
 import type { FrameBoot } from "../../../src/protocol/host.ts";
 import type { Provider } from "../../../src/protocol/options.ts";
 import type { ShardSpec } from "../../../src/shard/types.ts";
@@ -76,6 +76,10 @@ export class SimRuntime implements Runtime {
   private last = false;
   private provider: Provider = "wasm";
   isPoisoned = false;
+  /** Its next run lies: in what it answers, or only in what it keeps. Null: not, or not any more. */
+  nextLie: { readonly about: "output" | "rows"; readonly by: number } | null = null;
+  /** It has answered what no other host would. */
+  hasErred = false;
   private lostDevice: ((reason: string) => void) | null = null;
 
   constructor(
@@ -117,9 +121,24 @@ export class SimRuntime implements Runtime {
     if (this.provider === "wasm") context.busy(ms);
     await context.wait(ms, () => undefined);
     if (this.isPoisoned) throw new Error("The Device was lost before mapping was resolved");
+    if (this.memoryIsShort) this.hasErred = true;
     this.runOut();
     const outputs = execute(spec, this.last, inputs);
-    return browser.isReplaced(this.assignment()) ? spoilt(outputs) : outputs;
+    return browser.isReplaced(this.assignment()) ? spoilt(outputs) : this.lie(spec, outputs);
+  }
+
+  /** A wrong number, of which the host itself knows nothing. */
+  private lie(spec: ShardSpec, outputs: WireTensors): WireTensors {
+    const { nextLie } = this;
+    if (nextLie === null) return outputs;
+    const about = spec.state.length === 0 ? "output" : nextLie.about;
+    this.nextLie = null;
+    this.hasErred = true;
+    const states = new Set(spec.state.map(({ output }) => output));
+    const name = Object.keys(outputs).find((output) => states.has(output) === (about === "rows"));
+    return name === undefined
+      ? outputs
+      : { ...outputs, ...spoilt({ [name]: outputs[name] as WireTensor }, nextLie.by) };
   }
 
   async watchDevice(onLost: (reason: string) => void): Promise<void> {
@@ -142,10 +161,12 @@ export class SimRuntime implements Runtime {
 }
 
 /** Whatever a host still computes when its stage has another owner is wrong here: nobody may use it. */
-function spoilt(outputs: WireTensors): WireTensors {
+function spoilt(outputs: WireTensors, by = 1): WireTensors {
   const spoil = <T extends WireTensors[string]>(tensor: T): T => {
-    const data = tensor.data.slice() as unknown as Record<number, number>;
-    data[0] = (data[0] ?? 0) + 1;
+    const data = tensor.data.slice() as unknown as Record<number, number> & { readonly length: number };
+    // Of rows, a new one.
+    const at = data.length - 1;
+    data[at] = (data[at] ?? 0) + by;
     return { ...tensor, data };
   };
   return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, spoil(tensor)]));
