@@ -50,6 +50,7 @@ export class KeeperRoom {
           this.serveIngest(ingest.hostId);
         },
         close: ({ hostId }) => this.close(hostId),
+        probe: (lease) => void this.keepers.get(lease.hostId)?.probe(lease),
         ask: (lease) => this.keepers.get(lease.hostId)?.ask(lease),
       },
     );

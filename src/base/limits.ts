@@ -166,6 +166,8 @@ export const BROWSER_CHECKPOINTS_KEPT = 5;
 export const BROWSER_HEALTHY_MS = 30_000;
 /** Between two checkpoints of a browser's state while it works. */
 export const BROWSER_CHECKPOINT_MS = 60_000;
+/** How often a host without work does a probe run, unless told otherwise. */
+export const HEALTH_CHECK_MS = 30_000;
 /** Between two reports of a host's memory. */
 export const RESOURCE_REPORT_MS = 5_000;
 /** Operations of its own hosts that a site is told, the newest. */
@@ -249,7 +251,7 @@ export const YIELD_EVERY_MS = 50;
 /** A session that is to stand still for a planned move: the runs that were begun end within this time, or it stays where it is. */
 export const MOVE_STILL_MS = 30_000;
 /** How often it is looked whether they have, where nothing else says so. */
-export const MOVE_LOOK_MS = 100;
+export const MOVE_LOOK_MS = 20;
 /** A session that stands still and hears nothing of other hosts goes on with those that it has. */
 export const MOVE_SWITCH_MS = 20_000;
 /** Ports that have not arrived by then were lost with a service worker, or their host's page hears nothing. */

@@ -11,7 +11,7 @@ import { Durability } from "./durability.ts";
 import { lossError } from "./losses.ts";
 import { Moving } from "./moving.ts";
 import { RecoveryProof } from "./proof.ts";
-import { putBack, type Way } from "./put-back.ts";
+import { putBack } from "./put-back.ts";
 import { type Submitted, silentOf } from "./replay.ts";
 import { Rest } from "./rest.ts";
 import { RunBook } from "./run-book.ts";
@@ -274,10 +274,7 @@ export class SessionDriver {
     const epoch = this.unwire();
     const wiring = this.needs.wirer.wire(this.info.sessionId, this.stages.all, {
       output: (message) => this.outputCame(message),
-      stored: (stage, run) => {
-        this.durability.stored(stage, run);
-        this.rest.changed();
-      },
+      stored: (stage, run) => this.durability.stored(stage, run),
       storeFailed: (stage, run, error) => this.durability.failed(stage, run, error),
     });
     this.links = wiring.links;
@@ -294,20 +291,24 @@ export class SessionDriver {
     const { points, costs } = this.durability;
     for (const [stage, status] of statuses.entries()) points.stored[stage] = new Set(status.stored);
     const goesOn = this.takeUp?.point(points.stored, this.stateful, this.keepsState) ?? null;
-    if (goesOn !== null) this.goOnAt(goesOn);
+    if (goesOn !== null) {
+      // Nothing is left of what was under way.
+      this.acked = goesOn.run;
+      this.durability.goOnAt(goesOn);
+      this.restoreAll = true;
+    }
     this.durability.move();
     const { acked } = this;
-    const { safe } = points;
     const begin = this.needs.now();
     const back = await putBack({
       links: wiring.links,
       statuses,
       ways: goesOn === null ? this.moving.ways(this.durability.ways(this.stages.allReady)) : [goesOn],
-      safe,
+      safe: points.safe,
       acked,
       durable: Math.min(acked, points.durable),
       // Without kept outputs, a stage that is not where the others are cannot be helped on: all start again.
-      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== safe)),
+      restoreAll: this.restoreAll || (!this.keepsState && statuses.some(({ run }) => run !== points.safe)),
       isCurrent: () => epoch === this.epoch,
       now: () => this.needs.now(),
       sleep: (ms) => new Promise((resolve) => this.needs.after(ms, resolve)),
@@ -362,21 +363,13 @@ export class SessionDriver {
     await this.reattach();
   }
 
-  /** Nothing is left of what was under way. */
-  private goOnAt(way: Way): void {
-    this.acked = way.run;
-    this.durability.goOnAt(way);
-    this.restoreAll = true;
-  }
-
   /** A run was answered after a recovery: that is the proof that it worked. */
   private prove(): void {
     const proved = this.proof.answered(this.acked, this.needs.now());
-    if (proved === null) return;
     const at = this.needs.wallNow();
-    for (const one of proved)
+    for (const one of proved ?? [])
       this.needs.tell({ type: "recovered", at, hostId: this.stages.all[one.stage]?.hostId ?? "", ...one });
-    this.needs.verified();
+    if (proved !== null) this.needs.verified();
   }
 
   private lastRun(): number {

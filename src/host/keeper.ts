@@ -218,6 +218,18 @@ export class HostKeeper {
       this.needs.report("alive", { ...lease, idleMs: detector.idleMs });
   }
 
+  /** A run whose outputs are known. Nothing is said of a host that is well, for that would keep the service worker awake. */
+  async probe({ attempt }: Lease): Promise<void> {
+    const { frame, lease, detector } = this;
+    if (attempt !== lease.attempt || frame === null || detector === null) return;
+    try {
+      const { verdict } = await frame.call("probe", null);
+      if (verdict === "differs" && frame === this.frame) this.fault("a probe run did not give what it gave before");
+    } catch (error) {
+      if (frame === this.frame) this.fault(messageOf(error));
+    }
+  }
+
   /** The canary in the frame is gone: its process has died. */
   frameGone(): void {
     if (this.frame !== null) this.fault("frame process gone");

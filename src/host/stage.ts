@@ -18,15 +18,9 @@ import { allOnHost } from "./device-data.ts";
 import { Marks } from "./marks.ts";
 import { Residents } from "./residents.ts";
 import { rowsDigest } from "./rows-digest.ts";
+import { STATE_LOST } from "./state-lost.ts";
 import { StoredRuns } from "./stored-runs.ts";
 import { takeInput } from "./take-input.ts";
-
-const STATE_LOST = toErrorData(
-  new HoldfastError(
-    "STATE_LOST",
-    "A host died and this level keeps no state. Start again with { reset: true }, or use level medium.",
-  ),
-);
 
 export interface StageNeeds {
   /** Runs the shard. Rejects with the runtime's error. */
@@ -400,9 +394,6 @@ export class Stage {
   private keep(answer: StageMessage): void {
     this.kept.set(answer.head.run, answer);
     this.dropped = Math.max(this.dropped, answer.head.safe);
-    for (const run of this.kept.keys()) {
-      if (run > answer.head.safe) break;
-      this.kept.delete(run);
-    }
+    for (const run of this.kept.keys()) if (run <= answer.head.safe) this.kept.delete(run);
   }
 }

@@ -82,9 +82,7 @@ export class Pool {
       status: () => this.copies.status((known) => this.ask("originStatus", { known })),
       failHost: (hostId, signal) => this.ask("failHost", { hostId, signal }),
       moveHost: (hostId) => this.ask("moveHost", { hostId }),
-      // In GiB, rounded and capped; not every browser tells.
-      deviceBytes:
-        ((globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory ?? 0) * 1024 ** 3 || null,
+      deviceBytes: deviceBytes(),
       platform: page,
     });
   }
@@ -368,4 +366,10 @@ async function loadTokenizer(tokenizer: TokenizerSource): Promise<TokenizerFiles
       { cause: error },
     );
   }
+}
+
+/** Memory of the device, in whole GiB and capped; not every browser tells. */
+function deviceBytes(): number | null {
+  const { navigator } = globalThis as { readonly navigator?: { readonly deviceMemory?: number } };
+  return navigator?.deviceMemory === undefined ? null : navigator.deviceMemory * 1024 ** 3;
 }

@@ -10,6 +10,7 @@ import { BrowserReports } from "./browser-reports.ts";
 import { BrowserSync } from "./browser-sync.ts";
 import { ConsentDesk } from "./consent.ts";
 import { type DriverReportHandlers, driverReports } from "./driver-reports.ts";
+import { HealthProbes } from "./health-probes.ts";
 import { HostManager } from "./host-manager.ts";
 import { HostPages } from "./host-pages.ts";
 import { Migrations, MOVES_HANG_ON } from "./migrations.ts";
@@ -36,6 +37,7 @@ export class ResourcePool {
   /** What the browser tells of hosts' tabs and pages. */
   readonly pages: HostPages;
   private readonly hosts: HostManager;
+  private readonly probes: HealthProbes;
   private readonly breakers: Breakers;
   private readonly recovery: RecoveryManager;
   private readonly recorder: OperationRecorder;
@@ -45,7 +47,10 @@ export class ResourcePool {
 
   constructor(given: PoolNeeds) {
     this.recorder = new OperationRecorder(given);
-    const spared = tended(this.recorder.watched(), SPARES_HANG_ON, () => this.spares.tend());
+    const spared = tended(this.recorder.watched(), SPARES_HANG_ON, () => {
+      this.spares.tend();
+      this.probes.watch();
+    });
     const needs = tended(spared, MOVES_HANG_ON, () => this.migrations.look());
     this.needs = needs;
     this.consent = new ConsentDesk(needs);
@@ -56,6 +61,7 @@ export class ResourcePool {
     this.spares = new Spares(needs, this.hosts, this.breakers, (sessionId, stage) =>
       this.recovery.rivalLost(sessionId, stage),
     );
+    this.probes = new HealthProbes(needs);
     this.migrations = new Migrations(needs, this.hosts, this.spares, (session, event) => this.tell(session, event));
     this.recovery = new RecoveryManager(needs, this.hosts, this.spares, this.breakers, {
       tell: (session, event) => this.tell(session, event),
@@ -294,6 +300,7 @@ export class ResourcePool {
   /** What time changes: called by an alarm while sessions live. */
   inspect(): Promise<void> {
     this.spares.tend();
+    this.probes.watch();
     return this.sessions.owners.inspect();
   }
 

@@ -14,6 +14,8 @@ export interface FrameCalls {
   weight: { params: WeightPiece; result: null };
   /** `askedAgain`: nothing was made, since onnxruntime asked again for a weight that was gone; load with all weights kept. */
   create: { params: null; result: { askedAgain: boolean } };
+  /** Does a run again whose outputs are known, if nothing else is under way. */
+  probe: { params: null; result: { verdict: ProbeVerdict } };
   /** A standby becomes its stage's host. `stored`: runs whose state is stored; null: it was its host before. */
   takeOver: { params: { stored: readonly number[] | null }; result: null };
 }
@@ -51,6 +53,9 @@ export interface FrameReports {
   fault: { signal: string };
   held: { phase: HoldPhase };
 }
+
+/** What became of a probe run. "unknown": there is none to compare with, or the host is at work. */
+export type ProbeVerdict = "same" | "differs" | "unknown";
 
 /** What a host holds in memory. */
 export interface HostResources {

@@ -25,6 +25,8 @@ export interface SessionOptions {
    * replay would be at risk. 0: after every run.
    */
   readonly checkpointIntervalMs: number;
+  /** How often a host without work does a probe run, while the service worker is awake anyway, milliseconds. */
+  readonly browserHealthCheckIntervalMs?: number;
   /** Steps of recovery in a row for one stage before the session fails. */
   readonly maxRecoveryAttempts: number;
   /** In order of preference; null: what probing finds. */

@@ -49,6 +49,8 @@ export interface PoolToHost {
   };
   /** Somebody cannot reach this host; answered by `alive` where page and keeper live. */
   ask: Lease;
+  /** A probe run, if the host is idle. Only a host that is not well answers, with a fault. */
+  probe: Lease;
   close: { hostId: string };
 }
 

@@ -23,6 +23,7 @@ const Schema = v.strictObject({
     RECOVERY_ATTEMPTS_MAX,
   ),
   checkpointIntervalMs: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(86_400_000)), CHECKPOINT_INTERVAL_MS),
+  browserHealthCheckIntervalMs: v.exactOptional(v.pipe(v.number(), v.minValue(1_000), v.maxValue(86_400_000))),
   executionProviders: v.optional(
     v.nullable(v.pipe(v.array(v.picklist(PROVIDERS)), v.minLength(1), v.maxLength(3))),
     null,

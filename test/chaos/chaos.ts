@@ -66,7 +66,8 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
     await Promise.race([beginning, listener.until("an answer", () => names.length > 0, BEGIN_MS)]);
     const kinds = kindsFor(setting.works).filter(({ name }) => only?.some((word) => name.includes(word)) ?? true);
     const injector = new Injector(setting, names, kinds, level, tell);
-    const end = Date.now() + minutes * 60_000;
+    const start = Date.now();
+    const end = start + minutes * 60_000;
     const outcomes = () => injector.injected.map((fault) => outcomeOf(fault, listener.answers, listener.events));
     const recovered = async (withinMs: number): Promise<void> => {
       const late = Date.now() + withinMs;
@@ -77,6 +78,8 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
       await injector.next();
       if (!injector.isImpatient(IMPATIENT)) await recovered(Math.min(PATIENCE_MS, end - Date.now()));
     }
+    // Fewer than were asked for, when it was ended early.
+    const played = Math.round((Date.now() - start) / 6_000) / 10;
     await Promise.all([beginning, injector.over()]);
     // What was hit last gets its time to answer again: works answer on until they are told to stop.
     const isOpen = () => outcomes().some(({ failed, recoveredMs }) => !failed && recoveredMs === null);
@@ -88,7 +91,7 @@ export async function chaos({ minutes, level, extensionDir, only, signal, say }:
     return {
       level,
       seeds: [SEED],
-      minutes,
+      minutes: played,
       date: new Date(begun).toISOString().slice(0, 10),
       ...listener.counts,
       outcomes: outcomes(),

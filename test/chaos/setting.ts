@@ -28,7 +28,7 @@ const FLAGS = [
   "--disable-gpu-process-crash-limit",
   "--disable-domain-blocking-for-3d-apis",
   // Out of memory comes at this many MiB of JavaScript's heap, long before the machine is out of its own.
-  "--js-flags=--max-old-space-size=384",
+  "--js-flags=--max-old-space-size=160",
 ];
 export const DOWNLOADED = readFileSync(join(ROOT, "node_modules/@ricky0123/vad-web/dist/silero_vad_v5.onnx"));
 

@@ -22,6 +22,8 @@ export interface FaultToleranceOptions {
   readonly checkpointIntervalMs?: CreateSessionOptions["checkpointIntervalMs"];
   /** Steps of recovery in a row before a model's session fails. Default 3. */
   readonly maxRecoveryAttempts?: CreateSessionOptions["maxRecoveryAttempts"];
+  /** Milliseconds between two probe runs of a host without work. Default 30 000. */
+  readonly browserHealthCheckIntervalMs?: CreateSessionOptions["browserHealthCheckIntervalMs"];
 }
 
 /** The seed's options of a pool, as far as a page decides them. */
@@ -78,8 +80,10 @@ export function poolOptions({
   return { maxConnections, browserPreferences, adaptiveScaling, faultToleranceOptions };
 }
 
-function levelOf({ level, recoveryStrategy, checkpointIntervalMs, maxRecoveryAttempts }: FaultToleranceOptions) {
+function levelOf({ level, recoveryStrategy, ...rest }: FaultToleranceOptions) {
+  const { checkpointIntervalMs, maxRecoveryAttempts, browserHealthCheckIntervalMs } = rest;
   return {
+    ...(browserHealthCheckIntervalMs === undefined ? {} : { browserHealthCheckIntervalMs }),
     ...(level === undefined ? {} : { faultToleranceLevel: level }),
     ...(recoveryStrategy === undefined ? {} : { recoveryStrategy }),
     ...(checkpointIntervalMs === undefined ? {} : { checkpointIntervalMs }),

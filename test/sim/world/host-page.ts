@@ -69,6 +69,7 @@ export class HostPage {
           this.keeper.close();
           this.keeper = new HostKeeper(this.needs(), hostId);
         },
+        probe: (lease) => void this.keeper.probe(lease),
         ask: (lease) => this.keeper.ask(lease),
       },
     );

@@ -56,6 +56,7 @@ async function room() {
   const loads = { count: 0 };
   const storage = { gate: Promise.resolve() };
   const asksAgain: boolean[] = [];
+  const probes: ("same" | "differs" | "unknown" | "throws")[] = [];
   const kept: boolean[] = [];
   const stores: KeeperStores = {
     readPlan: async () => ({ plan: { shards: [{ ...SPEC, weights: WEIGHTS, weightBytes: 4 }] }, files: {} }) as never,
@@ -102,6 +103,11 @@ async function room() {
               return null;
             },
             create: () => ({ askedAgain: asksAgain.shift() ?? false }),
+            probe: () => {
+              const verdict = probes.shift() ?? "same";
+              if (verdict === "throws") throw new Error("Aborted(). RuntimeError: unreachable");
+              return { verdict };
+            },
           },
           {
             ping: () => undefined,
@@ -132,8 +138,30 @@ async function room() {
     return frames.at(-1) as (typeof frames)[number];
   };
   const frameOf = () => frames.at(-1) as (typeof frames)[number];
-  return { keeper, stored, told, storage, start, frameOf, asksAgain, kept, followers, warm, takenOver, loads };
+  return { keeper, stored, told, storage, start, frameOf, asksAgain, kept, followers, warm, takenOver, loads, probes };
 }
+
+describe("a probe run", () => {
+  it("of a host that is well says nothing to the pool", async () => {
+    const { keeper, start, probes, told } = await room();
+    await start(0);
+    const before = told.length;
+    for (const verdict of ["same", "unknown"] as const) {
+      probes.push(verdict);
+      await keeper.probe({ hostId: "h", attempt: 0 });
+    }
+    await keeper.probe({ hostId: "h", attempt: 1 });
+    expect([told.length, keeper.state.ready]).toEqual([before, true]);
+  });
+  it.each(["differs", "throws"] as const)("that %s is the fault of its host, which is dropped", async (verdict) => {
+    const { keeper, start, probes, told } = await room();
+    await start(0);
+    probes.push(verdict);
+    await keeper.probe({ hostId: "h", attempt: 0 });
+    expect(told.at(-1)).toMatchObject({ name: "fault", payload: { hostId: "h", attempt: 0 } });
+    expect(keeper.state.ready).toBe(false);
+  });
+});
 
 describe("a stage that goes back", () => {
   it("finds nothing of later runs in storage, also of those that were on their way", async () => {

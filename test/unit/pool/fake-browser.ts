@@ -41,6 +41,8 @@ export class FakeBrowser {
   state: PoolState = EMPTY_POOL;
   pool: ResourcePool;
   readonly tabs = new Map<number, Tab>();
+  /** Hosts that were to do a probe run, in order. */
+  readonly probed: string[] = [];
   /** Hosts in the offscreen document. */
   readonly offscreen = new Set<string>();
   readonly bridges = new Set([BRIDGE]);
@@ -358,6 +360,7 @@ export class FakeBrowser {
     const { attempt, sessionId } = payload as PoolToHost["load"];
     if (attempt >= this.deafFromAttempt || this.deafHosts.has(hostId)) return;
     const lease = { hostId, attempt };
+    if (name === "probe") this.probed.push(hostId);
     if (name === "ask") this.later(1, () => this.reports().alive({ ...lease, idleMs: this.idleMs }));
     if (name === "boot") {
       const { origin, measure, providers, avoid } = payload as PoolToHost["boot"];
